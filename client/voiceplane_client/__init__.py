@@ -1,0 +1,1 @@
+"""A typed asyncio client of the worker ABI, shared by the orchestrator, the operator and the CLI."""

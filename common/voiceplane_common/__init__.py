@@ -1,0 +1,1 @@
+"""What every Voiceplane program shares. Imports nothing of the programs themselves."""

@@ -1,0 +1,1 @@
+"""The orchestrator: sessions, turns, ASR, replies, routing and transports."""

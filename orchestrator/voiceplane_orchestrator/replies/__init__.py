@@ -1,0 +1,1 @@
+"""What to answer: echo, or a language model."""

@@ -1,0 +1,1 @@
+"""A conversation from hello to goodbye."""

@@ -1,0 +1,1 @@
+"""Speaking through a worker, across its death."""

@@ -1,0 +1,1 @@
+"""The package voiceplane.v1."""

@@ -1,0 +1,1 @@
+"""The worker: one gRPC ABI over every text-to-speech family."""

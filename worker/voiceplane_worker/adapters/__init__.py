@@ -1,0 +1,1 @@
+"""TTS families, one module or folder each, behind one small interface (base.py)."""

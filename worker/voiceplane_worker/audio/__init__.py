@@ -1,0 +1,1 @@
+"""From a model's samples to frames: resampling, loudness, framing, pacing."""

@@ -1,0 +1,1 @@
+"""Voice packs: layout, metadata and where they come from."""

@@ -1,0 +1,26 @@
+"""A voice pack on this machine's disk: fetched, checked and ready to be loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from voiceplane_worker.packs.metadata import PackMetadata
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoicePack:
+    """A voice pack.
+
+    Attributes:
+        path: The folder that holds the model's files (read-only: the cache is shared).
+        metadata: What metadata.yaml says.
+        sha256: Digest of the pack's content; 64 hex digits.
+    """
+
+    path: Path
+    metadata: PackMetadata
+    sha256: str
