@@ -1,0 +1,158 @@
+"""A connection to one worker: models, state and sessions. Errors are VoiceplaneError, rebuilt from the status."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from voiceplane_common.errors import from_rpc_error
+from voiceplane_proto.v1 import tts_pb2, tts_pb2_grpc
+
+from voiceplane_client.session import WorkerSession
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable
+
+R = TypeVar("R")
+
+# A dead peer is noticed within keepalive time + timeout, also when its host vanished without closing the connection.
+CHANNEL_OPTIONS = [
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 2_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    # Two connections to one address must not share a subchannel: a test, or a second worker on the same port, would see
+    # the first one's backoff.
+    ("grpc.use_local_subchannel_pool", 1),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deadlines:
+    """How long calls may take, in seconds.
+
+    Attributes:
+        control: PAUSE, RESUME, STOP, EndSession, ListModels, GetCapabilities.
+        start: StartSession, which may have to load a model.
+        load: LoadModel, UnloadModel and RELOAD.
+    """
+
+    control: float = 2.0
+    start: float = 60.0
+    load: float = 300.0
+
+
+class WorkerClient:
+    """One worker, over one channel that reconnects by itself.
+
+    Use as an asynchronous context manager, or close() it.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        credentials: grpc.ChannelCredentials | None = None,
+        deadlines: Deadlines | None = None,
+    ) -> None:
+        """Make the channel; it connects at the first call.
+
+        Args:
+            address: "host:port" or "unix:/path".
+            credentials: TLS; None for plain text.
+            deadlines: Of the calls.
+        """
+        self.address = address
+        self.deadlines = deadlines or Deadlines()
+        if credentials is None:
+            self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+        else:
+            self._channel = grpc.aio.secure_channel(address, credentials, options=CHANNEL_OPTIONS)
+        self.stub = tts_pb2_grpc.TTSStub(self._channel)
+        self._health = health_pb2_grpc.HealthStub(self._channel)
+
+    async def __aenter__(self) -> WorkerClient:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the channel; calls under way are cancelled."""
+        await self._channel.close()
+
+    async def capabilities(self) -> tts_pb2.GetCapabilitiesResponse:
+        """What the worker can do."""
+        return await answer(self.stub.GetCapabilities(tts_pb2.GetCapabilitiesRequest(), timeout=self.deadlines.control))
+
+    async def healthy(self, service: str = "") -> bool:
+        """Whether the worker, or one service or model of it ("model/ID"), says SERVING; False if out of reach."""
+        request = health_pb2.HealthCheckRequest(service=service)
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            response = await self._health.Check(  # type: ignore[attr-defined]  # its stubs lack the methods
+                request, timeout=self.deadlines.control
+            )
+            return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
+        return False
+
+    async def list_models(self) -> list[tts_pb2.ModelStatus]:
+        """Every model that the worker knows."""
+        response = await answer(self.stub.ListModels(tts_pb2.ListModelsRequest(), timeout=self.deadlines.control))
+        return list(response.models)
+
+    async def load_model(self, request: tts_pb2.LoadModelRequest) -> tts_pb2.ModelStatus:
+        """Make a model resident; answers when it is, or at once with no_wait."""
+        response = await answer(self.stub.LoadModel(request, timeout=self.deadlines.load))
+        return response.model
+
+    async def unload_model(self, model_id: str, *, drain_timeout_ms: int = 0) -> tts_pb2.ModelStatus:
+        """Drain and unload a model; 0 takes the worker's own drain timeout."""
+        request = tts_pb2.UnloadModelRequest(model_id=model_id, drain_timeout_ms=drain_timeout_ms)
+        response = await answer(self.stub.UnloadModel(request, timeout=self.deadlines.load))
+        return response.model
+
+    async def reload_model(self, model_id: str) -> None:
+        """Re-read a model's voice pack; the old one serves until the new one is resident."""
+        request = tts_pb2.ControlRequest(action=tts_pb2.CONTROL_ACTION_RELOAD, model_id=model_id)
+        await answer(self.stub.Control(request, timeout=self.deadlines.load))
+
+    async def watch_state(self) -> AsyncIterator[tts_pb2.WorkerState]:
+        """Snapshots of the worker's inventory and load: one at once, then one after each change, until it goes away.
+
+        Raises:
+            VoiceplaneError: The stream broke: UNAVAILABLE when the worker is gone.
+        """
+        call = self.stub.WatchState(tts_pb2.WatchStateRequest())
+        try:
+            async for state in call:
+                yield state
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from None
+        finally:
+            call.cancel()
+
+    async def start_session(self, request: tts_pb2.StartSessionRequest | None = None) -> WorkerSession:
+        """Open a session; it must be ended.
+
+        Raises:
+            VoiceplaneError: See StartSession in the proto.
+        """
+        request = request or tts_pb2.StartSessionRequest()
+        info = await answer(self.stub.StartSession(request, timeout=self.deadlines.start))
+        return WorkerSession(
+            self.stub, info, credit=request.credit_flow_control, control_deadline=self.deadlines.control
+        )
+
+
+async def answer(call: Awaitable[R]) -> R:
+    """Await a unary call, turning its status into the error that the worker raised."""
+    try:
+        return await call
+    except grpc.aio.AioRpcError as error:
+        raise from_rpc_error(error) from None
