@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-SAMPLE_RATE_HZ = 48_000
-FRAME_MS = 20
+from typing import Final
+
+SAMPLE_RATE_HZ: Final = 48_000
+FRAME_MS: Final = 20
 FRAME_SAMPLES = SAMPLE_RATE_HZ * FRAME_MS // 1000
 FRAME_BYTES = FRAME_SAMPLES * 2
 FRAME_SECONDS = FRAME_MS / 1000

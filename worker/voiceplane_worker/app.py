@@ -1,0 +1,163 @@
+"""A worker, assembled: the parts, the server, and the order in which they start and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.metadata
+import uuid
+from typing import TYPE_CHECKING, Self
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from voiceplane_common.clock import SystemClock
+from voiceplane_common.errors import unavailable
+from voiceplane_common.logs import get_logger
+from voiceplane_proto.v1 import tts_pb2, tts_pb2_grpc
+
+from voiceplane_worker.adapters import registry
+from voiceplane_worker.compute import ComputePool
+from voiceplane_worker.metrics import Metrics
+from voiceplane_worker.models.loader import PackLoader
+from voiceplane_worker.models.manager import ModelManager
+from voiceplane_worker.packs.catalog import Catalog
+from voiceplane_worker.server.service import TTSService
+from voiceplane_worker.server.state import Changes, StateFeed
+from voiceplane_worker.sessions.load import LoadMeter
+from voiceplane_worker.sessions.session import Services
+from voiceplane_worker.sessions.store import SessionStore
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from voiceplane_worker.settings import WorkerSettings
+
+SERVER_OPTIONS = [
+    ("grpc.so_reuseport", 0),  # a second worker on the port is an error, not a silent share
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 2_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    ("grpc.http2.max_ping_strikes", 0),
+    # Frames are small and paced: a probe for a larger window would only let a slow listener's audio pile up.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.max_receive_message_length", 1 << 20),
+]
+
+_log = get_logger("worker")
+
+
+class Worker:
+    """One worker. Use as an asynchronous context manager.
+
+    Attributes:
+        address: Where it listens, with the port that the system chose if none was asked for.
+    """
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self.settings = settings
+        self.address = ""
+        self.metrics = Metrics()
+        worker = settings.worker
+        changes = Changes()
+        worker_id = uuid.uuid4().hex[:12]
+        self._pool = ComputePool(workers=worker.compute_workers)
+        load = LoadMeter(metrics=self.metrics, changed=changes.note)
+        self.manager = ModelManager(
+            settings=settings.model_manager,
+            catalog=Catalog(worker.packs_dir),
+            loader=PackLoader(device=worker.device, threads=worker.threads_per_step),
+            clock=SystemClock(),
+            changed=changes.note,
+        )
+        self.sessions = SessionStore(
+            manager=self.manager,
+            services=Services(settings=worker, pool=self._pool, load=load),
+            metrics=self.metrics,
+            changed=changes.note,
+        )
+        self.state = StateFeed(
+            worker_id=worker_id,
+            max_sessions=worker.max_sessions,
+            changes=changes,
+            manager=self.manager,
+            sessions=self.sessions,
+            load=load,
+        )
+        self._service = TTSService(
+            worker_id=worker_id,
+            version=importlib.metadata.version("voiceplane-worker"),
+            settings=settings,
+            families=registry.traits(),
+            manager=self.manager,
+            sessions=self.sessions,
+            state=self.state,
+            metrics=self.metrics,
+        )
+        self._health = health.aio.HealthServicer()
+        self._server: grpc.aio.Server | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop(drain_timeout_s=0.0)
+
+    async def start(self) -> None:
+        """Listen, then load the default and preloaded models; returns when the worker serves or can't.
+
+        It listens before it is ready, so that a watcher sees the models load. A model that fails to load is a state of
+        that model, told by WatchState, not an end of the worker.
+
+        Raises:
+            VoiceplaneError: The address can't be listened on.
+        """
+        self._server = server = grpc.aio.server(options=SERVER_OPTIONS)
+        tts_pb2_grpc.add_TTSServicer_to_server(self._service, server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        names = [tts_pb2.DESCRIPTOR.services_by_name["TTS"].full_name]
+        names += [health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME]
+        reflection.enable_server_reflection(names, server)
+        self.address = self._bind(server, self.settings.worker.listen)
+        await server.start()
+        self._run(self.state.keep_health(self._health, self.metrics))
+        self._run(self.sessions.reap_forever())
+        await self.manager.start()
+        _log.info("listening", address=self.address, ready=self.state.ready)
+
+    async def drain(self, *, timeout_s: float) -> None:
+        """Take no new session, and return when the open ones have ended or the time is up."""
+        self.sessions.drain()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.sessions.wait_empty(), timeout_s)
+
+    async def stop(self, *, drain_timeout_s: float) -> None:
+        """Drain, end what is left with a stated error, and free everything."""
+        await self.drain(timeout_s=drain_timeout_s)
+        await self.sessions.end_all(unavailable("DRAINING", "the worker is exiting: go on with another worker"))
+        if self._server is not None:
+            await self._server.stop(grace=0.5)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.manager.close()
+        self._pool.close()
+
+    def _run(self, work: Coroutine[None, None, None]) -> None:
+        self._tasks.append(asyncio.create_task(work))
+
+    @staticmethod
+    def _bind(server: grpc.aio.Server, listen: str) -> str:
+        try:
+            port = server.add_insecure_port(listen)
+        except RuntimeError:
+            port = 0
+        if port == 0:
+            message = f"cannot listen on {listen}: it is in use or not an address of this machine; set worker.listen"
+            raise unavailable("ADDRESS_IN_USE", message)
+        if listen.startswith("unix:"):
+            return listen
+        return f"{listen.rpartition(':')[0]}:{port}"

@@ -1,0 +1,90 @@
+"""What a client asks for when it starts a session, checked field by field."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from voiceplane_common.errors import invalid, not_found
+from voiceplane_common.frames import SAMPLE_RATE_HZ
+from voiceplane_proto.v1 import tts_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from voiceplane_worker.adapters.base import Voice
+
+MIN_SPEED, MAX_SPEED = 0.5, 2.0
+MAX_ID_CHARS = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRequest:
+    """A checked StartSessionRequest; the fields are the proto's."""
+
+    session_id: str
+    model_id: str
+    voice: str
+    language: str
+    speed: float
+    segmentation: Literal["clause", "sentence"]
+    credit_flow_control: bool
+    only_if_resident: bool
+
+    @classmethod
+    def from_proto(cls, request: tts_pb2.StartSessionRequest) -> SessionRequest:
+        """Check a request.
+
+        Raises:
+            VoiceplaneError: INVALID_ARGUMENT, naming the field and what is accepted.
+        """
+        if request.sample_rate_hz not in {0, SAMPLE_RATE_HZ}:
+            raise invalid(
+                "sample_rate_hz",
+                f"sample_rate_hz {request.sample_rate_hz} is not supported: leave it 0 or set it to {SAMPLE_RATE_HZ}",
+            )
+        speed = request.speed or 1.0
+        if not (math.isfinite(speed) and MIN_SPEED <= speed <= MAX_SPEED):
+            raise invalid("speed", f"speed {speed:g} is outside of {MIN_SPEED} to {MAX_SPEED}; 0 means 1.0")
+        if len(request.session_id) > MAX_ID_CHARS:
+            raise invalid("session_id", f"session_id may have {MAX_ID_CHARS} characters")
+        sentence = request.segmentation == tts_pb2.SEGMENTATION_SENTENCE
+        return cls(
+            session_id=request.session_id,
+            model_id=request.model_id,
+            voice=request.voice,
+            language=request.language,
+            speed=speed,
+            segmentation="sentence" if sentence else "clause",
+            credit_flow_control=request.credit_flow_control,
+            only_if_resident=request.only_if_resident,
+        )
+
+    def choose_voice(self, voices: Sequence[Voice]) -> Voice:
+        """The voice asked for by name, else the first of the language asked for, else the first.
+
+        Raises:
+            VoiceplaneError: NOT_FOUND, naming the voices or languages that there are.
+        """
+        if self.voice:
+            for voice in voices:
+                if voice.name == self.voice:
+                    return voice
+            names = ", ".join(voice.name for voice in voices)
+            message = f"the model has no voice {self.voice!r}: it has {names}"
+            raise not_found("voice", message, reason="VOICE_NOT_FOUND")
+        if self.language:
+            wanted = self.language.lower()
+            ranked = [voice for voice in voices if voice.language.lower() == wanted]
+            ranked += [voice for voice in voices if _primary(voice.language) == _primary(wanted)]
+            if not ranked:
+                languages = ", ".join(sorted({voice.language for voice in voices}))
+                message = f"the model does not speak {self.language!r}: it speaks {languages}"
+                raise not_found("language", message, reason="LANGUAGE_NOT_SUPPORTED")
+            return ranked[0]
+        return voices[0]
+
+
+def _primary(language: str) -> str:
+    return language.lower().replace("_", "-").partition("-")[0]

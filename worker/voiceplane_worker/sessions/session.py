@@ -1,0 +1,137 @@
+"""A session: one listener's reference on a model, its epoch and its place in the sequence of frames."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import grpc
+from voiceplane_common.errors import VoiceplaneError
+from voiceplane_proto.v1 import tts_pb2
+
+from voiceplane_worker.sessions.stream import SynthesisStream
+
+if TYPE_CHECKING:
+    from voiceplane_worker.compute import ComputePool
+    from voiceplane_worker.models.lease import Lease
+    from voiceplane_worker.sessions.load import LoadMeter
+    from voiceplane_worker.sessions.speech import Delivery
+    from voiceplane_worker.settings import WorkerSection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """What the client asked for in StartSession."""
+
+    delivery: Delivery
+    segmentation: Literal["clause", "sentence"]
+    credit_flow_control: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What every session of a worker shares."""
+
+    settings: WorkerSection
+    pool: ComputePool
+    load: LoadMeter
+
+
+class Session:
+    """A session. Confined to the event loop.
+
+    Attributes:
+        epoch: The generation epoch; speech of an older one is never sent.
+        last_sequence: The sequence number of the last frame handed to the transport.
+        last_active: Monotonic seconds of the last call.
+    """
+
+    def __init__(self, *, session_id: str, lease: Lease, profile: Profile, services: Services) -> None:
+        self.session_id = session_id
+        self.lease = lease
+        self.profile = profile
+        self.services = services
+        self.epoch = 1
+        self.last_sequence = 0
+        self.last_active = asyncio.get_running_loop().time()
+        self._paused = False
+        self._stream: SynthesisStream | None = None
+
+    @property
+    def streaming(self) -> bool:
+        """Whether a Synthesize stream is open."""
+        return self._stream is not None
+
+    def touch(self) -> None:
+        """Note that the client is there."""
+        self.last_active = asyncio.get_running_loop().time()
+
+    def next_sequence(self) -> int:
+        """Number a frame that leaves now."""
+        self.last_sequence += 1
+        return self.last_sequence
+
+    def open_stream(self) -> SynthesisStream:
+        """Open the session's stream; one that was open is aborted, since a client that comes back has lost it."""
+        if self._stream is not None:
+            taken = "another Synthesize stream of this session has taken over"
+            self._stream.fail(VoiceplaneError(grpc.StatusCode.ABORTED, "STREAM_TAKEN_OVER", taken))
+            self._stream.stop()
+        self._stream = SynthesisStream(self)
+        if self._paused:
+            self._stream.outlet.pause()
+        self.touch()
+        return self._stream
+
+    async def close_stream(self, stream: SynthesisStream) -> None:
+        """End a stream's computation."""
+        if self._stream is stream:
+            self._stream = None
+            self.touch()
+        await stream.close()
+
+    def pause(self) -> tts_pb2.ControlResponse:
+        """Silence from the next frame on."""
+        self._paused = True
+        if self._stream is not None:
+            self._stream.outlet.pause()
+        return self.status()
+
+    def resume(self) -> tts_pb2.ControlResponse:
+        """Go on with the next sample."""
+        self._paused = False
+        if self._stream is not None:
+            self._stream.outlet.resume()
+        return self.status()
+
+    def stop(self, epoch: int) -> tts_pb2.ControlResponse:
+        """Drop everything older than the epoch; 0 means the present one plus 1."""
+        return self.status(dropped_frames=self.raise_epoch(epoch or self.epoch + 1))
+
+    def raise_epoch(self, epoch: int) -> int:
+        """Enter a newer epoch: what is queued is dropped, and a pause ends. Returns the number of dropped frames."""
+        if epoch <= self.epoch:
+            return 0
+        self.epoch = epoch
+        self._paused = False
+        return self._stream.stop() if self._stream is not None else 0
+
+    async def end(self, error: VoiceplaneError | None = None) -> None:
+        """End the session; a stream that is still open ends with the error. The model is released."""
+        if self._stream is not None:
+            gone = VoiceplaneError(grpc.StatusCode.CANCELLED, "SESSION_ENDED", "the session was ended")
+            self._stream.fail(error or gone)
+            self._stream.stop()
+            await self._stream.close()
+        self.lease.release()
+
+    def status(self, *, dropped_frames: int = 0) -> tts_pb2.ControlResponse:
+        """Where the session stands, as Control answers."""
+        self.touch()
+        return tts_pb2.ControlResponse(
+            last_sequence=self.last_sequence,
+            epoch=self.epoch,
+            paused=self._paused,
+            dropped_frames=dropped_frames,
+        )

@@ -1,0 +1,169 @@
+"""All sessions of a worker: admission, look-up, and the end of those that were forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import TYPE_CHECKING
+
+import grpc
+from voiceplane_common.errors import VoiceplaneError, exhausted, not_found, unavailable
+from voiceplane_common.logs import get_logger
+
+from voiceplane_worker.sessions.session import Profile, Services, Session
+from voiceplane_worker.sessions.speech import Delivery
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from voiceplane_worker.metrics import Metrics
+    from voiceplane_worker.models.manager import ModelManager
+    from voiceplane_worker.sessions.requests import SessionRequest
+
+_log = get_logger("sessions")
+
+
+class SessionStore:
+    """The sessions. Confined to the event loop."""
+
+    def __init__(
+        self, *, manager: ModelManager, services: Services, metrics: Metrics, changed: Callable[[], None]
+    ) -> None:
+        """Make an empty store.
+
+        Args:
+            manager: Gives the references on models.
+            services: What every session shares.
+            metrics: Prometheus metrics that are kept in step.
+            changed: Called when a session has begun or ended.
+        """
+        self._manager = manager
+        self._services = services
+        self._metrics = metrics
+        self._changed = changed
+        self._sessions: dict[str, Session] = {}
+        self._opening: set[str] = set()
+        self._draining = False
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    @property
+    def draining(self) -> bool:
+        """Whether new sessions are refused because the worker is about to exit."""
+        return self._draining
+
+    def get(self, session_id: str) -> Session:
+        """A session that is open.
+
+        Raises:
+            VoiceplaneError: NOT_FOUND.
+        """
+        session = self._sessions.get(session_id)
+        if session is None:
+            message = f"no session {session_id!r}: it has ended, or was never started; call StartSession"
+            raise not_found("session_id", message, reason="SESSION_NOT_FOUND")
+        return session
+
+    async def start(self, request: SessionRequest) -> Session:
+        """Open a session: a place first, then a reference on its model.
+
+        Raises:
+            VoiceplaneError: No place is free, the id is in use, the worker drains, or the model can't be had.
+        """
+        session_id = request.session_id or uuid.uuid4().hex
+        self._admit(session_id)
+        self._opening.add(session_id)
+        self._note()
+        try:
+            lease = await self._manager.acquire(request.model_id, only_if_resident=request.only_if_resident)
+            try:
+                with lease.use() as loaded:
+                    voice = request.choose_voice(loaded.model.voices)
+                if self._draining:  # it may have begun while the model was loaded
+                    raise _draining()
+            except BaseException:
+                lease.release()
+                raise
+        finally:
+            self._opening.discard(session_id)
+            self._note()
+        delivery = Delivery(voice=voice.name, language=request.language or voice.language, speed=request.speed)
+        profile = Profile(
+            delivery=delivery,
+            segmentation=request.segmentation,
+            credit_flow_control=request.credit_flow_control,
+        )
+        session = Session(session_id=session_id, lease=lease, profile=profile, services=self._services)
+        self._sessions[session_id] = session
+        self._note()
+        _log.info("session_started", session_id=session_id, model_id=lease.model_id, voice=voice.name)
+        return session
+
+    async def end(self, session_id: str, error: VoiceplaneError | None = None) -> Session | None:
+        """End a session; None if there is none of that id."""
+        session = self._sessions.pop(session_id, None)
+        if session is not None:
+            self._note()
+            await session.end(error)
+            _log.info("session_ended", session_id=session_id, frames=session.last_sequence)
+        return session
+
+    async def reap_forever(self) -> None:
+        """End sessions whose client has neither called nor streamed for the idle timeout."""
+        timeout_s = self._services.settings.session_idle_timeout_ms / 1000
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(timeout_s / 4)
+            horizon = loop.time() - timeout_s
+            for session in list(self._sessions.values()):
+                if not session.streaming and session.last_active < horizon:
+                    _log.warning("session_idle", session_id=session.session_id)
+                    await self.end(session.session_id)
+
+    def drain(self) -> None:
+        """Refuse new sessions from now on."""
+        self._draining = True
+        self._changed()
+
+    async def wait_empty(self) -> None:
+        """Return when no session is left."""
+        await self._empty.wait()
+
+    async def end_all(self, error: VoiceplaneError) -> None:
+        """End every session with a stated error."""
+        for session_id in list(self._sessions):
+            await self.end(session_id, error)
+
+    def _admit(self, session_id: str) -> None:
+        try:
+            if self._draining:
+                raise _draining()
+            limit = self._services.settings.max_sessions
+            if len(self._sessions) + len(self._opening) >= limit:
+                message = f"all {limit} sessions of this worker are in use: end one, or use another worker"
+                raise exhausted("SESSIONS_EXHAUSTED", message, retry_after_ms=1000)
+            if session_id in self._sessions or session_id in self._opening:
+                raise VoiceplaneError(
+                    grpc.StatusCode.ALREADY_EXISTS,
+                    "SESSION_EXISTS",
+                    f"session {session_id!r} is open: end it first, or choose another id",
+                    field="session_id",
+                )
+        except VoiceplaneError as error:
+            self._metrics.sessions_refused.labels(reason=error.reason).inc()
+            raise
+
+    def _note(self) -> None:
+        if self._sessions or self._opening:
+            self._empty.clear()
+        else:
+            self._empty.set()
+        self._metrics.sessions.set(len(self._sessions))
+        self._changed()
+
+
+def _draining() -> VoiceplaneError:
+    return unavailable("DRAINING", "this worker is about to exit and takes no new session: use another worker")
