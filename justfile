@@ -1,0 +1,44 @@
+# Every recipe runs with the locked environment: `uv run just RECIPE`, or `just RECIPE` inside of it.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+# What a person can ask for.
+default:
+    @just --list
+
+# Install the locked environment, and what the tests need of the system.
+setup:
+    uv sync --locked --quiet
+    scripts/system-packages.sh
+
+# Format everything.
+fmt:
+    ruff check --fix-only --quiet .
+    ruff format --quiet .
+
+# Formatting, style, types, import contracts, and whether the generated stubs are current.
+lint:
+    ruff format --check .
+    ruff check .
+    mypy
+    lint-imports
+    python scripts/generate_proto.py --check
+
+# All tests, or those that are named: `just test tests/unit`.
+test *ARGS:
+    pytest {{ ARGS }}
+
+# First audio, RTF, barge-in and jitter, with piper-tts itself interleaved; prints tables and writes JSON.
+bench *ARGS:
+    python -m tests.bench {{ ARGS }}
+
+# Talk to it: everything on one box, a page at localhost.
+demo *ARGS:
+    voiceplane demo {{ ARGS }}
+
+# Generate the stubs of the ABI.
+proto:
+    python scripts/generate_proto.py
+
+# What CI runs: set up, lint, test.
+ci: setup lint test

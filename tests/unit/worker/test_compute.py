@@ -1,0 +1,91 @@
+"""The compute pool: the earliest deadline first, and cancellation that frees the compute."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from voiceplane_worker.compute import ComputePool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def pool() -> Iterator[ComputePool]:
+    pool = ComputePool(workers=1)
+    yield pool
+    pool.close()
+
+
+class Gate:
+    """A step that runs until it is opened."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Event()
+        self._opened = threading.Event()
+
+    def __call__(self) -> str:
+        self.entered.set()
+        assert self._opened.wait(10)
+        return "done"
+
+    def open(self) -> None:
+        self._opened.set()
+
+
+async def entered(gate: Gate) -> None:
+    assert await asyncio.to_thread(gate.entered.wait, 10)
+
+
+async def test_the_earliest_deadline_runs_first(pool: ComputePool) -> None:
+    gate, order = Gate(), []
+    blocker = asyncio.create_task(pool.run(gate, deadline=0.0))
+    await entered(gate)
+    steps = [
+        asyncio.create_task(pool.run(lambda name=name: order.append(name), deadline=deadline))  # type: ignore[misc]
+        for name, deadline in [("late", 9.0), ("first", 1.0), ("middle", 5.0), ("first too", 1.0)]
+    ]
+    await asyncio.sleep(0)  # every task has queued its step
+    gate.open()
+    await asyncio.gather(blocker, *steps)
+    assert order == ["first", "first too", "middle", "late"]
+
+
+async def test_a_steps_error_reaches_its_caller(pool: ComputePool) -> None:
+    def step() -> None:
+        raise ValueError("from the model")
+
+    with pytest.raises(ValueError, match="from the model"):
+        await pool.run(step, deadline=0.0)
+    assert await pool.run(lambda: 3, deadline=0.0) == 3
+
+
+async def test_a_cancelled_step_that_waits_never_runs(pool: ComputePool) -> None:
+    gate, ran = Gate(), []
+    blocker = asyncio.create_task(pool.run(gate, deadline=0.0))
+    await entered(gate)
+    waiting = asyncio.create_task(pool.run(lambda: ran.append(1), deadline=1.0))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    gate.open()
+    assert await blocker == "done"
+    await pool.run(lambda: None, deadline=2.0)
+    assert waiting.cancelled()
+    assert not ran
+
+
+async def test_cancelling_a_running_step_returns_when_the_compute_is_free(pool: ComputePool) -> None:
+    gate = Gate()
+    running = asyncio.create_task(pool.run(gate, deadline=0.0))
+    await entered(gate)
+    running.cancel()
+    await asyncio.sleep(0)
+    assert not running.done(), "the step still holds the device"
+    gate.open()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    await pool.run(lambda: None, deadline=0.0)
+    assert pool.queue_depth == 0
