@@ -1,0 +1,119 @@
+"""A family without a model: tones, as a pure function of the text. For tests, for benches, and for a first try."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from pydantic import Field, ValidationError
+from voiceplane_common.errors import failed_precondition, not_found
+from voiceplane_common.settings import Section
+
+from voiceplane_worker.adapters.base import FamilyTraits, Voice
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from voiceplane_worker.adapters.base import Piece, Samples
+    from voiceplane_worker.packs.pack import VoicePack
+
+SAMPLE_RATE_HZ = 22_050
+CHUNK_SAMPLES = 2_205
+CHARACTER_MS = 60
+AMPLITUDE = 0.25
+LOWEST_HZ = 220.0
+SEMITONES = 36
+
+
+class MockOptions(Section):
+    """Options of a mock pack.
+
+    Attributes:
+        chunk_compute_ms: How long each chunk of 100 ms takes.
+        load_ms: How long a load takes.
+        fail_load: Whether a load fails.
+        fail_on: Synthesis fails when it comes to this text; empty: it never does.
+        memory_bytes: What the model claims to hold.
+    """
+
+    chunk_compute_ms: float = Field(default=0.0, ge=0.0)
+    load_ms: float = Field(default=0.0, ge=0.0)
+    fail_load: bool = False
+    fail_on: str = ""
+    memory_bytes: int = Field(default=1_000_000, ge=0)
+
+
+class MockAdapter:
+    """Loads mock voices; a pack needs no files."""
+
+    traits: ClassVar[FamilyTraits] = FamilyTraits(name="mock", streaming=True)
+
+    def load(self, pack: VoicePack, *, device: str, threads: int) -> MockModel:
+        """Load a voice; see Adapter.load."""
+        try:
+            options = MockOptions.model_validate(pack.metadata.options)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            key = ".".join(str(part) for part in ("options", *problem["loc"]))
+            raise failed_precondition(
+                "PACK_INVALID",
+                f"voice pack {pack.metadata.model_id!r}: {key}: {problem['msg']}; known are "
+                f"{', '.join(MockOptions.model_fields)}",
+                field=key,
+            ) from None
+        time.sleep(options.load_ms / 1000)
+        if options.fail_load:
+            raise failed_precondition(
+                "PACK_INVALID",
+                f"voice pack {pack.metadata.model_id!r} is made to fail: remove options.fail_load",
+                field="options.fail_load",
+            )
+        voices = tuple(Voice(name=entry.name, language=entry.language) for entry in pack.metadata.voices)
+        return MockModel(voices=voices, options=options)
+
+
+class MockModel:
+    """A loaded mock voice."""
+
+    def __init__(self, *, voices: tuple[Voice, ...], options: MockOptions) -> None:
+        self._options = options
+        self.sample_rate_hz = SAMPLE_RATE_HZ
+        self.voices = voices
+        self.memory_bytes = options.memory_bytes
+
+    def synthesize(self, piece: Piece) -> Iterator[Samples]:
+        """Yield the piece's tones in chunks of 100 ms; see Model.synthesize."""
+        names = [voice.name for voice in self.voices]
+        if piece.voice not in names:
+            raise not_found("voice", f"unknown voice {piece.voice!r}: use one of {', '.join(names)}")
+        audio = tones(piece.text, octave=names.index(piece.voice), speed=piece.speed)
+        fails_at = _fails_at(piece.text, self._options.fail_on, audio.size)
+        for start in range(0, audio.size, CHUNK_SAMPLES):
+            time.sleep(self._options.chunk_compute_ms / 1000)
+            if fails_at is not None and start + CHUNK_SAMPLES > fails_at:
+                raise RuntimeError("the mock model fails here, as its option fail_on asks")
+            yield audio[start : start + CHUNK_SAMPLES]
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+def tones(text: str, *, octave: int = 0, speed: float = 1.0) -> Samples:
+    """The mock's audio: for each character 60 ms of a tone of its own, without a jump between them.
+
+    Returns:
+        Samples at 22,050 Hz, within -0.25 to 0.25; none for text without a letter or a digit.
+    """
+    if not any(character.isalnum() for character in text):
+        return np.zeros(0, dtype=np.float32)
+    hz = LOWEST_HZ * 2.0 ** (octave + np.array([ord(character) % SEMITONES for character in text]) / 12.0)
+    samples_per_character = round(SAMPLE_RATE_HZ * CHARACTER_MS / 1000 / speed)
+    phase = 2.0 * np.pi * np.cumsum(np.repeat(hz, samples_per_character)) / SAMPLE_RATE_HZ
+    return (AMPLITUDE * np.sin(phase)).astype(np.float32)
+
+
+def _fails_at(text: str, word: str, samples: int) -> int | None:
+    """The sample at which a word begins."""
+    position = text.find(word) if word else -1
+    return None if position < 0 else position * samples // len(text)

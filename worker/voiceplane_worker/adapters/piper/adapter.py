@@ -1,0 +1,203 @@
+"""The Piper family: loads a voice, turns text into phoneme ids as piper-tts does, and streams the audio."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from piper import PiperVoice
+from piper.config import PiperConfig
+from voiceplane_common.errors import VoiceplaneError, failed_precondition, not_found
+from voiceplane_common.logs import get_logger
+
+from voiceplane_worker.adapters.base import FamilyTraits, Voice
+from voiceplane_worker.adapters.piper.graph import CannotSplitError, split
+from voiceplane_worker.adapters.piper.session import check_device, open_session, release_memory
+from voiceplane_worker.adapters.piper.streaming import SplitVoice, WholeVoice
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from voiceplane_worker.adapters.base import Piece, Samples
+    from voiceplane_worker.adapters.piper.session import Tensors
+    from voiceplane_worker.packs.pack import VoicePack
+
+_log = get_logger("piper")
+
+# Phoneme ids that a loaded voice is tried on; enough for the encoder to give more than a few latents.
+TRIAL_IDS = 32
+
+
+class PiperAdapter:
+    """Loads Piper voices. A pack names two files: "model" (ONNX) and "config" (JSON)."""
+
+    traits: ClassVar[FamilyTraits] = FamilyTraits(name="piper", streaming=True)
+
+    def load(self, pack: VoicePack, *, device: str, threads: int) -> PiperModel:
+        """Load a voice; see Adapter.load."""
+        check_device(device)
+        model_file, config_file = _file(pack, "model"), _file(pack, "config")
+        config = _read_config(config_file)
+        speakers = _speakers(pack, config, config_file)
+        try:
+            voice, weight_bytes = _open_voice(model_file, config, device=device, threads=threads)
+        except VoiceplaneError:
+            release_memory()
+            raise
+        release_memory()  # the graph that was cut
+        return PiperModel(
+            voice,
+            config=config,
+            voices=tuple(Voice(name=entry.name, language=entry.language) for entry in pack.metadata.voices),
+            speakers=speakers,
+            memory_bytes=pack.metadata.memory_bytes or weight_bytes,
+        )
+
+
+class PiperModel:
+    """A loaded voice."""
+
+    def __init__(
+        self,
+        voice: SplitVoice | WholeVoice,
+        *,
+        config: PiperConfig,
+        voices: tuple[Voice, ...],
+        speakers: dict[str, int],
+        memory_bytes: int,
+    ) -> None:
+        self._voice: SplitVoice | WholeVoice | None = voice
+        self._config = config
+        self._phonemizer = PiperVoice(session=None, config=config)  # espeak is behind a lock of piper-tts
+        self._speakers = speakers
+        self.sample_rate_hz: int = config.sample_rate
+        self.voices = voices
+        self.memory_bytes = memory_bytes
+
+    @property
+    def streaming(self) -> bool:
+        """Whether audio leaves before a sentence is complete: the voice could be split."""
+        return isinstance(self._voice, SplitVoice)
+
+    def synthesize(self, piece: Piece) -> Iterator[Samples]:
+        """Yield a piece's audio; see Model.synthesize.
+
+        The samples are the voice's own. piper-tts scales each sentence to a peak of 1 afterwards, which needs the whole
+        sentence: loudness is the worker's task here.
+        """
+        if piece.voice not in self._speakers:
+            raise not_found("voice", f"unknown voice {piece.voice!r}: use one of {', '.join(self._speakers)}")
+        if not any(character.isalnum() for character in piece.text):
+            return
+        for phonemes in self._phonemizer.phonemize(piece.text):
+            if any(phoneme.isalnum() for phoneme in phonemes):
+                if (voice := self._voice) is None:
+                    raise RuntimeError("the model is closed")
+                ids = self._phonemizer.phonemes_to_ids(phonemes)
+                yield from voice.synthesize(
+                    voice_inputs(ids, self._config, speaker=self._speakers[piece.voice], speed=piece.speed)
+                )
+
+    def close(self) -> None:
+        """Free the sessions."""
+        self._voice = None
+        release_memory()
+
+
+def voice_inputs(ids: list[int], config: PiperConfig, *, speaker: int = 0, speed: float = 1.0) -> Tensors:
+    """What a Piper graph takes; a voice of one speaker ignores "sid"."""
+    return {
+        "input": np.array([ids], dtype=np.int64),
+        "input_lengths": np.array([len(ids)], dtype=np.int64),
+        "scales": np.array([config.noise_scale, config.length_scale / speed, config.noise_w_scale], dtype=np.float32),
+        "sid": np.array([speaker], dtype=np.int64),
+    }
+
+
+def trial_ids(config: PiperConfig) -> list[int]:
+    """Some phoneme ids, in any order: what they say does not matter."""
+    known = [number for numbers in config.phoneme_id_map.values() for number in numbers]
+    return (known * TRIAL_IDS)[:TRIAL_IDS]
+
+
+def _open_voice(file: Path, config: PiperConfig, *, device: str, threads: int) -> tuple[SplitVoice | WholeVoice, int]:
+    """The voice and its weights' size in bytes; split if its graph allows."""
+    trial = voice_inputs(trial_ids(config), config)
+    try:
+        return _open_split(file, trial, device=device, threads=threads)
+    except CannotSplitError as reason:
+        _log.warning("voice can't be split and is spoken sentence by sentence", file=file.name, reason=str(reason))
+    try:
+        voice = WholeVoice(open_session(str(file), device=device, threads=threads))
+        for _ in voice.synthesize(trial):
+            pass
+    except Exception as error:  # onnxruntime's exceptions have no base class of their own
+        raise _invalid(file, f"can't be run: {_one_line(error)}") from None
+    return voice, file.stat().st_size
+
+
+def _open_split(file: Path, trial: Tensors, *, device: str, threads: int) -> tuple[SplitVoice, int]:
+    try:
+        graph = split(onnx.load(file))
+    except (OSError, DecodeError) as error:
+        raise _invalid(file, f"can't be read as ONNX: {_one_line(error)}") from None
+    try:
+        encoder, flow, decoder = (
+            open_session(stage.model, device=device, threads=threads)
+            for stage in (graph.encoder, graph.flow, graph.decoder)
+        )
+        voice = SplitVoice(graph, encoder=encoder, flow=flow, decoder=decoder)
+        agrees = voice.agrees_with_itself(trial)
+    except Exception as error:  # see above; whether the voice is broken or only the cut, the whole graph shows
+        raise CannotSplitError(f"its parts can't be run: {_one_line(error)}") from None
+    if not agrees:
+        raise CannotSplitError("its windows differ from the whole")
+    return voice, sum(len(stage.model) for stage in (graph.encoder, graph.flow, graph.decoder))
+
+
+def _read_config(file: Path) -> PiperConfig:
+    try:
+        return PiperConfig.from_dict(json.loads(file.read_text(encoding="utf-8")))
+    except KeyError as error:
+        raise _invalid(file, f"lacks the key {error}") from None
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise _invalid(file, f"is not a Piper voice's configuration: {_one_line(error)}") from None
+
+
+def _speakers(pack: VoicePack, config: PiperConfig, config_file: Path) -> dict[str, int]:
+    """The speaker's number for each of the pack's voices."""
+    if config.num_speakers <= 1:
+        return {voice.name: 0 for voice in pack.metadata.voices}
+    known = config.speaker_id_map
+    for voice in pack.metadata.voices:
+        if voice.name not in known:
+            raise _invalid(config_file, f"has no speaker {voice.name!r} in speaker_id_map, but {', '.join(known)}")
+    return {voice.name: known[voice.name] for voice in pack.metadata.voices}
+
+
+def _file(pack: VoicePack, role: str) -> Path:
+    name = pack.metadata.files.get(role)
+    if name is None:
+        raise failed_precondition(
+            "PACK_INVALID",
+            f"voice pack {pack.metadata.model_id!r} names no {role!r} file: add files.{role} to its metadata.yaml",
+            field=f"files.{role}",
+        )
+    file = pack.path / name
+    if not file.is_file():
+        raise _invalid(file, "is missing")
+    return file
+
+
+def _invalid(file: Path, problem: str) -> VoiceplaneError:
+    return failed_precondition(
+        "PACK_INVALID", f"{file} {problem}; fetch the voice pack again, or correct its source in metadata.yaml"
+    )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
