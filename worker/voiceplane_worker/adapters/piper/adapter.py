@@ -10,6 +10,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from piper import PiperVoice
 from piper.config import PiperConfig
+from piper.const import BOS, EOS, PAD
 from voiceplane_common.errors import VoiceplaneError, failed_precondition, not_found
 from voiceplane_common.logs import get_logger
 
@@ -72,7 +73,7 @@ class PiperModel:
     ) -> None:
         self._voice: SplitVoice | WholeVoice | None = voice
         self._config = config
-        self._phonemizer = PiperVoice(session=None, config=config)  # espeak is behind a lock of piper-tts
+        self._phonemizer = _phonemizer(config)
         self._speakers = speakers
         self.sample_rate_hz: int = config.sample_rate
         self.voices = voices
@@ -93,7 +94,7 @@ class PiperModel:
             raise not_found("voice", f"unknown voice {piece.voice!r}: use one of {', '.join(self._speakers)}")
         if not any(character.isalnum() for character in piece.text):
             return
-        for phonemes in self._phonemizer.phonemize(piece.text):
+        for phonemes in self._phonemizer.phonemize(piece.text.replace("\0", " ")):  # espeak takes no NUL
             if any(phoneme.isalnum() for phoneme in phonemes):
                 if (voice := self._voice) is None:
                     raise RuntimeError("the model is closed")
@@ -161,11 +162,26 @@ def _open_split(file: Path, trial: Tensors, *, device: str, threads: int) -> tup
 
 def _read_config(file: Path) -> PiperConfig:
     try:
-        return PiperConfig.from_dict(json.loads(file.read_text(encoding="utf-8")))
+        config = PiperConfig.from_dict(json.loads(file.read_text(encoding="utf-8")))
     except KeyError as error:
         raise _invalid(file, f"lacks the key {error}") from None
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise _invalid(file, f"is not a Piper voice's configuration: {_one_line(error)}") from None
+    rate_hz: object = config.sample_rate  # piper-tts takes what the file says
+    if not (isinstance(rate_hz, int) and 8_000 <= rate_hz <= 192_000):
+        raise _invalid(file, f"has audio.sample_rate {rate_hz!r}, which is not 8000 to 192000")
+    if not all(config.phoneme_id_map.get(mark) for mark in (BOS, EOS, PAD)):
+        raise _invalid(file, f"has a phoneme_id_map without {BOS!r}, {EOS!r} or {PAD!r}")
+    try:
+        _phonemizer(config).phonemize("1")  # besides, this loads the phonemizer before a listener waits for it
+    except Exception as error:  # each language's phonemizer has errors of its own
+        raise _invalid(file, f"names the phonemizer {config.espeak_voice!r}, which fails: {_one_line(error)}") from None
+    return config
+
+
+def _phonemizer(config: PiperConfig) -> PiperVoice:
+    """piper-tts's text front end, which needs no session; espeak, a global, is behind a lock of its own there."""
+    return PiperVoice(session=None, config=config)
 
 
 def _speakers(pack: VoicePack, config: PiperConfig, config_file: Path) -> dict[str, int]:

@@ -201,6 +201,8 @@ class _Graph:
             [helper.make_tensor_value_info(name, self._type(name), None) for name in sorted(inputs)],
             [helper.make_tensor_value_info(name, self._type(name), None) for name in sorted(outputs)],
             [tensor for name, tensor in self._initializers.items() if name in used],
+            # With the shapes known, onnxruntime optimizes a part as it does the whole, and gives the same bits.
+            value_info=[entry for entry in self._model.graph.value_info if entry.name in used - inputs - outputs],
         )
         model = helper.make_model(
             part, opset_imports=self._model.opset_import, ir_version=self._model.ir_version, functions=[]

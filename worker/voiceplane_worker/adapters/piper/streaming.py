@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # Latents in the windows of a sentence; the last size repeats. A latent is about 12 ms of audio. The first is small for
 # an early first sound, yet lasts while the second is computed. A window costs its context besides, so the sizes grow;
 # they stop growing so that a STOP, or another stream's first sound, never waits long for a step to end.
-WINDOWS = (12, 24, 48, 96)
+WINDOWS = (12, 36, 128)
 # A rest smaller than this share of its window is decoded with it: a window of its own would be mostly context.
 MERGED_REST = 0.34
 # The flow has the wider context, so it runs ahead of the decoder in steps of this many windows.
@@ -68,7 +68,7 @@ class SplitVoice:
         encoded = self.encode(inputs)
         total = encoded[self._prior].shape[-1]
         # Long enough that some window has its whole context on both sides, and some has a neighbour that has not.
-        times = -(-(2 * (self._flow_context + self._decoder_context) + sum(WINDOWS[:3])) // total)
+        times = -(-(2 * (self._flow_context + self._decoder_context) + sum(WINDOWS)) // total)
         repeated = {
             name: np.concatenate([tensor] * times, axis=-1) if tensor.shape[-1] == total else tensor
             for name, tensor in encoded.items()

@@ -1,0 +1,168 @@
+"""What every adapter promises the base, whatever its family."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import numpy as np
+import psutil
+import pytest
+from voiceplane_common.errors import VoiceplaneError
+from voiceplane_worker.adapters import registry
+from voiceplane_worker.adapters.base import Piece
+
+from tests.support.packs import mock_pack, piper_pack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from voiceplane_worker.adapters.base import Adapter, Model, Samples
+    from voiceplane_worker.packs.pack import VoicePack
+
+PACKS: dict[str, Callable[[], VoicePack]] = {"mock": mock_pack, "piper": piper_pack}
+SENTENCE = "The train to the coast leaves at noon from platform nine, and it is never late."
+CYCLES, SETTLING_CYCLES = 50, 5
+
+
+@pytest.fixture(scope="module", params=PACKS)
+def family(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="module")
+def pack(family: str) -> VoicePack:
+    return PACKS[family]()
+
+
+@pytest.fixture(scope="module")
+def adapter(family: str) -> Adapter:
+    return registry.find_adapter(family)
+
+
+@pytest.fixture(scope="module")
+def model(adapter: Adapter, pack: VoicePack) -> Iterator[Model]:
+    model = adapter.load(pack, device="cpu", threads=1)
+    yield model
+    model.close()
+
+
+def piece(model: Model, text: str, *, speed: float = 1.0) -> Piece:
+    voice = model.voices[0]
+    return Piece(text=text, voice=voice.name, language=voice.language, speed=speed)
+
+
+def speak(model: Model, text: str, *, speed: float = 1.0) -> Samples:
+    return np.concatenate(list(model.synthesize(piece(model, text, speed=speed))))
+
+
+def test_every_family_has_a_contract_test() -> None:
+    assert set(PACKS) == set(registry.families())
+
+
+def test_the_registry_tells_the_adapters_own_traits(family: str, adapter: Adapter) -> None:
+    assert adapter.traits in registry.traits()
+    assert adapter.traits.name == family
+
+
+def test_a_model_has_the_packs_voices(model: Model, pack: VoicePack) -> None:
+    assert [(voice.name, voice.language) for voice in model.voices] == [
+        (voice.name, voice.language) for voice in pack.metadata.voices
+    ]
+    assert 8_000 <= model.sample_rate_hz <= 192_000
+    assert model.memory_bytes > 0
+
+
+def test_speech_comes_as_flat_float_samples_within_range(model: Model) -> None:
+    for chunk in model.synthesize(piece(model, SENTENCE)):
+        assert chunk.ndim == 1
+        assert chunk.size > 0
+        assert chunk.dtype == np.float32
+        assert np.isfinite(chunk).all()
+        assert np.abs(chunk).max() <= 1.0
+
+
+def test_speech_is_audible_and_as_long_as_its_text(model: Model) -> None:
+    short, long = speak(model, "Yes."), speak(model, SENTENCE)
+    assert np.sqrt(np.mean(long**2)) > 0.01
+    assert long.size > 3 * short.size
+    assert 2.0 < long.size / model.sample_rate_hz < 8.0
+
+
+def test_the_first_chunk_of_a_streaming_model_is_a_small_part(model: Model, adapter: Adapter) -> None:
+    assert adapter.traits.streaming
+    chunks = list(model.synthesize(piece(model, SENTENCE)))
+    assert 0.04 <= chunks[0].size / model.sample_rate_hz <= 0.25
+    assert chunks[0].size < 0.1 * sum(chunk.size for chunk in chunks)
+
+
+@pytest.mark.parametrize("speed", [0.5, 2.0])
+def test_speed_scales_the_duration(model: Model, speed: float) -> None:
+    # A model may round the length of each sound up, which is felt when they are short.
+    assert speak(model, SENTENCE, speed=speed).size == pytest.approx(speak(model, SENTENCE).size / speed, rel=0.35)
+
+
+@pytest.mark.parametrize("text", ["...", "—", "?!", "👍", "« »", "🙂 🙃"])
+def test_text_with_nothing_to_speak_gives_nothing(model: Model, text: str) -> None:
+    assert list(model.synthesize(piece(model, text))) == []
+
+
+def test_several_sentences_are_all_spoken(model: Model) -> None:
+    one = speak(model, "I like the green one.")
+    assert speak(model, "I like the green one. I like the green one.").size > 1.6 * one.size
+
+
+def test_unusual_text_is_survived(model: Model) -> None:
+    for text in ("1️⃣ 2.5% of £3", "naïve café 東京", "a\u0000b", "x" * 300, "[[ h@ ]] {}\\", "... well ..."):
+        assert all(np.isfinite(chunk).all() for chunk in model.synthesize(piece(model, text)))
+
+
+def test_an_unknown_voice_is_named(model: Model) -> None:
+    with pytest.raises(VoiceplaneError, match="'nobody'") as caught:
+        list(model.synthesize(Piece(text="Hello.", voice="nobody", language="en-US")))
+    assert caught.value.field == "voice"
+
+
+def test_a_closed_iterator_leaves_the_model_usable(model: Model) -> None:
+    chunks = model.synthesize(piece(model, SENTENCE))
+    next(chunks)
+    chunks.close()  # type: ignore[attr-defined]  # the base closes generators, and an adapter's iterator is one
+    assert next(chunks, None) is None
+    assert speak(model, "Hello there.").size > 0
+
+
+def test_streams_of_several_threads_do_not_disturb_each_other(model: Model) -> None:
+    texts = ["The first one.", "And now the second of them.", "A third one comes last, and it is the longest."]
+    sizes: dict[str, int] = {}
+    threads = [
+        threading.Thread(target=lambda text=text: sizes.update({text: speak(model, text).size})) for text in texts
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [sizes[text] for text in texts] == sorted(sizes.values())
+    assert len(sizes) == len(texts)
+
+
+@pytest.mark.timeout(300)
+def test_memory_returns_after_many_loads(adapter: Adapter, pack: VoicePack) -> None:
+    process = psutil.Process()
+    resident: list[int] = []
+    for _ in range(CYCLES):
+        model = adapter.load(pack, device="cpu", threads=1)
+        speak(model, "Hello there, how are you?")
+        model.close()
+        del model
+        resident.append(process.memory_info().rss)
+    settled = resident[SETTLING_CYCLES - 1]
+    assert max(resident[SETTLING_CYCLES:]) < 1.05 * settled
+
+
+def test_a_device_that_is_not_there_is_refused(adapter: Adapter, pack: VoicePack, family: str) -> None:
+    if family == "mock":
+        pytest.skip("the mock family uses no device")
+    with pytest.raises(VoiceplaneError, match="fpga") as caught:
+        adapter.load(pack, device="fpga", threads=1)
+    assert caught.value.reason == "DEVICE_UNAVAILABLE"
