@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Self
 
 import grpc
-from voiceplane_common.errors import from_rpc_error
+from voiceplane_common.errors import VoiceplaneError, from_rpc_error, unavailable
 from voiceplane_proto.v1 import tts_pb2
 
 if TYPE_CHECKING:
@@ -167,7 +168,8 @@ class SpeechStream:
         self._consumed += 1
         if self._credit_frames and self._consumed * 2 >= self._credit_frames and not self._call.done():
             grant, self._consumed = self._consumed, 0
-            await self._write(tts_pb2.TextChunk(credit_frames=grant))
+            with contextlib.suppress(VoiceplaneError):  # the stream's end is told by reading, after its last frames
+                await self._write(tts_pb2.TextChunk(credit_frames=grant))
 
     async def _write(self, chunk: tts_pb2.TextChunk) -> None:
         async with self._writing:  # a call takes one write at a time, and grants come from the reading side
@@ -175,13 +177,14 @@ class SpeechStream:
                 self._greeted = True
                 chunk.session_id = self._session.session_id
                 chunk.credit_frames += self._credit_frames
+            await asyncio.sleep(0)  # let a status that has arrived be seen: grpc.aio forgets it when a write fails
+            if self._call.done():
+                raise await self._ended()
             try:
                 await self._call.write(chunk)
-            except grpc.aio.AioRpcError as error:
-                raise from_rpc_error(error) from None
-            except asyncio.InvalidStateError:
-                if not self._finishing:
-                    raise await self._ended() from None
+            except grpc.aio.AioRpcError:
+                message = "the worker ended the stream while text was being sent: open another stream"
+                raise unavailable("STREAM_ENDED", message) from None
 
     async def _half_close(self) -> None:
         async with self._writing:

@@ -1,0 +1,93 @@
+"""Where text may be cut: sentences by a library, clauses and long sentences by small rules of our own.
+
+Everything here is pure, and looks at no more than the text before a place and the next character that is no space.
+"""
+
+from __future__ import annotations
+
+import sentencex
+
+CLOSERS = frozenset("\"'”’»)]}›」』】）")
+CJK_STOPS = frozenset("。！？｡")
+CJK_CLAUSE_MARKS = frozenset("，、；：")
+STOPS = frozenset(".!?…।॥؟۔") | CJK_STOPS
+CLAUSE_MARKS = frozenset(",;:—–،؛") | CJK_CLAUSE_MARKS
+
+# Context that the sentence rules need at most: an abbreviation, an initial, a number.
+CONTEXT_CHARS = 80
+
+# Languages that write an ordinal as a number with a full stop: "am 3. Mai".
+ORDINAL_STOP_LANGUAGES = frozenset(
+    ["cs", "da", "de", "et", "fi", "hr", "hu", "is", "lv", "nb", "nn", "no", "pl", "sk", "sl", "sr", "tr"]
+)
+
+# Words before which a speaker takes a breath: conjunctions and relative pronouns first, prepositions if the clause is long.
+STRONG_BREAKS = {
+    "en": "and but or so because although though while when where which who that if unless until than",
+    "de": "und aber oder denn weil obwohl während wenn wo welche welcher welches dass ob bis als",
+    "fr": "et mais ou donc car parce quoique pendant quand où qui que si jusque",
+    "es": "y pero o porque aunque mientras cuando donde que quien si hasta",
+    "it": "e ma o perché sebbene mentre quando dove che chi se finché",
+    "pt": "e mas ou porque embora enquanto quando onde que quem se até",
+    "nl": "en maar of want omdat hoewel terwijl wanneer waar die dat als tot",
+}
+WEAK_BREAKS = {
+    "en": "of in on at by for from with to into over under about after before between through during",
+    "de": "in an auf bei für von mit zu nach vor über unter zwischen durch aus",
+    "fr": "de dans sur à par pour avec vers entre après avant sous chez",
+    "es": "de en sobre a por para con hacia entre después antes bajo",
+    "it": "di in su a da per con verso tra dopo prima sotto",
+    "pt": "de em sobre a por para com entre depois antes sob",
+    "nl": "van in op aan bij voor met naar over onder tussen door",
+}
+
+
+def speakable(text: str) -> bool:
+    """Whether text holds a letter or a digit of any script; anything else gives no speech."""
+    return any(letter.isalnum() for letter in text)
+
+
+def primary_language(language: str) -> str:
+    """The primary subtag of a BCP 47 tag, in lower case."""
+    return language.replace("_", "-").partition("-")[0].lower() or "en"
+
+
+def ends_sentence(language: str, before: str, following: str) -> bool:
+    """Whether a sentence ends at the end of `before`, which white space separates from the following character."""
+    last = before.rstrip("".join(CLOSERS))[-1:]
+    if last not in STOPS:
+        return False
+    if last == "." and (following.islower() or _abbreviates(language, before)):
+        return False
+    context = before[-CONTEXT_CHARS:]
+    boundaries = [end for _, end in _spans(language, f"{context} {following}")]
+    return len(context) in boundaries
+
+
+def ends_clause(before: str) -> bool:
+    """Whether `before`, which white space follows, ends with a clause's mark."""
+    return before.rstrip("".join(CLOSERS))[-1:] in CLAUSE_MARKS
+
+
+def breaks_before(language: str, word: str, *, strong_only: bool) -> bool:
+    """Whether a speaker may pause before a word."""
+    known = STRONG_BREAKS.get(language, "").split()
+    if not strong_only:
+        known += WEAK_BREAKS.get(language, "").split()
+    return word.lower() in known
+
+
+def _abbreviates(language: str, before: str) -> bool:
+    """Whether the stop at the end belongs to an initial ("J. Smith") or to an ordinal, which no list holds."""
+    word = before[-CONTEXT_CHARS:].rsplit(maxsplit=1)[-1].rstrip(".")
+    if len(word) == 1 and word.isalpha():
+        return True
+    return language in ORDINAL_STOP_LANGUAGES and word.isdecimal() and len(word) <= 2
+
+
+def _spans(language: str, text: str) -> list[tuple[int, int]]:
+    spans, start = [], 0
+    for sentence in sentencex.segment(language, text):
+        spans.append((start, start + len(sentence.rstrip())))
+        start += len(sentence)
+    return spans
