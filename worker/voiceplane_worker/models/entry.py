@@ -1,0 +1,160 @@
+"""What the manager keeps about one model.
+
+Everything here belongs to the event loop: it is changed between two awaits, never from a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from voiceplane_worker.models.status import ModelState
+
+if TYPE_CHECKING:
+    from voiceplane_common.errors import VoiceplaneError
+
+    from voiceplane_worker.adapters.base import Model
+    from voiceplane_worker.models.status import ModelSpec
+    from voiceplane_worker.packs.pack import VoicePack
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedModel:
+    """A resident model.
+
+    Attributes:
+        gain_db: The gain that brings this voice's warm-up speech to the target loudness.
+        generation: Which load of this model it is, from 1.
+    """
+
+    model: Model
+    gain_db: float
+    generation: int
+    pack: VoicePack
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Generation:
+    """A loaded model with those who use it at this moment."""
+
+    loaded: LoadedModel
+    uses: int = 0
+    retired: bool = False
+    closing: bool = False
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Load:
+    """A load under way.
+
+    Attributes:
+        memory_bytes: What the model is expected to hold; 0 while nothing is known.
+        ended: Set once it has succeeded, failed or been cancelled, and the entry says so.
+        error: Why it failed.
+    """
+
+    spec: ModelSpec
+    started: float
+    phase: ModelState = ModelState.FETCHING
+    memory_bytes: int = 0
+    task: asyncio.Task[VoiceplaneError | None] | None = None
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    error: VoiceplaneError | None = None
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Entry:
+    """One model.
+
+    Attributes:
+        spec: What is resident, or was asked for last.
+        references: Leases, including those of callers that still wait for the load.
+        serving: The generation that the next use gets.
+        open: Every generation that has not been closed, the serving one included.
+        load: The load under way.
+        abandoned: Loads that have timed out and whose threads still run: they hold room.
+        draining: Why the model is going; empty if it is not.
+        unloading: The drain was asked for, and is no eviction.
+        error: Why the last load failed; beside a serving generation, why the last RELOAD did.
+        failures: Loads that failed since the last that succeeded.
+        retry_at: Monotonic seconds before which a session does not start another load.
+    """
+
+    spec: ModelSpec
+    references: int = 0
+    serving: Generation | None = None
+    open: list[Generation] = field(default_factory=list)
+    load: Load | None = None
+    abandoned: list[Load] = field(default_factory=list)
+    draining: str = ""
+    unloading: bool = False
+    error: VoiceplaneError | None = None
+    failures: int = 0
+    retry_at: float = 0.0
+    generation: int = 0
+    resident_since: float = 0.0
+    last_used: float | None = None
+    load_seconds: float = 0.0
+
+    @property
+    def model_id(self) -> str:
+        """The model."""
+        return self.spec.model_id
+
+    @property
+    def state(self) -> ModelState:
+        """The state as the ABI names it."""
+        if self.draining:
+            return ModelState.DRAINING
+        if self.serving:
+            return ModelState.RESIDENT
+        if self.load:
+            return self.load.phase
+        return ModelState.FAILED if self.error else ModelState.ABSENT
+
+    @property
+    def memory_bytes(self) -> int:
+        """What its open generations hold, and what abandoned loads may hold."""
+        held = sum(each.loaded.model.memory_bytes for each in self.open)
+        return held + sum(load.memory_bytes for load in self.abandoned)
+
+    @property
+    def occupies(self) -> bool:
+        """Whether it takes room, or has been promised some."""
+        return bool(self.open or self.load or self.abandoned)
+
+    @property
+    def holds(self) -> bool:
+        """Whether it has something in memory."""
+        loading = self.load is not None and self.load.phase is not ModelState.FETCHING
+        return bool(self.open or loading or self.abandoned)
+
+    @property
+    def leaving(self) -> bool:
+        """Whether nothing can bring it back before it is closed."""
+        return bool(self.draining) and not self.references and not self.load and not self.abandoned
+
+    def retire(self) -> None:
+        """Give the serving generation to nobody any more."""
+        if self.serving:
+            self.serving.retired = True
+            self.serving = None
+
+    def serve(self, loaded: LoadedModel, *, load: Load, now: float) -> None:
+        """Make a freshly loaded generation the one that serves."""
+        self.retire()
+        self.serving = Generation(loaded=loaded)
+        self.open.append(self.serving)
+        self.spec = load.spec
+        self.generation = loaded.generation
+        self.error, self.failures, self.retry_at = None, 0, 0.0
+        self.resident_since = now
+        self.last_used = now
+        self.load_seconds = now - load.started
+
+    def fail(self, error: VoiceplaneError, *, retry_at: float) -> None:
+        """Note a failed load."""
+        self.error = error
+        self.failures += 1
+        self.retry_at = retry_at

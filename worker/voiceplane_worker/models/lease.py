@@ -1,0 +1,69 @@
+"""A session's hold on a model."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from voiceplane_worker.models.entry import Entry, LoadedModel
+
+
+class Lease:
+    """One session's hold on a model, which is not unloaded while it lasts. Not thread-safe: for the event loop only."""
+
+    def __init__(self, *, entry: Entry, now: Callable[[], float], settle: Callable[[Entry], None]) -> None:
+        """Take the reference.
+
+        Args:
+            entry: The model.
+            now: Monotonic seconds.
+            settle: Called after a reference or a use has begun or ended.
+        """
+        self._entry = entry
+        self._now = now
+        self._settle = settle
+        self._released = False
+        entry.references += 1
+        self.touch()
+        settle(entry)
+
+    @property
+    def model_id(self) -> str:
+        """The model."""
+        return self._entry.model_id
+
+    @contextlib.contextmanager
+    def use(self) -> Iterator[LoadedModel]:
+        """Hold the present generation for one utterance.
+
+        After a RELOAD the next use gets the new generation; the old one is closed when its last use ends, also if the
+        lease was released before.
+        """
+        serving = self._entry.serving
+        if self._released or serving is None:
+            raise RuntimeError(f"the lease on {self.model_id} is no longer held")
+        serving.uses += 1
+        self.touch()
+        try:
+            yield serving.loaded
+        finally:
+            serving.uses -= 1
+            self.touch()
+            if serving.retired:
+                self._settle(self._entry)
+
+    def touch(self) -> None:
+        """Note that the model is being used now."""
+        self._entry.last_used = self._now()
+
+    def release(self) -> None:
+        """Drop the reference; again, it does nothing."""
+        if self._released:
+            return
+        self._released = True
+        self.touch()
+        self._entry.references -= 1
+        self._settle(self._entry)

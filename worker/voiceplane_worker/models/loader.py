@@ -1,0 +1,102 @@
+"""The loader of real packs: blocking work, each piece in a thread of its own pool."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from voiceplane_common.errors import failed_precondition
+
+from voiceplane_worker.adapters.base import Piece
+from voiceplane_worker.adapters.registry import find_adapter
+from voiceplane_worker.audio.loudness import calibrate
+from voiceplane_worker.models.waiting import complete
+from voiceplane_worker.packs.opening import open_pack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from voiceplane_worker.adapters.base import Adapter, Model
+    from voiceplane_worker.models.status import ModelSpec
+    from voiceplane_worker.packs.catalog import CatalogPack
+    from voiceplane_worker.packs.pack import VoicePack
+
+T = TypeVar("T")
+
+
+class PackLoader:
+    """A Loader, see `loads`."""
+
+    def __init__(
+        self,
+        *,
+        device: str,
+        threads: int,
+        adapter_of: Callable[[str], Adapter] = find_adapter,
+        cache_dir: Path | None = None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            device: "cpu", "cuda" or "cuda:N".
+            threads: Threads that one inference call may use on a CPU.
+            adapter_of: Gives the adapter of a family.
+            cache_dir: See `voiceplane_common.artifacts.fetch`.
+        """
+        self._device = device
+        self._threads = threads
+        self._adapter_of = adapter_of
+        self._cache_dir = cache_dir
+        self._pool = ThreadPoolExecutor(thread_name_prefix="loader")
+
+    async def fetch(self, spec: ModelSpec, known: CatalogPack | None) -> VoicePack:
+        """See Loader. A cancelled fetch ends with its thread; what it has fetched stays in the cache."""
+        return await self._run(lambda: open_pack(spec, known, cache_dir=self._cache_dir))
+
+    async def load(self, pack: VoicePack, spec: ModelSpec) -> Model:
+        """See Loader. A thread can't be stopped, so a cancelled load ends when it has, and frees what it brought."""
+        del spec  # the pack says it all
+        adapter = self._adapter_of(pack.metadata.family)
+        return await self._run(
+            lambda: adapter.load(pack, device=self._device, threads=self._threads), undo=lambda model: model.close()
+        )
+
+    async def warm_up(self, model: Model, pack: VoicePack) -> float:
+        """See Loader."""
+        return await self._run(lambda: speak_unheard(model, pack))
+
+    async def close(self, model: Model) -> None:
+        """See Loader."""
+        await self._run(model.close)
+
+    async def _run(self, work: Callable[[], T], *, undo: Callable[[T], object] = lambda _: None) -> T:
+        loop = asyncio.get_running_loop()
+        future = loop.run_in_executor(self._pool, work)
+        if not await complete(future):
+            return future.result()
+        if future.exception() is None:
+            await complete(loop.run_in_executor(self._pool, undo, future.result()))
+        raise asyncio.CancelledError
+
+
+def speak_unheard(model: Model, pack: VoicePack) -> float:
+    """Synthesize the warm-up text once. Blocking.
+
+    Returns:
+        The gain in dB that brings it to the target loudness.
+
+    Raises:
+        VoiceplaneError: FAILED_PRECONDITION, PACK_INVALID: it yields no audio, or something that is none.
+    """
+    voice = model.voices[0]
+    text = pack.metadata.warm_up_text
+    chunks = list(model.synthesize(Piece(text=text, voice=voice.name, language=voice.language)))
+    samples = np.concatenate(chunks) if chunks else np.zeros(0, dtype=np.float32)
+    if not samples.size or not np.isfinite(samples).all():
+        problem = "holds values that are no numbers" if samples.size else "is empty"
+        message = f"model {pack.metadata.model_id!r}: the speech of its warm_up_text {problem}: the pack is broken"
+        raise failed_precondition("PACK_INVALID", message, field="warm_up_text")
+    return float(calibrate(samples, sample_rate_hz=model.sample_rate_hz))

@@ -1,0 +1,328 @@
+"""Which models are resident: loaded on demand, counted by who uses them, let go when their time has come.
+
+The decisions are in `plan`. All state belongs to the event loop and is changed between two awaits, so there are no
+locks: every method first brings its wish into the entries, then waits for it to come true.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from voiceplane_common.errors import VoiceplaneError, failed_precondition, unavailable
+from voiceplane_common.logs import get_logger
+
+from voiceplane_worker.models import plan
+from voiceplane_worker.models.entry import Entry
+from voiceplane_worker.models.loads import Loads
+from voiceplane_worker.models.report import status_of
+from voiceplane_worker.models.residents import Residents
+from voiceplane_worker.models.waiting import end, ends_within
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from voiceplane_common.clock import Clock
+
+    from voiceplane_worker.models.entry import Load
+    from voiceplane_worker.models.lease import Lease
+    from voiceplane_worker.models.loads import Loader
+    from voiceplane_worker.models.status import ModelSpec, ModelStatus
+    from voiceplane_worker.packs.catalog import Catalog
+    from voiceplane_worker.settings import ModelManagerSection
+
+_log = get_logger("models")
+
+
+class ModelManager:
+    """The models of one worker."""
+
+    def __init__(
+        self,
+        *,
+        settings: ModelManagerSection,
+        catalog: Catalog,
+        loader: Loader,
+        clock: Clock,
+        changed: Callable[[], None] = lambda: None,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """Prepare; nothing is loaded before `start`.
+
+        Args:
+            settings: The rules.
+            catalog: The models that are known by name.
+            loader: Fetches, loads, warms up and closes.
+            clock: Monotonic time.
+            changed: Called after each change of what `statuses` or `ready` tells.
+            wall: Unix seconds, for the times that are told.
+        """
+        self._settings = settings
+        self._catalog = catalog
+        self._clock = clock
+        self._wall_offset = wall() - clock.now()
+        self._residents = Residents(settings=settings, catalog=catalog, closer=loader, clock=clock, changed=changed)
+        self._loads = Loads(settings=settings, catalog=catalog, loader=loader, clock=clock, residents=self._residents)
+        self._watcher: asyncio.Task[None] | None = None
+        self._closed = False
+        self._residents.adopt_catalog()
+
+    @property
+    def ready(self) -> bool:
+        """Whether the default and the preloaded models have all become resident since the start."""
+        return not self._closed and not self._residents.missing
+
+    async def start(self) -> None:
+        """Load the default and the preloaded models and begin to evict. A load that fails is a state, no exception."""
+        loads = [self._load_missing(model_id) for model_id in self._residents.missing]
+        self._watcher = asyncio.create_task(self._watch_over())
+        for load in filter(None, loads):
+            await load.ended.wait()
+
+    async def close(self) -> None:
+        """Unload everything. Uses that have not ended are waited for, at most the drain timeout."""
+        self._closed = True
+        if self._watcher:
+            await end(self._watcher)
+        entries = self._residents.entries.values()
+        for entry in list(entries):
+            if entry.occupies:
+                self._residents.drain(entry, reason="Closing", asked=True)
+                entry.retire()
+                self._residents.settle(entry)
+        gone = asyncio.create_task(self._residents.signal.until(lambda: not any(entry.occupies for entry in entries)))
+        if not await ends_within(gone, clock=self._clock, seconds=self._settings.unload_drain_timeout_ms / 1000):
+            await end(gone)
+            _log.warning("models_left_open", model_ids=[entry.model_id for entry in entries if entry.occupies])
+
+    def statuses(self) -> tuple[ModelStatus, ...]:
+        """Every known model, by id."""
+        return tuple(self._status(entry) for _, entry in sorted(self._residents.entries.items()))
+
+    async def acquire(self, model_id: str, *, only_if_resident: bool = False) -> Lease:
+        """Take a reference, loading the model first if it is not resident.
+
+        Cancelling the caller leaves the load running: another one may wait for it, and the next will find it done.
+
+        Args:
+            model_id: Empty for the default model.
+            only_if_resident: Start the load of a model that is not resident, and fail at once.
+
+        Raises:
+            VoiceplaneError: NOT_FOUND: unknown model. FAILED_PRECONDITION, MODEL_NOT_RESIDENT: see above.
+                UNAVAILABLE: draining, closing, or failed a moment ago. RESOURCE_EXHAUSTED: no room. Or the load's own.
+        """
+        self._check_open()
+        entry = self._residents.find(model_id or self._settings.default_model_id)
+        while entry.draining:
+            if entry.unloading:
+                raise unavailable("MODEL_DRAINING", f"model {entry.model_id!r} is being unloaded: use another one")
+            await self._residents.signal.until(self._drained(entry))
+            self._check_open()
+            entry = self._residents.find(entry.model_id)
+        if entry.serving:
+            return self._residents.lease(entry)
+        load = entry.load or self._load_for_session(entry)
+        if only_if_resident:
+            message = f"model {entry.model_id!r} is not resident; its load has been started: use another one meanwhile"
+            raise failed_precondition("MODEL_NOT_RESIDENT", message, field="model_id")
+        lease = self._residents.lease(entry)
+        try:
+            await _finish(load)
+        except BaseException:
+            lease.release()
+            raise
+        return lease
+
+    async def load(self, spec: ModelSpec, *, no_wait: bool = False) -> ModelStatus:
+        """Make a model resident; the last request's residency rules hold.
+
+        A resident model of the same content answers at once, and a load of it under way is joined. Other content is
+        loaded beside the old, which serves until the new is resident. A model that drains with references stays.
+        What a spec leaves empty is as it was, or as the catalog says.
+
+        Args:
+            spec: What to load.
+            no_wait: Answer with the present state instead of waiting until the model is resident.
+
+        Raises:
+            VoiceplaneError: NOT_FOUND: not known, and no source given. RESOURCE_EXHAUSTED: no room. UNAVAILABLE:
+                closing, or unloaded meanwhile. Or the load's own.
+        """
+        entry, begun = self._request(spec)
+        if no_wait:
+            if not begun:
+                self._residents.spawn(self._load_later(spec))
+            return self._status(entry)
+        while not begun:
+            await self._residents.signal.until(self._free_to_load(entry))
+            entry, begun = self._request(spec)
+        if entry.load:
+            await _finish(entry.load)
+        return self._status(entry)
+
+    async def unload(self, model_id: str, *, drain_timeout_ms: int | None = None) -> ModelStatus:
+        """Drain and unload a model, pinned ones too; ends a load under way. A later acquire or load brings it back.
+
+        Args:
+            model_id: The model.
+            drain_timeout_ms: How long to wait for its references; None for the worker's own.
+
+        Returns:
+            ABSENT, or DRAINING at the deadline: it is then unloaded when its last reference ends. RESIDENT if a load
+            has been asked for meanwhile.
+
+        Raises:
+            VoiceplaneError: NOT_FOUND: unknown model.
+        """
+        entry = self._residents.find(model_id)
+        self._residents.drain(entry, reason="UnloadRequested", asked=True)
+        timeout_ms = self._settings.unload_drain_timeout_ms if drain_timeout_ms is None else drain_timeout_ms
+        gone = asyncio.create_task(self._residents.signal.until(self._drained(entry)))
+        try:
+            await ends_within(gone, clock=self._clock, seconds=timeout_ms / 1000)
+        finally:
+            await end(gone)
+        return self._status(entry)
+
+    async def reload(self, model_id: str) -> ModelStatus:
+        """Re-read a model's pack and load it again; the old generation serves until the new one is resident.
+
+        Raises:
+            VoiceplaneError: NOT_FOUND: unknown model. UNAVAILABLE: it is being unloaded. Or the load's own, and the
+                old generation goes on serving.
+        """
+        problems = await asyncio.to_thread(self._catalog.refresh)
+        self._residents.adopt_catalog()
+        if model_id in problems:
+            raise problems[model_id]
+        self._check_open()
+        entry = self._residents.find(model_id)
+        while entry.load or entry.draining:
+            if entry.unloading:
+                raise unavailable("MODEL_DRAINING", f"model {model_id!r} is being unloaded: load it again afterwards")
+            await self._residents.signal.until(self._free_to_load(entry))
+            self._check_open()
+            entry = self._residents.find(model_id)
+        await _finish(self._loads.begin(entry, entry.spec))
+        return self._status(entry)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise unavailable("WORKER_CLOSING", "the worker is exiting: go on with another worker")
+
+    def _status(self, entry: Entry) -> ModelStatus:
+        known = self._catalog.find(entry.model_id)
+        return status_of(
+            entry,
+            occupant=self._residents.occupant(entry),
+            known=known.metadata if known else None,
+            is_default=entry.model_id == self._settings.default_model_id,
+            wall_offset=self._wall_offset,
+        )
+
+    def _request(self, spec: ModelSpec) -> tuple[Entry, bool]:
+        """Bring a load request into the entry; False if something else has to end first."""
+        self._check_open()
+        entry = self._residents.entries.get(spec.model_id)
+        if entry is None:
+            entry = Entry(spec=spec) if spec.source else self._residents.find(spec.model_id)
+        if entry.draining and entry.serving and not entry.load:
+            entry.draining, entry.unloading = "", False
+        if entry.draining:
+            return entry, False
+        if entry.load:
+            if not self._same_content(entry, entry.load.spec, spec):
+                return entry, False
+            entry.load.spec = _with_rules(entry.load.spec, spec)
+        elif entry.serving and self._same_content(entry, entry.spec, spec):
+            entry.spec = _with_rules(entry.spec, spec)
+            self._residents.note()
+        else:
+            self._loads.begin(entry, _with_content(_with_rules(entry.spec, spec), spec))
+        return entry, True
+
+    @staticmethod
+    def _drained(entry: Entry) -> Callable[[], bool]:
+        return lambda: not entry.draining
+
+    @staticmethod
+    def _free_to_load(entry: Entry) -> Callable[[], bool]:
+        return lambda: not (entry.load or entry.draining)
+
+    async def _load_later(self, spec: ModelSpec) -> None:
+        """The waiting half of a load that nobody waits for; its failure is told by the model's state."""
+        try:
+            await self.load(spec)
+        except VoiceplaneError as error:
+            _log.warning("load_failed", model_id=spec.model_id, reason=error.reason, message=error.message)
+
+    def _same_content(self, entry: Entry, have: ModelSpec, want: ModelSpec) -> bool:
+        """Whether `want` asks for what `have` is; what it leaves empty is the same."""
+        known = self._catalog.find(entry.model_id)
+        source = have.source or (known.metadata.source if known else None)
+        family = have.family or (entry.serving.loaded.pack.metadata.family if entry.serving else want.family)
+        return all(
+            not wanted or wanted == present
+            for wanted, present in (
+                (want.source, source),
+                (want.family, family),
+                (want.warm_up_text, have.warm_up_text),
+                (want.base_model_id, have.base_model_id),
+                (want.options, have.options),
+            )
+        )
+
+    def _load_for_session(self, entry: Entry) -> Load:
+        now = self._clock.now()
+        if entry.error and now < entry.retry_at:
+            wait_ms = max(1, round((entry.retry_at - now) * 1000))
+            message = f"model {entry.model_id!r} failed to load: {entry.error.message}"
+            raise unavailable("MODEL_FAILED", message, retry_after_ms=wait_ms)
+        return self._loads.begin(entry, entry.spec)
+
+    def _load_missing(self, model_id: str) -> Load | None:
+        """Begin the load of a default or preloaded model, unless it is under way or has to wait."""
+        first = Entry(spec=self._residents.first_spec(model_id))
+        entry = self._residents.entries.setdefault(model_id, first)
+        if entry.load or entry.draining:
+            return entry.load
+        try:
+            return self._load_for_session(entry)
+        except VoiceplaneError as error:
+            _log.warning("preload_waits", model_id=model_id, reason=error.reason, message=error.message)
+            return None
+
+    async def _watch_over(self) -> None:
+        """Evict by TTL, and try again what the worker's readiness waits for."""
+        while True:
+            await self._clock.sleep(self._settings.evict_check_interval_ms / 1000)
+            for model_id in plan.expired(self._residents.occupants(), now=self._clock.now()):
+                self._residents.drain(self._residents.entries[model_id], reason="TtlExpired", asked=False)
+            for model_id in list(self._residents.missing):
+                self._load_missing(model_id)
+
+
+async def _finish(load: Load) -> None:
+    """Wait for a load; cancelling the wait leaves the load alone."""
+    await load.ended.wait()
+    if load.error:
+        raise copy.copy(load.error)  # every waiter gets its own, with its own traceback
+
+
+def _with_rules(have: ModelSpec, want: ModelSpec) -> ModelSpec:
+    return replace(have, residency=want.residency, ttl_ms=want.ttl_ms, min_residency_ms=want.min_residency_ms)
+
+
+def _with_content(have: ModelSpec, want: ModelSpec) -> ModelSpec:
+    return replace(
+        have,
+        source=want.source or have.source,
+        family=want.family or have.family,
+        warm_up_text=want.warm_up_text or have.warm_up_text,
+        base_model_id=want.base_model_id or have.base_model_id,
+        options=want.options or have.options,
+    )

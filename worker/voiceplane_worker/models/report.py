@@ -1,0 +1,64 @@
+"""What is told about one model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from voiceplane_worker.adapters.base import Voice
+from voiceplane_worker.models.status import ModelState, ModelStatus
+
+if TYPE_CHECKING:
+    from voiceplane_worker.models.entry import Entry
+    from voiceplane_worker.models.plan import Occupant
+    from voiceplane_worker.packs.metadata import PackMetadata
+
+
+def status_of(
+    entry: Entry, *, occupant: Occupant, known: PackMetadata | None, is_default: bool, wall_offset: float
+) -> ModelStatus:
+    """The status of one model.
+
+    Args:
+        entry: The model.
+        occupant: The same, as the plan sees it.
+        known: What the catalog says of it.
+        is_default: Whether sessions that name no model get it.
+        wall_offset: Unix seconds minus monotonic seconds.
+    """
+    loaded = entry.serving.loaded if entry.serving else None
+    metadata = loaded.pack.metadata if loaded else known
+    voices = loaded.model.voices if loaded else _voices(known)
+    resident = entry.state is ModelState.RESIDENT
+    return ModelStatus(
+        model_id=entry.model_id,
+        family=metadata.family if metadata else entry.spec.family,
+        state=entry.state,
+        reason=_reason(entry),
+        message=entry.error.message if entry.error and not entry.draining else "",
+        references=entry.references,
+        residency=entry.spec.residency,
+        is_default=is_default,
+        memory_bytes=entry.memory_bytes,
+        resident_since=entry.resident_since + wall_offset if loaded else None,
+        last_used=None if entry.last_used is None else entry.last_used + wall_offset,
+        expires_at=occupant.expires_at + wall_offset if resident and occupant.idle else None,
+        voices=voices,
+        sha256=loaded.pack.sha256 if loaded else "",
+        generation=entry.generation,
+        load_duration_ms=round(entry.load_seconds * 1000),
+        base_model_id=entry.spec.base_model_id,
+    )
+
+
+def _reason(entry: Entry) -> str:
+    if entry.draining:
+        return entry.draining
+    if entry.error is None:
+        return ""
+    if entry.serving:
+        return "ReloadFailed"
+    return entry.error.reason.title().replace("_", "")
+
+
+def _voices(known: PackMetadata | None) -> tuple[Voice, ...]:
+    return tuple(Voice(name=voice.name, language=voice.language) for voice in known.voices) if known else ()

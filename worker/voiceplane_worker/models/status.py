@@ -1,0 +1,101 @@
+"""What the model manager is asked for, and what it tells."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from voiceplane_worker.adapters.base import Voice
+    from voiceplane_worker.packs.metadata import PackSource
+
+
+class ModelState(enum.Enum):
+    """Where a model stands; the names are those of the ABI without their prefix."""
+
+    ABSENT = "absent"
+    FETCHING = "fetching"
+    LOADING = "loading"
+    WARMING = "warming"
+    RESIDENT = "resident"
+    DRAINING = "draining"
+    FAILED = "failed"
+
+
+class Residency(enum.Enum):
+    """When a model comes and goes; the names are those of the ABI without their prefix."""
+
+    ON_DEMAND = "on_demand"
+    PRELOAD = "preload"
+    PINNED = "pinned"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """A model as it is asked for.
+
+    Attributes:
+        model_id: Unique within the worker.
+        source: Where the pack is; None for the one that the catalog names.
+        family: Empty: as the pack says; otherwise the two must agree.
+        residency: When it comes and goes.
+        ttl_ms: 0 for the worker's own.
+        min_residency_ms: 0 for the worker's own.
+        warm_up_text: Empty: the pack's own.
+        base_model_id: A LoRA's base model.
+        options: Family options, over those of the pack.
+    """
+
+    model_id: str
+    source: PackSource | None = None
+    family: str = ""
+    residency: Residency = Residency.ON_DEMAND
+    ttl_ms: int = 0
+    min_residency_ms: int = 0
+    warm_up_text: str = ""
+    base_model_id: str = ""
+    options: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def content(self) -> tuple[object, ...]:
+        """The part that decides what is loaded, without how long it stays."""
+        return self.source, self.family, self.warm_up_text, self.base_model_id, tuple(sorted(self.options.items()))
+
+    @property
+    def names_content(self) -> bool:
+        """Whether it says more than the model's id about what is to be loaded."""
+        return self.source is not None or any(self.content[1:])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelStatus:
+    """One model at one moment; the fields are those of the ABI's ModelStatus.
+
+    Attributes:
+        reason: FAILED: a stable CamelCase reason; DRAINING: why; RESIDENT: "ReloadFailed" after a failed RELOAD.
+        message: For people; names the remedy.
+        references: Leases that are held.
+        resident_since: Unix seconds.
+        last_used: Unix seconds.
+        expires_at: Unix seconds at which the TTL evicts it if it stays unused; None while it can't.
+        generation: Raised by each load of this model in this process.
+    """
+
+    model_id: str
+    family: str
+    state: ModelState
+    reason: str = ""
+    message: str = ""
+    references: int = 0
+    residency: Residency = Residency.ON_DEMAND
+    is_default: bool = False
+    memory_bytes: int = 0
+    resident_since: float | None = None
+    last_used: float | None = None
+    expires_at: float | None = None
+    voices: tuple[Voice, ...] = ()
+    sha256: str = ""
+    generation: int = 0
+    load_duration_ms: int = 0
+    base_model_id: str = ""

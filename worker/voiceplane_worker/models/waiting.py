@@ -1,0 +1,64 @@
+"""Waits that run on a Clock, and waits that must not be cut short."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from voiceplane_common.clock import Clock
+
+
+class Signal:
+    """Wakes everyone who waits for a condition, to look again."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def fire(self) -> None:
+        """Something has changed."""
+        self._event.set()
+        self._event = asyncio.Event()
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Return once the condition holds."""
+        while not holds():
+            await self._event.wait()
+
+
+async def ends_within(task: asyncio.Task[Any], *, clock: Clock, seconds: float) -> bool:
+    """Wait for a task, at most that long; the task goes on if it has not ended."""
+    timer = asyncio.create_task(clock.sleep(seconds))
+    try:
+        await asyncio.wait({task, timer}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        timer.cancel()
+    return task.done()
+
+
+async def end(task: asyncio.Task[Any]) -> None:
+    """Cancel a task and wait until it has ended, through any cancellation of the caller; its outcome is dropped."""
+    task.cancel()
+    while not task.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()
+
+
+async def complete(task: asyncio.Future[Any]) -> bool:
+    """Wait until a task has ended, through any cancellation of the caller.
+
+    Returns:
+        Whether the caller was cancelled meanwhile, and has to raise CancelledError when it has cleaned up.
+    """
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            cancelled = True
+    return cancelled

@@ -1,0 +1,92 @@
+"""From what is asked for to a checked voice pack on this machine's disk."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from voiceplane_common.artifacts import digest, fetch
+from voiceplane_common.artifacts.trees import files_of
+from voiceplane_common.errors import VoiceplaneError, failed_precondition, invalid, not_found
+
+from voiceplane_worker.packs.metadata import METADATA_FILE, PICKLE_SUFFIXES, PackMetadata, read_metadata
+from voiceplane_worker.packs.pack import VoicePack
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from voiceplane_worker.models.status import ModelSpec
+    from voiceplane_worker.packs.catalog import CatalogPack
+
+
+def open_pack(spec: ModelSpec, known: CatalogPack | None, *, cache_dir: Path | None = None) -> VoicePack:
+    """Fetch a pack and check it. Blocking.
+
+    The files come from the spec's source, else from the catalog's, else they lie beside the catalog's metadata.yaml. A
+    metadata.yaml among them describes the pack; otherwise the catalog's does. The spec's options and warm-up text win.
+
+    Args:
+        spec: What is asked for.
+        known: What the catalog says of the model.
+        cache_dir: See `fetch`.
+
+    Raises:
+        VoiceplaneError: NOT_FOUND: neither a source nor the catalog. FAILED_PRECONDITION, PACK_INVALID: the files are
+            not what the metadata says. INVALID_ARGUMENT: another model or family than asked for. Or fetch's own.
+    """
+    source = spec.source or (known.metadata.source if known else None)
+    if source:
+        folder = fetch(source.uri, sha256=source.sha256, cache_dir=cache_dir)
+    elif known:
+        folder = known.folder
+    else:
+        message = f"model {spec.model_id!r} is not in the catalog: give a source, or add its pack to worker.packs_dir"
+        raise not_found("model_id", message, reason="MODEL_NOT_FOUND")
+    if not folder.is_dir():
+        raise _broken(spec, f"{folder} is a file: a pack is a folder")
+    metadata = _describe(folder, spec, known)
+    files = files_of(folder)
+    _check_files(metadata, files, spec)
+    return VoicePack(
+        path=folder,
+        metadata=metadata,
+        sha256=(source.sha256 if source else "") or digest(folder),
+        size_bytes=sum(path.stat().st_size for path in files.values()),
+    )
+
+
+def _describe(folder: Path, spec: ModelSpec, known: CatalogPack | None) -> PackMetadata:
+    own = folder / METADATA_FILE
+    if own.is_file():
+        metadata = read_metadata(own)
+    elif known:
+        metadata = known.metadata
+    else:
+        raise _broken(spec, f"{folder} has no {METADATA_FILE}")
+    if metadata.model_id != spec.model_id:
+        raise invalid("model_id", f"the pack is {metadata.model_id!r}, and {spec.model_id!r} is asked for")
+    if spec.family and metadata.family != spec.family:
+        raise invalid("family", f"the pack's family is {metadata.family!r}, and {spec.family!r} is asked for")
+    changes: dict[str, object] = {"options": {**metadata.options, **spec.options}}
+    if spec.warm_up_text:
+        changes["warm_up_text"] = spec.warm_up_text
+    return metadata.model_copy(update=changes)
+
+
+def _check_files(metadata: PackMetadata, files: dict[str, Path], spec: ModelSpec) -> None:
+    wanted = {f"files.{role}": name for role, name in metadata.files.items()}
+    if metadata.reference:
+        wanted["reference"] = metadata.reference
+    for key, name in wanted.items():
+        if name not in files:
+            raise _broken(spec, f"{key} names {name!r}, which the pack does not have", field=key)
+    for name in files:
+        if PurePosixPath(name).suffix.lower() in PICKLE_SUFFIXES and name not in metadata.allow_pickle:
+            message = (
+                f"{name!r} may be a pickle, which can run any code: convert it to safetensors, or if you trust it, "
+            )
+            raise _broken(spec, f"{message}name it in allow_pickle", field="allow_pickle")
+
+
+def _broken(spec: ModelSpec, problem: str, *, field: str = "") -> VoiceplaneError:
+    return failed_precondition("PACK_INVALID", f"voice pack of model {spec.model_id!r}: {problem}", field=field)
