@@ -1,0 +1,305 @@
+"""The voiceplane command. Its commands are thin: each belongs to the module of its name."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import os
+import sys
+from collections.abc import Coroutine
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import typer
+from typer.core import TyperGroup
+from voiceplane_common.errors import VoiceplaneError
+
+from voiceplane_cli import demo as demos
+from voiceplane_cli import doctor as doctors
+from voiceplane_cli import models as inventories
+from voiceplane_cli import say as saying
+from voiceplane_cli import talk as talking
+from voiceplane_cli.api import DEFAULT_URL, Action
+from voiceplane_cli.output import CliError, ExitCode, fail, note, print_json, stdout, table
+from voiceplane_cli.speakers import open_speakers
+from voiceplane_cli.stack import StackOptions
+from voiceplane_cli.views import ModelView, WorkerView
+from voiceplane_cli.wav import read_speech
+from voiceplane_cli.workers import workers_table
+
+T = TypeVar("T")
+
+
+class ErrorGroup(TyperGroup):
+    """Commands whose expected errors end in one line and an exit code, not in a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except (CliError, VoiceplaneError) as error:
+            if ctx.params.get("debug"):
+                raise
+            raise typer.Exit(fail(error)) from None
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            raise typer.Exit(ExitCode.INTERRUPTED) from None
+        except BrokenPipeError:
+            # Whoever read our output has seen enough. Nothing must be flushed into the closed pipe at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(ExitCode.FAILED) from None
+
+
+app = typer.Typer(
+    name="voiceplane", cls=ErrorGroup, no_args_is_help=True, pretty_exceptions_enable=False, help="Realtime speech."
+)
+models_app = typer.Typer(no_args_is_help=True, help="Which models there are and where; load and unload them.")
+app.add_typer(models_app, name="models")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Globals:
+    """The options of all commands."""
+
+    server: str | None
+    api_key: str
+
+    @property
+    def url(self) -> str:
+        """The server that was named, or the default one."""
+        return self.server or DEFAULT_URL
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Model = Annotated[str | None, typer.Option(help="The model; default: the server's.")]
+Voice = Annotated[str | None, typer.Option(help="The voice; default: the model's first.")]
+Language = Annotated[str | None, typer.Option(help="BCP 47, such as en-US.")]
+WorkerAddress = Annotated[str | None, typer.Option("--worker", help="HOST:PORT of a worker: ask it directly by gRPC.")]
+Server = Annotated[str | None, typer.Option(envvar="VOICEPLANE_SERVER", help=f"The server's URL [{DEFAULT_URL}].")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"voiceplane {importlib.metadata.version('voiceplane')}")
+        raise typer.Exit
+
+
+@app.callback()
+def voiceplane(
+    ctx: typer.Context,
+    server: Server = None,
+    api_key: Annotated[str, typer.Option(envvar="VOICEPLANE_API_KEY", help="The server's API key.")] = "",
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,  # read by ErrorGroup
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
+) -> None:
+    """Realtime speech: talk to it, let it talk, and see what runs where."""
+    ctx.obj = Globals(server=server, api_key=api_key)
+
+
+@app.command()
+def demo(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Of the page, on this machine only.")] = 8080,
+    model: Model = None,
+    reply: Annotated[Literal["echo", "llm"], typer.Option(help="Who answers.")] = "echo",
+    no_open: Annotated[bool, typer.Option("--no-open", help="Don't open a browser.")] = False,
+) -> None:
+    """Run everything on this machine, with a page to talk to."""
+    options = StackOptions(port=port, model=model or "", reply=reply)
+    _run(demos.run_demo(options, open_page=not no_open))
+
+
+@app.command()
+def say(
+    ctx: typer.Context,
+    text: Annotated[str | None, typer.Argument(help="What to say; default: standard input, as it arrives.")] = None,
+    output: Annotated[str | None, typer.Option("-o", "--output", help="A WAV file, or - for stdout.")] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Write s16le PCM (48 kHz, mono) instead of WAV.")] = False,
+    model: Model = None,
+    voice: Voice = None,
+    language: Language = None,
+    speed: Annotated[float | None, typer.Option(min=0.5, max=2.0, help="Speaking rate.")] = None,
+    sentence: Annotated[bool, typer.Option("--sentence", help="Wait for whole sentences: calmer, later.")] = False,
+    server: Server = None,
+    json_: Json = False,
+) -> None:
+    """Say a text through the speakers, or write it to a file."""
+    if text is None and sys.stdin.isatty():
+        raise CliError('nothing to say: voiceplane say "Hello there.", or pipe text into it', code=ExitCode.USAGE)
+    if json_ and output == "-":
+        raise CliError("--json and -o - both want stdout: write the audio to a file", code=ExitCode.USAGE)
+    segmentation = "sentence" if sentence else None
+    wanted = saying.Wanted(model=model, voice=voice, language=language, speed=speed, segmentation=segmentation)
+    spoken = _run(_say(_globals(ctx, server), text, output=output, raw=raw, wanted=wanted))
+    if json_:
+        print_json(asdict(spoken))
+    else:
+        note(f"first audio {spoken.first_audio_ms:.0f} ms, {spoken.duration_ms / 1000:.2f} s, RTF {spoken.rtf:.2f}")
+
+
+async def _say(
+    common: Globals, text: str | None, *, output: str | None, raw: bool, wanted: saying.Wanted
+) -> saying.Spoken:
+    sink = saying.open_file(output, raw=raw) if output else await open_speakers()
+    async with demos.reachable(common.server, api_key=common.api_key, model=wanted.model or "") as api:
+        pieces = saying.read_stream(sys.stdin.fileno()) if text is None else saying.pieces_of(text)
+        try:
+            return await saying.speak(api, pieces, wanted=wanted, sink=sink)
+        finally:
+            await sink.close()
+
+
+@app.command()
+def talk(
+    ctx: typer.Context,
+    input_: Annotated[Path | None, typer.Option("--input", help="A WAV file that speaks instead of you.")] = None,
+    output: Annotated[str | None, typer.Option("--output", help="The reply as it was heard, with --input.")] = None,
+    fast: Annotated[bool, typer.Option("--fast", help="Send the input at once, not at the pace of speech.")] = False,
+    patience: Annotated[float, typer.Option(min=0, help="Seconds to wait for a reply after the input.")] = 60,
+    model: Model = None,
+    voice: Voice = None,
+    language: Language = None,
+    server: Server = None,
+    json_: Json = False,
+) -> None:
+    """Talk through the microphone, or let a recording talk."""
+    wanted = saying.Wanted(model=model, voice=voice, language=language)
+    common = _globals(ctx, server)
+    if input_ is None:
+        if output or fast or json_:
+            raise CliError("--output, --fast and --json go with --input in.wav", code=ExitCode.USAGE)
+        _run(_talk_live(common, wanted=wanted))
+        return
+    recording = read_speech(input_, sample_rate_hz=talking.MICROPHONE_RATE_HZ)
+    talked = _run(_talk(common, recording, output=output, fast=fast, patience_s=patience, wanted=wanted, quiet=json_))
+    if json_:
+        print_json(asdict(talked))
+
+
+async def _talk_live(common: Globals, *, wanted: saying.Wanted) -> None:
+    async with demos.reachable(common.server, api_key=common.api_key, model=wanted.model or "") as api:
+        await talking.talk_live(api, wanted=wanted)
+
+
+async def _talk(
+    common: Globals,
+    recording: bytes,
+    *,
+    output: str | None,
+    fast: bool,
+    patience_s: float,
+    wanted: saying.Wanted,
+    quiet: bool,
+) -> talking.Talked:
+    sink = saying.open_file(output, raw=False) if output else await open_speakers()
+    said = (lambda _: None) if quiet else (note if output == "-" else typer.echo)
+    async with demos.reachable(common.server, api_key=common.api_key, model=wanted.model or "") as api:
+        try:
+            return await talking.talk_with_recording(
+                api, recording, wanted=wanted, sink=sink, fast=fast, patience_s=patience_s, said=said
+            )
+        finally:
+            await sink.close()
+
+
+@models_app.command("list")
+def list_models(ctx: typer.Context, worker: WorkerAddress = None, server: Server = None, json_: Json = False) -> None:
+    """All models and their state on each worker; * marks the default."""
+    found = _run(_models(_globals(ctx, server), worker=worker))
+    if json_:
+        print_json({"models": [asdict(model) for model in found]})
+    else:
+        stdout().print(inventories.models_table(found))
+
+
+async def _models(common: Globals, *, worker: str | None) -> list[ModelView]:
+    async with inventories.inventory(server=common.url, api_key=common.api_key, worker=worker) as source:
+        return await source.models()
+
+
+@models_app.command()
+def load(
+    ctx: typer.Context, model_id: str, worker: WorkerAddress = None, server: Server = None, json_: Json = False
+) -> None:
+    """Make a model resident; answers when it is."""
+    _change(ctx, model_id, "load", worker=worker, server=server, json_=json_)
+
+
+@models_app.command()
+def unload(
+    ctx: typer.Context, model_id: str, worker: WorkerAddress = None, server: Server = None, json_: Json = False
+) -> None:
+    """Drain and unload a model."""
+    _change(ctx, model_id, "unload", worker=worker, server=server, json_=json_)
+
+
+@models_app.command()
+def reload(
+    ctx: typer.Context, model_id: str, worker: WorkerAddress = None, server: Server = None, json_: Json = False
+) -> None:
+    """Re-read a model's voice pack; the old one serves until the new one is resident."""
+    _change(ctx, model_id, "reload", worker=worker, server=server, json_=json_)
+
+
+def _change(
+    ctx: typer.Context, model_id: str, action: Action, *, worker: str | None, server: str | None, json_: bool
+) -> None:
+    common = _globals(ctx, server)
+
+    async def run() -> ModelView:
+        async with inventories.inventory(server=common.url, api_key=common.api_key, worker=worker) as source:
+            with demos.progress(f"{model_id}: {action}") as tell:
+                return await inventories.change(source, model_id, action, progress=tell)
+
+    model = _run(run())
+    if json_:
+        print_json(asdict(model))
+    else:
+        stdout().print(inventories.models_table([model]))
+
+
+@app.command()
+def workers(ctx: typer.Context, worker: WorkerAddress = None, server: Server = None, json_: Json = False) -> None:
+    """All workers and their load."""
+    common = _globals(ctx, server)
+
+    async def run() -> list[WorkerView]:
+        async with inventories.inventory(server=common.url, api_key=common.api_key, worker=worker) as source:
+            return await source.workers()
+
+    found = _run(run())
+    if json_:
+        print_json({"workers": [asdict(each) for each in found]})
+    else:
+        stdout().print(workers_table(found))
+
+
+@app.command()
+def doctor(json_: Json = False) -> None:
+    """What is there and what is missing, with the commands that mend it."""
+    checks = doctors.examine(doctors.Probes())
+    if json_:
+        print_json(doctors.as_json(checks))
+    else:
+        rows = [(each.purpose, each.name, each.mark, each.found, each.remedy) for each in checks]
+        stdout().print(table(("for", "what", "state", "found", "remedy"), rows))
+    if not doctors.is_fit(checks):
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _globals(ctx: typer.Context, server: str | None) -> Globals:
+    """The global options, with what the command itself was given before them."""
+    common: Globals = ctx.obj
+    return Globals(server=server or common.server, api_key=common.api_key)
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(work)
+
+
+def main() -> None:
+    """Entry point."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

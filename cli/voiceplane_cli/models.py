@@ -1,0 +1,152 @@
+"""Which models there are and where, and making them come and go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Protocol
+
+from rich.table import Table
+from voiceplane_client import WorkerClient
+from voiceplane_common.errors import VoiceplaneError
+from voiceplane_proto.v1 import tts_pb2
+
+from voiceplane_cli.api import Action, Api
+from voiceplane_cli.output import CliError, ExitCode, humanise_age, humanise_bytes, table
+from voiceplane_cli.views import ModelView, Placement, WorkerView, model_from_proto, worker_from_proto
+
+WATCH_S = 0.3
+STATE_DEADLINE_S = 5.0
+
+
+class Inventory(Protocol):
+    """What models and workers can be asked of: an orchestrator (Api) or one worker."""
+
+    async def models(self) -> list[ModelView]:
+        """Every model."""
+
+    async def workers(self) -> list[WorkerView]:
+        """Every worker."""
+
+    async def change(self, model_id: str, action: Action) -> None:
+        """Load, unload or reload; returns when it is done."""
+
+
+class DirectWorker:
+    """One worker over gRPC, without an orchestrator."""
+
+    def __init__(self, client: WorkerClient) -> None:
+        self._client = client
+
+    async def models(self) -> list[ModelView]:
+        """Every model that the worker knows."""
+        return [model_from_proto(status, worker=self._client.address) for status in await self._client.list_models()]
+
+    async def workers(self) -> list[WorkerView]:
+        """The worker itself."""
+        states = self._client.watch_state()
+        try:
+            async with asyncio.timeout(STATE_DEADLINE_S):
+                state = await anext(aiter(states))
+        except TimeoutError:
+            raise _unreachable(self._client.address) from None
+        return [worker_from_proto(state, address=self._client.address)]
+
+    async def change(self, model_id: str, action: Action) -> None:
+        """Load, unload or reload."""
+        if action == "load":
+            await self._client.load_model(tts_pb2.LoadModelRequest(model_id=model_id))
+        elif action == "unload":
+            await self._client.unload_model(model_id)
+        else:
+            await self._client.reload_model(model_id)
+
+
+@asynccontextmanager
+async def inventory(*, server: str, api_key: str, worker: str | None) -> AsyncIterator[Inventory]:
+    """The worker that was named, else the server.
+
+    Raises:
+        CliError: Out of reach.
+    """
+    if worker is None:
+        async with Api(server, api_key=api_key) as api:
+            yield api
+        return
+    async with WorkerClient(worker) as client:
+        try:
+            yield DirectWorker(client)
+        except VoiceplaneError as error:
+            if error.reason in {"UNAVAILABLE", "DEADLINE_EXCEEDED"}:  # a bare status: nobody answered
+                raise _unreachable(worker) from None
+            raise
+
+
+def _unreachable(worker: str) -> CliError:
+    remedy = "start one with `python -m voiceplane_worker`, or correct --worker HOST:PORT"
+    return CliError(f"no worker at {worker}: {remedy}", code=ExitCode.UNREACHABLE)
+
+
+async def change(source: Inventory, model_id: str, action: Action, *, progress: Callable[[str], None]) -> ModelView:
+    """Load, unload or reload a model, telling its states on the way.
+
+    Raises:
+        CliError: It failed, with the worker's reason.
+        VoiceplaneError: The server's reason.
+    """
+    changing = asyncio.ensure_future(source.change(model_id, action))
+    said = ""
+    try:
+        while not changing.done():
+            await asyncio.wait({changing}, timeout=WATCH_S)
+            now = _activity(await source.models(), model_id)
+            if now != said and not changing.done():
+                said = now
+                progress(now)
+        changing.result()
+    finally:
+        changing.cancel()
+        await asyncio.gather(changing, return_exceptions=True)
+    result = next((model for model in await source.models() if model.model_id == model_id), None)
+    if action != "unload" and result is not None and result.state == "failed":
+        raise CliError(f"{model_id} failed: {result.best.reason}: {result.best.message}")
+    return result or ModelView(model_id=model_id, family="")
+
+
+def _activity(models: Sequence[ModelView], model_id: str) -> str:
+    for model in models:
+        if model.model_id == model_id:
+            return f"{model_id}: {model.state}"
+    return f"{model_id}: waiting"
+
+
+def models_table(models: Sequence[ModelView], *, now: datetime | None = None) -> Table:
+    """A row for each model on each worker."""
+    moment = now or datetime.now(UTC)
+    rows = [
+        (
+            model.model_id + (" *" if model.is_default else ""),
+            model.family,
+            place.worker or "-",
+            place.state,
+            str(place.references),
+            humanise_bytes(place.memory_bytes),
+            _since(place.last_used, moment),
+            _detail(place, moment),
+        )
+        for model in models
+        for place in (model.workers or (Placement(worker="", state="absent"),))
+    ]
+    return table(("model", "family", "worker", "state", "sessions", "memory", "used", "detail"), rows)
+
+
+def _detail(place: Placement, now: datetime) -> str:
+    if place.reason or place.message:
+        return ": ".join(part for part in (place.reason, place.message) if part)
+    return f"expires {_since(place.expires_at, now)}" if place.expires_at else ""
+
+
+def _since(moment: str | None, now: datetime) -> str:
+    return humanise_age((now - datetime.fromisoformat(moment)).total_seconds() if moment else None)

