@@ -180,7 +180,7 @@ class Api:
                     await socket.send_str(json.dumps({"type": "hello", "version": VERSION, **given}))
                     ready = await self._await_ready(socket)
                 yield Conversation(socket, ready=ready)
-            except (aiohttp.ClientError, ConnectionError):
+            except (aiohttp.ClientError, ConnectionResetError):  # a BrokenPipeError is of the caller's own output
                 raise _broken() from None
 
     @property

@@ -220,15 +220,18 @@ async def read_stream(file_descriptor: int) -> AsyncIterator[str]:
     """Text as it arrives at a file descriptor, such as a language model's tokens through a pipe.
 
     Raises:
-        CliError: It is not UTF-8.
+        CliError: It is not UTF-8, or can't be read.
     """
     loop = asyncio.get_running_loop()
-    arrived: asyncio.Queue[bytes] = asyncio.Queue()
+    arrived: asyncio.Queue[bytes | OSError] = asyncio.Queue()
 
     def read() -> None:
-        data = b"?"
-        while data:
-            data = os.read(file_descriptor, 4096)
+        data: bytes | OSError = b"?"
+        while data and isinstance(data, bytes):
+            try:
+                data = os.read(file_descriptor, 4096)
+            except OSError as error:
+                data = error
             try:
                 loop.call_soon_threadsafe(arrived.put_nowait, data)
             except RuntimeError:  # the loop is closed: nobody listens any more
@@ -237,9 +240,11 @@ async def read_stream(file_descriptor: int) -> AsyncIterator[str]:
     # A thread, since files and pipes want different ways of waiting; a daemon, since a read can't be cancelled.
     threading.Thread(target=read, daemon=True, name="stdin").start()
     decoder = codecs.getincrementaldecoder("utf-8")()
-    data = b"?"
+    data: bytes | OSError = b"?"
     while data:
         data = await arrived.get()
+        if isinstance(data, OSError):
+            raise CliError(f"cannot read standard input: {data.strerror}", code=ExitCode.USAGE)
         try:
             piece = decoder.decode(data, final=not data)
         except UnicodeDecodeError:
