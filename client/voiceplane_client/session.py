@@ -19,6 +19,10 @@ DEFAULT_CREDIT_FRAMES = 50
 """One second of audio may be on its way to us, unless the caller grants otherwise."""
 
 
+# What grpc.aio puts in place of the peer's status when a write fails that was under way as the stream ended.
+WRITE_FAILED = "Internal error from Core"
+
+
 class WorkerSession:
     """A session; use as an asynchronous context manager, or end() it.
 
@@ -113,6 +117,8 @@ class SpeechStream:
         self._finishing = False
         self._unended: set[str] = set()
         self._writing = asyncio.Lock()
+        self._ending: asyncio.Task[VoiceplaneError] | None = None
+        call.add_done_callback(self._remember_ending)
 
     async def __aenter__(self) -> Self:
         return self
@@ -157,8 +163,8 @@ class SpeechStream:
                 await self._account(frame)
                 if frame.epoch >= self._session.epoch:
                     yield frame
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from None
+        except grpc.aio.AioRpcError:
+            raise await self._reason() from None
 
     async def _account(self, frame: tts_pb2.AudioFrame) -> None:
         if frame.end:
@@ -177,21 +183,32 @@ class SpeechStream:
                 self._greeted = True
                 chunk.session_id = self._session.session_id
                 chunk.credit_frames += self._credit_frames
-            await asyncio.sleep(0)  # let a status that has arrived be seen: grpc.aio forgets it when a write fails
-            if self._call.done():
-                raise await self._ended()
             try:
-                await self._call.write(chunk)
+                if not self._call.done():
+                    await self._call.write(chunk)
+                    return
             except grpc.aio.AioRpcError:
-                message = "the worker ended the stream while text was being sent: open another stream"
-                raise unavailable("STREAM_ENDED", message) from None
+                pass
+            raise await self._reason()
 
     async def _half_close(self) -> None:
         async with self._writing:
             if not self._call.done():
                 await self._call.done_writing()
 
-    async def _ended(self) -> Exception:
+    def _remember_ending(self, _call: object) -> None:
+        # At once: a write that fails later replaces the status that the worker gave.
+        self._ending = self._ending or asyncio.get_running_loop().create_task(self._read_status())
+
+    async def _reason(self) -> VoiceplaneError:
+        """Why the stream has ended."""
+        reason = await self._ending if self._ending is not None else None
+        if reason is None or reason.message == WRITE_FAILED:
+            message = "the worker ended the stream while text was on its way: its log says why; open another one"
+            return unavailable("STREAM_ENDED", message)
+        return reason
+
+    async def _read_status(self) -> VoiceplaneError:
         error = grpc.aio.AioRpcError(
             await self._call.code(),
             await self._call.initial_metadata(),

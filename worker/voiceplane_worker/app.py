@@ -89,7 +89,7 @@ class Worker:
             worker_id=worker_id,
             version=importlib.metadata.version("voiceplane-worker"),
             settings=settings,
-            families=[registry.find_adapter(family).traits for family in registry.installed_families()],
+            families=registry.traits(),
             manager=self.manager,
             sessions=self.sessions,
             state=self.state,

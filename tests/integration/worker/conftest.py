@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.support.workers import mock_worker_settings
 from voiceplane_client import WorkerClient
 from voiceplane_worker.app import Worker
+
+from tests.support.workers import mock_worker_settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -36,10 +36,10 @@ BLOCK_FRAMES = 400 // FRAME_MS
 HOP_FRAMES = 100 // FRAME_MS
 
 # The warm-up's measurement weighs as much as this many blocks of the utterance; a few words don't move the gain much.
-PRIOR_BLOCKS = 10
+PRIOR_BLOCKS = 5
 # Of the utterance, the last minute counts.
 MAX_BLOCKS = 600
-SLEW_DB_PER_FRAME = 1.5 * FRAME_MS / 1000
+SLEW_DB_PER_FRAME = 3.0 * FRAME_MS / 1000
 # Below the knee the limiter is linear, above it bends towards 1.
 KNEE = 0.75
 

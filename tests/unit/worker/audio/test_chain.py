@@ -13,7 +13,7 @@ import pyloudnorm
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from piper import PiperVoice
+from piper import PiperVoice, SynthesisConfig
 from voiceplane_common.frames import FRAME_BYTES, FRAME_SAMPLES, SAMPLE_RATE_HZ
 from voiceplane_worker.audio.chain import AudioChain
 from voiceplane_worker.audio.framing import Frame, encode
@@ -112,7 +112,11 @@ def speech() -> list[Samples]:
     assert spec is not None
     assert spec.origin is not None
     voice = PiperVoice.load(Path(spec.origin).parent / "data" / "en_US-joe-medium.onnx")
-    spoken = [np.concatenate([c.audio_float_array for c in voice.synthesize(text)]) for text in SENTENCES]
+    same_each_time = SynthesisConfig(noise_scale=0.0, noise_w_scale=0.0, normalize_audio=False)
+    spoken = [
+        np.concatenate([chunk.audio_float_array for chunk in voice.synthesize(text, same_each_time)])
+        for text in SENTENCES
+    ]
     assert all(len(samples) > 3 * 22_050 for samples in spoken)
     return spoken
 

@@ -1,0 +1,43 @@
+"""Addresses that are given: by the configuration, or by a test that changes them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+
+class StaticDiscovery:
+    """A set of addresses in this process."""
+
+    def __init__(self, addresses: Iterable[str]) -> None:
+        self._addresses = frozenset(addresses)
+        self._version = 0
+        self._changed = asyncio.Condition()
+        self._closed = False
+
+    async def replace(self, addresses: Iterable[str]) -> None:
+        """From now on these are the workers."""
+        async with self._changed:
+            self._addresses = frozenset(addresses)
+            self._version += 1
+            self._changed.notify_all()
+
+    async def watch(self) -> AsyncIterator[frozenset[str]]:
+        """See Discovery."""
+        told = -1
+        while not self._closed:
+            async with self._changed:
+                while told == self._version and not self._closed:
+                    await self._changed.wait()
+            if not self._closed:
+                told = self._version
+                yield self._addresses
+
+    async def aclose(self) -> None:
+        """End the iterators."""
+        async with self._changed:
+            self._closed = True
+            self._changed.notify_all()

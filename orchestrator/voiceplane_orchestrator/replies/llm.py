@@ -1,0 +1,71 @@
+"""Answers by any server that speaks OpenAI's chat completions, token by token."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import openai
+from voiceplane_common.errors import VoiceplaneError, failed_precondition, unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from openai.types.chat import ChatCompletionMessageParam
+
+    from voiceplane_orchestrator.replies.base import Message
+    from voiceplane_orchestrator.settings import RepliesSection
+
+
+class LlmReplier:
+    """A language model behind an HTTP API."""
+
+    def __init__(self, settings: RepliesSection) -> None:
+        self._settings = settings
+        self._client = openai.AsyncOpenAI(
+            base_url=settings.base_url,
+            api_key=settings.api_key.get_secret_value() or "none",  # local servers want none, the client wants one
+            timeout=settings.first_token_timeout_ms / 1000,
+            max_retries=1,
+        )
+
+    async def reply(self, history: Sequence[Message], *, language: str) -> AsyncIterator[str]:
+        """See Replier."""
+        prompt = self._settings.system_prompt
+        if language:
+            prompt = f"{prompt} Answer in the language {language}."
+        messages: list[ChatCompletionMessageParam] = [{"role": "system", "content": prompt}]
+        for message in history[-self._settings.max_history :]:
+            if message.role == "user":
+                messages.append({"role": "user", "content": message.text})
+            else:
+                messages.append({"role": "assistant", "content": message.text})
+        try:
+            async with asyncio.timeout(self._settings.first_token_timeout_ms / 1000):
+                stream = await self._client.chat.completions.create(
+                    model=self._settings.model, messages=messages, stream=True
+                )
+            async with stream:
+                async for chunk in stream:
+                    text = chunk.choices[0].delta.content if chunk.choices else None
+                    if text:
+                        yield text
+        except (openai.OpenAIError, TimeoutError) as error:
+            raise self._explain(error) from None
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    def _explain(self, error: Exception) -> VoiceplaneError:
+        url = self._settings.base_url
+        if isinstance(error, openai.AuthenticationError):
+            return failed_precondition("LLM_KEY_REFUSED", f"{url} refused the key: set replies.api_key")
+        if isinstance(error, openai.NotFoundError):
+            message = f"{url} has no model {self._settings.model!r}: set replies.model"
+            return failed_precondition("LLM_MODEL_NOT_FOUND", message)
+        if isinstance(error, (TimeoutError, openai.APITimeoutError)):
+            return unavailable("LLM_TIMEOUT", f"{url} did not answer in time: raise replies.first_token_timeout_ms")
+        if isinstance(error, openai.APIConnectionError):
+            return unavailable("LLM_UNREACHABLE", f"cannot reach {url}: start it, or set replies.base_url")
+        return unavailable("LLM_FAILED", f"{url} failed: {type(error).__name__}")

@@ -1,0 +1,114 @@
+"""One worker as the router sees it: a client, its state as it changes, and its circuit breaker."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from voiceplane_client import WorkerClient
+from voiceplane_common.errors import VoiceplaneError
+from voiceplane_common.logs import get_logger
+from voiceplane_proto.v1 import tts_pb2
+
+from voiceplane_orchestrator.routing.breaker import Breaker
+from voiceplane_orchestrator.routing.view import ModelView, VoiceView, WorkerView
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# A worker that comes back is seen within this, plus the time of one call.
+RECONNECT_S = 0.2
+
+_log = get_logger("routing")
+
+
+class WorkerLink:
+    """Watches one worker until it is closed."""
+
+    def __init__(self, address: str, *, changed: Callable[[], None]) -> None:
+        """Begin to watch.
+
+        Args:
+            address: "host:port" or "unix:/path".
+            changed: Called after each change of view().
+        """
+        self.client = WorkerClient(address)
+        self._changed = changed
+        self._known = WorkerView(address=address)
+        self._breaker = Breaker(jitter=lambda: random.uniform(0.8, 1.2))  # noqa: S311 - it spreads waits
+        self._watcher = asyncio.create_task(self._watch())
+
+    def view(self) -> WorkerView:
+        """What is known now."""
+        return replace(self._known, barred=self._breaker.is_open(asyncio.get_running_loop().time()))
+
+    def failed(self) -> None:
+        """A session has failed here."""
+        wait_s = self._breaker.failed(asyncio.get_running_loop().time())
+        _log.warning("worker_barred", address=self._known.address, ms=round(wait_s * 1000))
+
+    def succeeded(self) -> None:
+        """A session has been served."""
+        self._breaker.succeeded()
+
+    async def close(self) -> None:
+        """Stop watching, and close the connection."""
+        self._watcher.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._watcher
+        await self.client.close()
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                capabilities = await self.client.capabilities()
+                async for state in self.client.watch_state():
+                    if not self._known.connected:
+                        _log.info("worker_connected", address=self._known.address, worker_id=state.worker_id)
+                        self._breaker.succeeded()
+                    self._know(worker_view(self._known.address, state, device=capabilities.device))
+            except VoiceplaneError as error:
+                if self._known.connected:
+                    _log.warning("worker_lost", address=self._known.address, reason=error.reason)
+            if self._known.connected:
+                self._know(replace(self._known, connected=False, ready=False))
+            await asyncio.sleep(RECONNECT_S)
+
+    def _know(self, view: WorkerView) -> None:
+        self._known = view
+        self._changed()
+
+
+def worker_view(address: str, state: tts_pb2.WorkerState, *, device: str) -> WorkerView:
+    """A snapshot of a worker as a view."""
+    return WorkerView(
+        address=address,
+        connected=True,
+        ready=state.ready,
+        draining=state.draining,
+        worker_id=state.worker_id,
+        device=device,
+        models=tuple(_model_view(model) for model in state.models),
+        sessions=state.load.sessions,
+        max_sessions=state.load.max_sessions,
+        queue_depth=state.load.queue_depth,
+        first_audio_p50_ms=state.load.first_audio_p50_ms,
+        rtf_p50=state.load.rtf_p50,
+    )
+
+
+def _model_view(model: tts_pb2.ModelStatus) -> ModelView:
+    return ModelView(
+        model_id=model.model_id,
+        family=model.family,
+        state=tts_pb2.ModelState.Name(model.state).removeprefix("MODEL_STATE_").lower(),
+        reason=model.reason,
+        message=model.message,
+        references=model.references,
+        memory_bytes=model.memory_bytes,
+        is_default=model.is_default,
+        voices=tuple(VoiceView(name=voice.name, language=voice.language) for voice in model.voices),
+    )

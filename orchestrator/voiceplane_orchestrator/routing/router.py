@@ -1,0 +1,182 @@
+"""Keeps a link to every worker that discovery names, and sends sessions to the best one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Self
+
+from voiceplane_common.errors import VoiceplaneError, not_found, unavailable
+from voiceplane_common.logs import get_logger
+from voiceplane_proto.v1 import tts_pb2
+
+from voiceplane_orchestrator.routing import score
+from voiceplane_orchestrator.routing.link import WorkerLink
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from voiceplane_orchestrator.discovery.base import Discovery
+    from voiceplane_orchestrator.routing.score import Choice
+    from voiceplane_orchestrator.routing.view import Wanted, WorkerView
+    from voiceplane_orchestrator.settings import RoutingSection
+
+_log = get_logger("routing")
+
+
+class Router:
+    """The workers. Use as an asynchronous context manager. Confined to the event loop."""
+
+    def __init__(self, *, discovery: Discovery, settings: RoutingSection) -> None:
+        self._discovery = discovery
+        self._settings = settings
+        self._links: dict[str, WorkerLink] = {}
+        self._changed = asyncio.Event()
+        self._follower: asyncio.Task[None] | None = None
+        self._loads: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._follower = asyncio.create_task(self._follow())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        tasks = [task for task in (self._follower, *self._loads) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(link.close() for link in self._links.values()))
+        self._links.clear()
+
+    def workers(self) -> list[WorkerView]:
+        """Every known worker, by address."""
+        return [link.view() for _, link in sorted(self._links.items())]
+
+    def explain(self, worker: WorkerView) -> str:
+        """Why a worker is liked as much as it is."""
+        return score.explain(worker, policy=self._settings.policy)
+
+    @property
+    def ready(self) -> bool:
+        """Whether a session could be served now."""
+        return any(worker.ready and worker.takes_sessions for worker in self.workers())
+
+    def choose(self, wanted: Wanted, *, session_key: str, avoid: Iterable[str] = ()) -> Choice:
+        """Choose a worker; a wanted model that is resident nowhere begins to load.
+
+        Raises:
+            VoiceplaneError: As score.choose.
+        """
+        choice = score.choose(
+            self.workers(),
+            wanted,
+            session_key=session_key,
+            policy=self._settings.policy,
+            prefer_resident=self._settings.prefer_resident,
+            avoid=avoid,
+        )
+        _log.info("worker_chosen", address=choice.address, model_id=choice.model_id, why=choice.reason)
+        if choice.load_on:
+            self._load_in_background(choice.load_on, wanted.model_id)
+        return choice
+
+    def link(self, address: str) -> WorkerLink:
+        """The link to a worker.
+
+        Raises:
+            VoiceplaneError: It has gone away.
+        """
+        link = self._links.get(address)
+        if link is None:
+            raise unavailable("WORKER_GONE", f"the worker {address} has gone away", retry_after_ms=100)
+        return link
+
+    async def wait_changed(self) -> None:
+        """Return after the next change of any worker."""
+        await self._changed.wait()
+
+    async def wait_for_worker(self, *, timeout_s: float) -> None:
+        """Return when a session could be served.
+
+        Raises:
+            VoiceplaneError: UNAVAILABLE, NO_WORKER: it could not in that time.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not any(worker.takes_sessions and worker.ready for worker in self.workers()):
+                    # A breaker closes by time alone, without a change.
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self.wait_changed(), 0.1)
+        except TimeoutError:
+            message = f"no worker has become ready in {timeout_s:g} s: start one, or look at its log"
+            raise unavailable("NO_WORKER", message, retry_after_ms=1000) from None
+
+    async def load(self, model_id: str, *, uri: str = "", sha256: str = "", family: str = "") -> dict[str, str]:
+        """Load a model on every worker that knows it, or on all if a source is given; the state by address."""
+        request = tts_pb2.LoadModelRequest(model_id=model_id, family=family)
+        if uri:
+            request.source.CopyFrom(tts_pb2.ModelSource(uri=uri, sha256=sha256))
+
+        async def one(link: WorkerLink) -> str:
+            status = await link.client.load_model(request)
+            return tts_pb2.ModelState.Name(status.state).removeprefix("MODEL_STATE_").lower()
+
+        return await self._everywhere(model_id, one, all_workers=bool(uri))
+
+    async def unload(self, model_id: str) -> dict[str, str]:
+        """Unload a model on every worker that knows it; the state by address."""
+
+        async def one(link: WorkerLink) -> str:
+            status = await link.client.unload_model(model_id)
+            return tts_pb2.ModelState.Name(status.state).removeprefix("MODEL_STATE_").lower()
+
+        return await self._everywhere(model_id, one)
+
+    async def reload(self, model_id: str) -> dict[str, str]:
+        """Re-read a model's voice pack on every worker that knows it; the state by address."""
+
+        async def one(link: WorkerLink) -> str:
+            await link.client.reload_model(model_id)
+            return "resident"
+
+        return await self._everywhere(model_id, one)
+
+    async def _everywhere(
+        self, model_id: str, call: Callable[[WorkerLink], Awaitable[str]], *, all_workers: bool = False
+    ) -> dict[str, str]:
+        links = [
+            link
+            for link in self._links.values()
+            if (view := link.view()).connected and (all_workers or view.model(model_id) is not None)
+        ]
+        if not links:
+            known = sorted({model.model_id for worker in self.workers() for model in worker.models})
+            message = f"no worker knows the model {model_id!r}: known models are {', '.join(known) or 'none'}"
+            raise not_found("model", message, reason="UNKNOWN_MODEL")
+        states = await asyncio.gather(*(call(link) for link in links), return_exceptions=True)
+        errors = [state for state in states if isinstance(state, BaseException)]
+        if errors:
+            raise errors[0]
+        return {link.view().address: str(state) for link, state in zip(links, states, strict=True)}
+
+    def _load_in_background(self, address: str, model_id: str) -> None:
+        task = asyncio.create_task(self._load_on(address, model_id))
+        self._loads.add(task)
+        task.add_done_callback(self._loads.discard)
+
+    async def _load_on(self, address: str, model_id: str) -> None:
+        try:
+            await self.link(address).client.load_model(tts_pb2.LoadModelRequest(model_id=model_id, no_wait=True))
+        except VoiceplaneError as error:  # it shows in the model's state; the next session tries again
+            _log.warning("load_failed", address=address, model_id=model_id, reason=error.reason)
+
+    async def _follow(self) -> None:
+        async for addresses in self._discovery.watch():
+            for address in addresses - self._links.keys():
+                self._links[address] = WorkerLink(address, changed=self._note)
+            for address in self._links.keys() - addresses:
+                await self._links.pop(address).close()
+            self._note()
+
+    def _note(self) -> None:
+        self._changed.set()
+        self._changed.clear()

@@ -1,0 +1,179 @@
+"""Which worker serves a session: a pure function of what is known, which also says why."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from voiceplane_common.errors import VoiceplaneError, not_found, unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from voiceplane_orchestrator.routing.view import ModelView, Wanted, WorkerView
+
+Policy = Literal["balanced", "least_loaded"]
+
+# Weights of the balanced policy. A full worker costs as much as 200 ms of first-audio latency, since that is about what
+# the next session on it would wait; a waiting utterance counts on top.
+LOAD_WEIGHT_MS = 200.0
+QUEUE_WEIGHT_MS = 25.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """A decision.
+
+    Attributes:
+        address: The worker.
+        model_id: The model to ask it for; empty for its default.
+        fallback: Another model than the wanted one, which is being loaded.
+        load_on: Where the wanted model is to be loaded meanwhile; empty if nowhere.
+        reason: Why, for people and logs.
+    """
+
+    address: str
+    model_id: str
+    fallback: bool = False
+    load_on: str = ""
+    reason: str = ""
+
+
+def choose(
+    workers: Sequence[WorkerView],
+    wanted: Wanted,
+    *,
+    session_key: str,
+    policy: Policy = "balanced",
+    prefer_resident: bool = True,
+    avoid: Iterable[str] = (),
+) -> Choice:
+    """Choose a worker and a model.
+
+    Args:
+        workers: All that are known.
+        wanted: What the session asks for.
+        session_key: Decides between equals: the same key gives the same worker, and keys spread evenly.
+        policy: How workers are compared.
+        prefer_resident: A worker that has the model resident beats one that would have to load it.
+        avoid: Addresses that have just failed this session; taken only if there is no other.
+
+    Raises:
+        VoiceplaneError: UNAVAILABLE, NO_WORKER: none takes sessions. NOT_FOUND: no worker knows the model, or a
+            voice in the language.
+    """
+    shunned = set(avoid)
+    open_workers = [worker for worker in workers if worker.takes_sessions]
+    candidates = [worker for worker in open_workers if worker.address not in shunned] or open_workers
+    if not candidates:
+        raise _no_worker(workers)
+    capable = [worker for worker in candidates if _model(worker, wanted) is not None]
+    if not capable:
+        raise _unknown(workers, wanted)
+    resident = [worker for worker in capable if _is_resident(worker, wanted)]
+    pool = resident if resident and prefer_resident else capable
+    best = _best(pool, session_key=session_key, policy=policy)
+    model = _model(best, wanted)
+    model_id = model.model_id if model else ""
+    if model is None or model.resident:
+        return Choice(address=best.address, model_id=model_id, reason=explain(best, policy=policy))
+    return _while_loading(candidates, wanted, best, model_id, session_key=session_key, policy=policy)
+
+
+def score(worker: WorkerView, *, policy: Policy) -> float:
+    """What a session on this worker costs, in milliseconds of expected wait; less is better."""
+    load = worker.sessions / worker.max_sessions if worker.max_sessions else 0.0
+    if policy == "least_loaded":
+        return load
+    return worker.first_audio_p50_ms + LOAD_WEIGHT_MS * load + QUEUE_WEIGHT_MS * worker.queue_depth
+
+
+def explain(worker: WorkerView, *, policy: Policy) -> str:
+    """The score in words."""
+    return (
+        f"{policy}: score {score(worker, policy=policy):.1f} ({worker.sessions}/{worker.max_sessions} sessions, "
+        f"{worker.queue_depth} queued, first audio p50 {worker.first_audio_p50_ms:.0f} ms)"
+    )
+
+
+def _while_loading(
+    candidates: Sequence[WorkerView],
+    wanted: Wanted,
+    best: WorkerView,
+    model_id: str,
+    *,
+    session_key: str,
+    policy: Policy,
+) -> Choice:
+    """The wanted model is resident nowhere: load it on the best worker, and speak with another model meanwhile."""
+    substitutes = [worker for worker in candidates if _substitute(worker, wanted) is not None]
+    if not substitutes:
+        reason = f"{model_id} is being loaded on {best.address}, and no other model is resident: the session waits"
+        return Choice(address=best.address, model_id=model_id, reason=reason)
+    worker = _best(substitutes, session_key=session_key, policy=policy)
+    substitute = _substitute(worker, wanted)
+    assert substitute is not None  # noqa: S101 - substitutes were chosen by this
+    reason = f"{model_id} is being loaded on {best.address}: {substitute.model_id} speaks meanwhile"
+    return Choice(
+        address=worker.address, model_id=substitute.model_id, fallback=True, load_on=best.address, reason=reason
+    )
+
+
+def _best(workers: Sequence[WorkerView], *, session_key: str, policy: Policy) -> WorkerView:
+    return min(workers, key=lambda worker: (score(worker, policy=policy), _rendezvous(session_key, worker.address)))
+
+
+def _rendezvous(session_key: str, address: str) -> bytes:
+    """Highest-random-weight hashing (Thaler and Ravishankar, 1998): a worker's coming or going moves few sessions."""
+    return hashlib.blake2b(f"{session_key}\0{address}".encode(), digest_size=8).digest()
+
+
+def _model(worker: WorkerView, wanted: Wanted) -> ModelView | None:
+    """The model that would serve the session on this worker: the wanted one, else one that speaks the language."""
+    if wanted.model_id:
+        return worker.model(wanted.model_id)
+    default = worker.model("")
+    if default is not None and default.speaks(wanted.language):
+        return default
+    speaking = [model for model in worker.models if model.speaks(wanted.language) and model.voices]
+    return next((model for model in speaking if model.resident), speaking[0] if speaking else None)
+
+
+def _is_resident(worker: WorkerView, wanted: Wanted) -> bool:
+    model = _model(worker, wanted)
+    return model is not None and model.resident
+
+
+def _substitute(worker: WorkerView, wanted: Wanted) -> ModelView | None:
+    resident = [model for model in worker.models if model.resident]
+    same_language = [model for model in resident if model.speaks(_language_of(worker, wanted))]
+    return next(iter(same_language or resident), None)
+
+
+def _language_of(worker: WorkerView, wanted: Wanted) -> str:
+    model = worker.model(wanted.model_id)
+    return wanted.language or (model.voices[0].language if model and model.voices else "")
+
+
+def _no_worker(workers: Sequence[WorkerView]) -> VoiceplaneError:
+    if not workers:
+        why = "none is known: start one, or set discovery.workers"
+    elif not any(worker.connected for worker in workers):
+        why = f"none of {', '.join(worker.address for worker in workers)} can be reached: start one"
+    elif all(worker.draining for worker in workers if worker.connected):
+        why = "all of them are about to exit"
+    else:
+        why = "all of their sessions are in use"
+    return unavailable("NO_WORKER", f"no worker takes a session: {why}", retry_after_ms=1000)
+
+
+def _unknown(workers: Sequence[WorkerView], wanted: Wanted) -> VoiceplaneError:
+    known = ", ".join(sorted({model.model_id for worker in workers for model in worker.models})) or "none"
+    if wanted.model_id:
+        message = f"no worker knows the model {wanted.model_id!r}: known models are {known}"
+        return not_found("model", message, reason="UNKNOWN_MODEL")
+    if wanted.language:
+        message = f"no model speaks {wanted.language!r}: known models are {known}"
+        return not_found("language", message, reason="UNKNOWN_LANGUAGE")
+    return unavailable("NO_MODEL", "no worker has a default model: name a model", retry_after_ms=1000)

@@ -1,0 +1,104 @@
+"""What routing knows of the workers at one moment; plain data, so that decisions can be tested and explained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Segmentation = Literal["", "clause", "sentence"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a session wants to be spoken to with; empty: whatever there is.
+
+    Attributes:
+        model_id: A model.
+        voice: A voice of it.
+        language: BCP 47.
+        speed: Speaking rate.
+        segmentation: "clause" or "sentence".
+    """
+
+    model_id: str = ""
+    voice: str = ""
+    language: str = ""
+    speed: float = 1.0
+    segmentation: Segmentation = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoiceView:
+    """A voice and its language (BCP 47)."""
+
+    name: str
+    language: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelView:
+    """A model on one worker; the fields are those of the ABI's ModelStatus."""
+
+    model_id: str
+    family: str
+    state: str
+    reason: str = ""
+    message: str = ""
+    references: int = 0
+    memory_bytes: int = 0
+    is_default: bool = False
+    voices: tuple[VoiceView, ...] = ()
+
+    @property
+    def resident(self) -> bool:
+        """Whether a session can begin at once."""
+        return self.state == "resident"
+
+    def speaks(self, language: str) -> bool:
+        """Whether one of its voices has that language; any, if none is asked for or nothing is known."""
+        if not language or not self.voices:
+            return True
+        return any(primary(voice.language) == primary(language) for voice in self.voices)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerView:
+    """A worker; the fields are those of the ABI's WorkerState and GetCapabilities.
+
+    Attributes:
+        address: Where it listens.
+        connected: Its state is being watched; otherwise the rest is what was known last.
+        barred: The circuit breaker keeps sessions away from it.
+    """
+
+    address: str
+    connected: bool = False
+    barred: bool = False
+    ready: bool = False
+    draining: bool = False
+    worker_id: str = ""
+    device: str = ""
+    models: tuple[ModelView, ...] = ()
+    sessions: int = 0
+    max_sessions: int = 0
+    queue_depth: int = 0
+    first_audio_p50_ms: float = 0.0
+    rtf_p50: float = 0.0
+
+    @property
+    def takes_sessions(self) -> bool:
+        """Whether a new session may be sent here."""
+        full = self.max_sessions > 0 and self.sessions >= self.max_sessions
+        return self.connected and not self.barred and not self.draining and not full
+
+    def model(self, model_id: str) -> ModelView | None:
+        """A model that the worker knows; empty for its default."""
+        for model in self.models:
+            if model.model_id == model_id or (not model_id and model.is_default):
+                return model
+        return None
+
+
+def primary(language: str) -> str:
+    """The primary subtag of a BCP 47 tag."""
+    return language.replace("_", "-").partition("-")[0].lower()

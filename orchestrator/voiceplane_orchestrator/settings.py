@@ -1,0 +1,222 @@
+"""The orchestrator's settings, in the names of its YAML file; environment and flags use the same ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from voiceplane_common.settings import Section
+
+from voiceplane_orchestrator.asr.settings import AsrSection
+from voiceplane_orchestrator.turns.settings import EndpointingSection, InterruptionsSection, VadSection
+
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1", "[::1]"})
+
+
+class ServerSection(Section):
+    """The HTTP and WebSocket server.
+
+    Attributes:
+        listen: "host:port"; port 0 lets the system choose.
+        allowed_origins: Origins of pages, besides our own, that may open a WebSocket.
+        drain_timeout_ms: After SIGTERM, how long sessions may go on.
+    """
+
+    listen: str = "127.0.0.1:8080"
+    allowed_origins: tuple[str, ...] = ()
+    drain_timeout_ms: int = Field(default=10_000, ge=0)
+
+    @property
+    def host(self) -> str:
+        """The host part of listen."""
+        return self.listen.rpartition(":")[0]
+
+    @property
+    def port(self) -> int:
+        """The port part of listen."""
+        return int(self.listen.rpartition(":")[2])
+
+    @field_validator("listen")
+    @classmethod
+    def _has_host_and_port(cls, value: str) -> str:
+        host, _, port = value.rpartition(":")
+        if not host or not port.isdecimal():
+            raise ValueError("must be host:port, such as 127.0.0.1:8080")
+        return value
+
+
+class AuthSection(Section):
+    """Who may call.
+
+    Attributes:
+        api_keys: Accepted keys; none means that everybody is let in, which is allowed on loopback only.
+        allow_anonymous: Let everybody in on other addresses, too.
+    """
+
+    api_keys: tuple[SecretStr, ...] = ()
+    allow_anonymous: bool = False
+
+
+class TransportSection(Section):
+    """How audio comes and goes.
+
+    Attributes:
+        webrtc: LiveKit; not in this version.
+        ws_fallback: The WebSocket of docs/websocket.md.
+    """
+
+    webrtc: bool = False
+    ws_fallback: bool = True
+
+    @model_validator(mode="after")
+    def _is_served(self) -> TransportSection:
+        if self.webrtc:
+            raise ValueError("webrtc is not in this version: set transport.webrtc to false and use the WebSocket")
+        if not self.ws_fallback:
+            raise ValueError("no transport is left: set transport.ws_fallback to true")
+        return self
+
+
+class DiscoverySection(Section):
+    """Where the workers are.
+
+    Attributes:
+        kind: "static": the addresses in workers. "embedded": one worker that the orchestrator runs itself.
+        workers: "host:port" or "unix:/path".
+        worker_args: Flags of the embedded worker.
+    """
+
+    kind: Literal["static", "embedded"] = "static"
+    workers: tuple[str, ...] = ("127.0.0.1:50051",)
+    worker_args: tuple[str, ...] = ()
+
+
+class RoutingSection(Section):
+    """Which worker serves a session.
+
+    Attributes:
+        policy: "balanced" weighs residency, load and latency; "least_loaded" only load.
+        prefer_resident: A worker that has the model resident beats one that would have to load it.
+        recovery_timeout_ms: How long a session waits for a worker when there is none.
+    """
+
+    policy: Literal["balanced", "least_loaded"] = "balanced"
+    prefer_resident: bool = True
+    recovery_timeout_ms: int = Field(default=60_000, ge=0)
+
+
+class RepliesSection(Section):
+    """What to answer.
+
+    Attributes:
+        engine: "echo" says back what was heard; "llm" asks an OpenAI-compatible server.
+        base_url: Of that server, such as http://127.0.0.1:11434/v1.
+        model: Its model.
+        api_key: Its key.
+        system_prompt: How it should speak.
+        first_token_timeout_ms: How long its first token may take.
+        max_history: Messages of the conversation that it is given.
+    """
+
+    engine: Literal["echo", "llm"] = "echo"
+    base_url: str = ""
+    model: str = ""
+    api_key: SecretStr = SecretStr("")
+    system_prompt: str = "You are spoken to and heard. Answer in one to three short sentences, without any markup."
+    first_token_timeout_ms: int = Field(default=15_000, ge=100)
+    max_history: int = Field(default=40, ge=2)
+
+    @model_validator(mode="after")
+    def _llm_is_named(self) -> RepliesSection:
+        if self.engine == "llm" and not (self.base_url and self.model):
+            raise ValueError("engine llm needs base_url and model, such as http://127.0.0.1:11434/v1 and llama3.2")
+        return self
+
+
+class LimitsSection(Section):
+    """What one client, and all of them, may ask for.
+
+    Attributes:
+        max_sessions: Conversations and speech streams at once.
+        max_text_chars: Characters of one text.
+        idle_timeout_ms: A session without any message ends.
+        write_timeout_ms: A client that has not read for so long is disconnected.
+    """
+
+    max_sessions: int = Field(default=64, ge=1)
+    max_text_chars: int = Field(default=20_000, ge=1)
+    idle_timeout_ms: int = Field(default=300_000, ge=1000)
+    write_timeout_ms: int = Field(default=10_000, ge=100)
+
+
+class PrivacySection(Section):
+    """What is kept of what people say: nothing, unless asked for.
+
+    Attributes:
+        log_transcripts: Let words into the logs.
+        retain_audio: Write each turn's audio as a WAV file.
+        retention_dir: Where to.
+    """
+
+    log_transcripts: bool = False
+    retain_audio: bool = False
+    retention_dir: Path = Path("voiceplane-audio")
+
+
+class RedisSection(Section):
+    """Discovery over several hosts.
+
+    Attributes:
+        url: Not in this version.
+    """
+
+    url: str = ""
+
+    @field_validator("url")
+    @classmethod
+    def _is_empty(cls, value: str) -> str:
+        if value:
+            raise ValueError("discovery through Redis is not in this version: list the workers in discovery.workers")
+        return value
+
+
+class LogSection(Section):
+    """Logs on standard error.
+
+    Attributes:
+        level: The least severe level that is written.
+        json_lines: One JSON object a line; otherwise lines for a terminal.
+    """
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    json_lines: bool = True
+
+
+class OrchestratorSettings(Section):
+    """Everything that an orchestrator can be told."""
+
+    server: ServerSection = ServerSection()
+    auth: AuthSection = AuthSection()
+    transport: TransportSection = TransportSection()
+    asr: AsrSection = AsrSection()
+    vad: VadSection = VadSection()
+    endpointing: EndpointingSection = EndpointingSection()
+    interruptions: InterruptionsSection = InterruptionsSection()
+    replies: RepliesSection = RepliesSection()
+    routing: RoutingSection = RoutingSection()
+    discovery: DiscoverySection = DiscoverySection()
+    redis: RedisSection = RedisSection()
+    limits: LimitsSection = LimitsSection()
+    privacy: PrivacySection = PrivacySection()
+    log: LogSection = LogSection()
+
+    @model_validator(mode="after")
+    def _strangers_stay_out(self) -> OrchestratorSettings:
+        open_door = not self.auth.api_keys and not self.auth.allow_anonymous
+        if open_door and self.server.host not in LOOPBACK_HOSTS:
+            raise ValueError(
+                f"server.listen {self.server.listen} can be reached by others and auth.api_keys is empty: "
+                "set a key, listen on 127.0.0.1, or set auth.allow_anonymous"
+            )
+        return self

@@ -1,0 +1,342 @@
+"""Speaks a conversation's utterances through a worker, and through another one when that dies."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import grpc
+from voiceplane_common.errors import VoiceplaneError
+from voiceplane_common.logs import get_logger
+from voiceplane_proto.v1 import tts_pb2
+
+from voiceplane_orchestrator.speech.frames import SpeechFrame
+from voiceplane_orchestrator.speech.journal import Journal
+from voiceplane_orchestrator.speech.progress import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
+
+    from voiceplane_client import SpeechStream, WorkerSession
+
+    from voiceplane_orchestrator.routing.link import WorkerLink
+    from voiceplane_orchestrator.routing.router import Router
+    from voiceplane_orchestrator.routing.view import Wanted
+
+# The worker's own fault, or its death: another worker may do better. Everything else is the request's fault.
+REROUTED_CODES = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.ABORTED,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+    }
+)
+# A session that has idled out, or whose worker was replaced on the same address, is only to be opened again.
+REOPENED_REASONS = frozenset({"SESSION_NOT_FOUND", "SESSION_ENDED"})
+# Attempts that have brought no new frame before the text itself is to blame.
+MAX_FRUITLESS_ATTEMPTS = 3
+# Half a second may be on its way to the listener: it bounds what a slow one makes us hold.
+CREDIT_FRAMES = 25
+
+SEGMENTATIONS = {
+    "": tts_pb2.SEGMENTATION_UNSPECIFIED,
+    "clause": tts_pb2.SEGMENTATION_CLAUSE,
+    "sentence": tts_pb2.SEGMENTATION_SENTENCE,
+}
+
+_log = get_logger("speech")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeakerState:
+    """What has changed for a speaker.
+
+    Attributes:
+        kind: "ready": a worker serves. "rerouted": another one goes on. "no_worker": none can; the text is kept, and
+            goes on when one comes. "fallback": another model speaks while the wanted one loads.
+        model_id: The model that speaks.
+        voice: Its voice.
+        language: Its language.
+        reason: Why, for people.
+    """
+
+    kind: Literal["ready", "rerouted", "no_worker", "fallback"]
+    model_id: str = ""
+    voice: str = ""
+    language: str = ""
+    reason: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Line:
+    """A session on a worker."""
+
+    link: WorkerLink
+    address: str
+    session: WorkerSession
+    wanted: Wanted
+    fallback: bool
+
+
+class Speaker:
+    """One conversation's voice. One utterance at a time. Confined to the event loop."""
+
+    def __init__(
+        self,
+        *,
+        router: Router,
+        wanted: Wanted,
+        session_key: str,
+        recovery_timeout_s: float,
+        on_state: Callable[[SpeakerState], None] = lambda _: None,
+    ) -> None:
+        """Prepare; open() or the first utterance connects.
+
+        Args:
+            router: Chooses the worker.
+            wanted: What to speak with.
+            session_key: The conversation's id.
+            recovery_timeout_s: How long to wait for a worker when there is none.
+            on_state: Told of changes.
+        """
+        self._router = router
+        self._wanted = wanted
+        self._key = session_key
+        self._recovery_timeout_s = recovery_timeout_s
+        self._on_state = on_state
+        self._line: _Line | None = None
+        self._line_lock = asyncio.Lock()
+        self._paused = False
+        self._epoch = 1
+        self._sequence = 0
+        self._utterance_id = ""
+        self._journal = Journal()
+        self._progress = Progress()
+
+    async def open(self) -> None:
+        """Open a session on a worker now, so that the first utterance does not wait for that.
+
+        Raises:
+            VoiceplaneError: There is no worker, or it refuses what is wanted.
+        """
+        await self._connect(avoid=())
+
+    def select(self, wanted: Wanted) -> None:
+        """Speak with something else from the next utterance on."""
+        self._wanted = wanted
+
+    async def speak(self, text: AsyncIterator[str], *, utterance_id: str, epoch: int) -> AsyncGenerator[SpeechFrame]:
+        """Speak a text as it arrives; close or cancel the iterator, then call stop(), to end early.
+
+        Args:
+            text: Pieces of any size.
+            utterance_id: Unique in the session.
+            epoch: Its generation epoch.
+
+        Raises:
+            VoiceplaneError: It can't be spoken: the request's fault, or no worker came in time. Or the text's own
+                error, after what had arrived was spoken.
+        """
+        self._epoch = max(self._epoch, epoch)
+        self._utterance_id = utterance_id
+        journal = self._journal = Journal()
+        self._progress = Progress()
+        filling = asyncio.create_task(journal.fill(text))
+        try:
+            async for frame in self._speak(journal, self._progress, utterance_id, epoch):
+                yield frame
+            if journal.error is not None:
+                raise journal.error
+        finally:
+            filling.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await filling
+
+    async def pause(self) -> None:
+        """Silence at the next frame boundary, whoever speaks; idempotent."""
+        self._paused = True
+        await self._control("pause")
+
+    async def resume(self) -> None:
+        """Go on at the next sample; idempotent."""
+        self._paused = False
+        await self._control("resume")
+
+    async def stop(self, *, epoch: int) -> None:
+        """Enter a new epoch: what the worker has queued is dropped."""
+        self._epoch = max(self._epoch, epoch)
+        self._paused = False
+        if self._line is not None:
+            with contextlib.suppress(VoiceplaneError):  # a dead worker has stopped, too
+                await self._line.session.stop(epoch=epoch)
+
+    def heard(self, *, utterance_id: str, media_time_samples: int) -> None:
+        """The listener has played the utterance up to here."""
+        if utterance_id == self._utterance_id:
+            self._progress.heard(media_time_samples)
+
+    def text_heard(self, utterance_id: str) -> str:
+        """What the listener has heard of the latest utterance; nothing of any other."""
+        return self._progress.text_heard(self._journal.text) if utterance_id == self._utterance_id else ""
+
+    def text_spoken(self, utterance_id: str) -> str:
+        """All text of the latest utterance that has arrived; nothing of any other."""
+        return self._journal.text if utterance_id == self._utterance_id else ""
+
+    async def close(self) -> None:
+        """End the session on the worker."""
+        line, self._line = self._line, None
+        if line is not None:
+            await line.session.end()
+
+    # ------------------------------------------------------------ one utterance, over as many workers as it takes
+
+    async def _speak(
+        self, journal: Journal, progress: Progress, utterance_id: str, epoch: int
+    ) -> AsyncGenerator[SpeechFrame]:
+        fruitless = 0
+        failed_on: set[str] = set()
+        while True:
+            delivered = progress.delivered_samples
+            line = await self._connect(avoid=failed_on)
+            try:
+                async for frame in self._speak_on(line, journal, progress, utterance_id, epoch):
+                    yield frame
+                    if frame.end:
+                        line.link.succeeded()
+                        return
+            except VoiceplaneError as error:
+                fruitless = fruitless + 1 if progress.delivered_samples == delivered else 0
+                self._give_up_line(line)
+                if error.reason not in REOPENED_REASONS:
+                    if error.code not in REROUTED_CODES or fruitless >= MAX_FRUITLESS_ATTEMPTS:
+                        raise
+                    line.link.failed()
+                    failed_on.add(line.address)
+                    _log.warning("rerouting", session_id=self._key, address=line.address, reason=error.reason)
+                    self._on_state(SpeakerState(kind="rerouted", reason=error.message))
+
+    async def _speak_on(
+        self, line: _Line, journal: Journal, progress: Progress, utterance_id: str, epoch: int
+    ) -> AsyncGenerator[SpeechFrame]:
+        """Speak what is left of an utterance on one worker."""
+        text_base = progress.resume_at()
+        media_base = progress.delivered_samples
+        # A rest is an utterance of its own to the worker; a session may have spoken the beginning under the same name.
+        worker_utterance_id = f"{utterance_id}@{text_base}:{media_base}"
+        async with line.session.open_stream(credit_frames=CREDIT_FRAMES) as stream:
+            if self._paused:
+                await line.session.pause()
+            feeding = asyncio.create_task(_feed(stream, journal, text_base, worker_utterance_id, epoch))
+            try:
+                async for frame in stream:
+                    if frame.utterance_id != worker_utterance_id or frame.epoch != epoch:
+                        continue
+                    media_time = media_base + frame.media_time_samples
+                    span = (text_base + frame.text_start, text_base + frame.text_end)
+                    progress.delivered(
+                        media_time_samples=media_time,
+                        valid_samples=frame.valid_samples,
+                        text_start=span[0],
+                        text_end=span[1],
+                    )
+                    self._sequence += 1
+                    yield SpeechFrame(
+                        pcm=frame.pcm,
+                        sequence=self._sequence,
+                        media_time_samples=media_time,
+                        utterance_id=utterance_id,
+                        epoch=epoch,
+                        valid_samples=frame.valid_samples,
+                        end=bool(frame.end),
+                        text_start=span[0],
+                        text_end=span[1],
+                    )
+                raise VoiceplaneError(grpc.StatusCode.UNAVAILABLE, "STREAM_ENDED", "the worker ended the stream early")
+            finally:
+                feeding.cancel()
+                with contextlib.suppress(asyncio.CancelledError, VoiceplaneError):  # reading tells why it ended
+                    await feeding
+
+    async def _control(self, action: Literal["pause", "resume"]) -> None:
+        line = self._line
+        if line is None:
+            return
+        try:
+            await (line.session.pause() if action == "pause" else line.session.resume())
+        except VoiceplaneError as error:  # a dead worker is silent, and its successor is told when it takes over
+            _log.warning("control_failed", session_id=self._key, action=action, reason=error.reason)
+
+    # ------------------------------------------------------------ the session on a worker
+
+    async def _connect(self, *, avoid: set[str] | tuple[()]) -> _Line:
+        """The session that serves the next utterance; opened if there is none, or if something else is wanted."""
+        async with self._line_lock:
+            line = self._line
+            if line is not None and line.wanted == self._wanted and not line.fallback:
+                return line
+            if line is not None:
+                self._give_up_line(line)
+                await line.session.end()
+            deadline = asyncio.get_running_loop().time() + self._recovery_timeout_s
+            waiting = False
+            while True:
+                try:
+                    self._line = await self._open_line(avoid)
+                except VoiceplaneError as error:
+                    left = deadline - asyncio.get_running_loop().time()
+                    if error.code not in REROUTED_CODES or left <= 0:
+                        raise
+                    if not waiting:
+                        waiting = True
+                        self._on_state(SpeakerState(kind="no_worker", reason=error.message))
+                    await self._router.wait_for_worker(timeout_s=left)
+                else:
+                    return self._line
+
+    async def _open_line(self, avoid: set[str] | tuple[()]) -> _Line:
+        wanted = self._wanted
+        choice = self._router.choose(wanted, session_key=self._key, avoid=avoid)
+        link = self._router.link(choice.address)
+        request = tts_pb2.StartSessionRequest(
+            model_id=choice.model_id,
+            voice="" if choice.fallback else wanted.voice,
+            language="" if choice.fallback else wanted.language,
+            speed=wanted.speed,
+            segmentation=SEGMENTATIONS[wanted.segmentation],
+            credit_flow_control=True,
+        )
+        try:
+            session = await link.client.start_session(request)
+        except VoiceplaneError as error:
+            if error.code in REROUTED_CODES:
+                link.failed()
+            raise
+        info = session.info
+        self._on_state(
+            SpeakerState(
+                kind="fallback" if choice.fallback else "ready",
+                model_id=info.model_id,
+                voice=info.voice,
+                language=info.language,
+                reason=choice.reason,
+            )
+        )
+        return _Line(link=link, address=choice.address, session=session, wanted=wanted, fallback=choice.fallback)
+
+    def _give_up_line(self, line: _Line) -> None:
+        if self._line is line:
+            self._line = None
+
+
+async def _feed(stream: SpeechStream, journal: Journal, start: int, utterance_id: str, epoch: int) -> None:
+    """Send an utterance's text from a place on, as it arrives."""
+    async for text in journal.read(start):
+        await stream.send(text, utterance_id=utterance_id, epoch=epoch)
+    await stream.send("", utterance_id=utterance_id, epoch=epoch, end=True)
