@@ -1,0 +1,151 @@
+"""An orchestrator, assembled: the parts, the server, and the order in which they start and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Self
+
+from aiohttp import web
+from voiceplane_common.clock import SystemClock
+from voiceplane_common.errors import unavailable
+from voiceplane_common.logs import get_logger
+
+from voiceplane_orchestrator.asr.whisper import WhisperRecognizer
+from voiceplane_orchestrator.discovery.embedded import EmbeddedDiscovery
+from voiceplane_orchestrator.discovery.static import StaticDiscovery
+from voiceplane_orchestrator.metrics import Metrics
+from voiceplane_orchestrator.replies.echo import EchoReplier
+from voiceplane_orchestrator.replies.llm import LlmReplier
+from voiceplane_orchestrator.routing.router import Router
+from voiceplane_orchestrator.sessions.factory import SessionFactory
+from voiceplane_orchestrator.transports.websocket.auth import Keys
+from voiceplane_orchestrator.transports.websocket.http import make_app
+from voiceplane_orchestrator.transports.websocket.sessions import SessionEndpoints
+from voiceplane_orchestrator.turns.vad import VoiceActivityDetector
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from voiceplane_orchestrator.asr.base import Recognizer
+    from voiceplane_orchestrator.discovery.base import Discovery
+    from voiceplane_orchestrator.replies.base import Replier
+    from voiceplane_orchestrator.sessions.ears import VoiceActivity
+    from voiceplane_orchestrator.settings import OrchestratorSettings
+
+SHUTDOWN_TIMEOUT_S = 2.0
+
+_log = get_logger("orchestrator")
+
+
+class Orchestrator:
+    """One orchestrator. Use as an asynchronous context manager.
+
+    Attributes:
+        url: Where it listens, with the port that the system chose if none was asked for.
+    """
+
+    def __init__(
+        self,
+        settings: OrchestratorSettings,
+        *,
+        recognizer: Recognizer | None = None,
+        replier: Replier | None = None,
+        voice_activity: Callable[[], VoiceActivity] = VoiceActivityDetector,
+    ) -> None:
+        """Assemble it.
+
+        Args:
+            settings: Everything that it can be told.
+            recognizer: In the place of the one that the settings name.
+            replier: Likewise.
+            voice_activity: Makes the voice activity detector of a session.
+        """
+        self.settings = settings
+        self.url = ""
+        self.metrics = Metrics()
+        self._discovery = make_discovery(settings)
+        self._recognizer = recognizer or WhisperRecognizer(settings.asr)
+        self._replier = replier or make_replier(settings)
+        self._router = Router(discovery=self._discovery, settings=settings.routing)
+        factory = SessionFactory(
+            settings=settings,
+            router=self._router,
+            recognizer=self._recognizer,
+            replier=self._replier,
+            voice_activity=voice_activity,
+            metrics=self.metrics,
+            clock=SystemClock(),
+        )
+        self._sessions = SessionEndpoints(factory)
+        keys = Keys(key.get_secret_value() for key in settings.auth.api_keys)
+        app = make_app(factory=factory, router=self._router, sessions=self._sessions, keys=keys)
+        self._runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_TIMEOUT_S, handler_cancellation=True
+        )
+        self._exits = contextlib.AsyncExitStack()
+
+    @property
+    def live_sessions(self) -> int:
+        """Open conversations and speech streams."""
+        return len(self._sessions.live)
+
+    async def __aenter__(self) -> Self:
+        async with contextlib.AsyncExitStack() as exits:
+            exits.push_async_callback(self._discovery.aclose)
+            exits.push_async_callback(self._replier.aclose)
+            exits.push_async_callback(self._recognizer.aclose)
+            await exits.enter_async_context(self._router)  # a worker loads its model while ours is loaded
+            await self._recognizer.start()
+            exits.push_async_callback(self._runner.cleanup)
+            await self._listen()
+            self._exits = exits.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._sessions.drain()
+        await self._exits.aclose()
+
+    async def wait_ready(self, *, timeout_s: float) -> None:
+        """Return when a session could be served.
+
+        Raises:
+            VoiceplaneError: It could not in that time.
+        """
+        await self._router.wait_for_worker(timeout_s=timeout_s)
+
+    async def wait_quiet(self) -> None:
+        """Return when no session is open."""
+        await self._sessions.wait_quiet()
+
+    async def drain(self) -> None:
+        """Take no new connection, and give sessions until the drain timeout to end by themselves."""
+        for site in list(self._runner.sites):
+            await site.stop()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.settings.server.drain_timeout_ms / 1000):
+                await self._sessions.wait_quiet()
+
+    async def _listen(self) -> None:
+        server = self.settings.server
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, server.host.strip("[]"), server.port)
+        try:
+            await site.start()
+        except OSError as error:
+            message = f"cannot listen on {server.listen}: {error.strerror}; set server.listen"
+            raise unavailable("ADDRESS_IN_USE", message) from None
+        self.url = f"http://{server.host}:{self._runner.addresses[0][1]}"
+        _log.info("listening", url=self.url)
+
+
+def make_discovery(settings: OrchestratorSettings) -> Discovery:
+    """Where the workers are, as the settings say."""
+    if settings.discovery.kind == "embedded":
+        return EmbeddedDiscovery(settings.discovery.worker_args)
+    return StaticDiscovery(settings.discovery.workers)
+
+
+def make_replier(settings: OrchestratorSettings) -> Replier:
+    """What answers, as the settings say."""
+    return LlmReplier(settings.replies) if settings.replies.engine == "llm" else EchoReplier()

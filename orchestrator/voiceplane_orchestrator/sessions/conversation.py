@@ -1,0 +1,379 @@
+"""A conversation: hears the user, asks the turn machine what to do, and does it. Knows no transport.
+
+All that happens (audio, transcripts, the agent's own progress, commands, time) passes through one inbox, so that the
+turn machine sees it in one order and its actions are carried out in that order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from voiceplane_common.errors import VoiceplaneError
+from voiceplane_common.logs import get_logger
+
+from voiceplane_orchestrator.asr.partials import Partials
+from voiceplane_orchestrator.replies.base import Message
+from voiceplane_orchestrator.sessions.ears import to_pcm
+from voiceplane_orchestrator.sessions.events import Latency, Partial, State, StateName, Transcript
+from voiceplane_orchestrator.sessions.mouth import Mouth, Utterance
+from voiceplane_orchestrator.sessions.pieces import unheard_from_sentence
+from voiceplane_orchestrator.sessions.text import check_text, once
+from voiceplane_orchestrator.turns.actions import (
+    AcceptTurn,
+    Action,
+    BeginTurn,
+    DiscardTurn,
+    EndTurn,
+    PauseSpeech,
+    RequestPartial,
+    RespeakInterrupted,
+    ResumeSpeech,
+    StopSpeech,
+)
+from voiceplane_orchestrator.turns.events import (
+    USER_SAMPLE_RATE_HZ,
+    AgentSpeechEnded,
+    AgentSpeechStarted,
+    PartialTranscript,
+    SpeechEnded,
+    SpeechStarted,
+    Tick,
+    TurnTranscript,
+)
+from voiceplane_orchestrator.turns.machine import AgentState, TurnMachine
+from voiceplane_orchestrator.turns.vad import WINDOW_SAMPLES
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from voiceplane_common.clock import Clock
+
+    from voiceplane_orchestrator.asr.base import Recognizer
+    from voiceplane_orchestrator.asr.base import Transcript as Understood
+    from voiceplane_orchestrator.metrics import Metrics
+    from voiceplane_orchestrator.replies.base import Replier
+    from voiceplane_orchestrator.sessions.ears import Ears
+    from voiceplane_orchestrator.sessions.events import Event as Told
+    from voiceplane_orchestrator.sessions.listener import Listener
+    from voiceplane_orchestrator.sessions.mouth import Speaker, SpokenWith
+    from voiceplane_orchestrator.sessions.retention import Retention
+    from voiceplane_orchestrator.sessions.selection import Selection
+    from voiceplane_orchestrator.turns.events import Event as TurnEvent
+    from voiceplane_orchestrator.turns.settings import EndpointingSection, InterruptionsSection
+
+    Happening = TurnEvent | Callable[[], Awaitable[None]]
+
+_log = get_logger("conversation")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Step:
+    """Something that has happened, when, and in which epoch if that matters."""
+
+    happening: Happening
+    at_s: float
+    epoch: int | None = None
+
+
+class Conversation:
+    """One user and one agent. run() does the work; close() frees everything, also if run() never ran."""
+
+    def __init__(
+        self,
+        *,
+        session_id: str,
+        listener: Listener,
+        ears: Ears,
+        recognizer: Recognizer,
+        replier: Replier,
+        speaker: Speaker,
+        selection: Selection,
+        interruptions: InterruptionsSection,
+        endpointing: EndpointingSection,
+        max_text_chars: int,
+        metrics: Metrics,
+        retention: Retention,
+        clock: Clock,
+    ) -> None:
+        """Put a conversation together; the speaker is owned from now on."""
+        self.selection = selection
+        self._session_id = session_id
+        self._listener = listener
+        self._ears = ears
+        self._recognizer = recognizer
+        self._replier = replier
+        self._max_text_chars = max_text_chars
+        self._metrics = metrics
+        self._retention = retention
+        self._clock = clock
+        self._machine = TurnMachine(
+            interruptions=interruptions, endpointing=endpointing, language=selection.language or "en"
+        )
+        self._mouth = Mouth(
+            session_id=session_id,
+            speaker=speaker,
+            listener=listener,
+            metrics=metrics,
+            clock=clock,
+            retention=retention,
+            follow_playout=True,
+            on_started=self._agent_started,
+            on_ended=self._agent_ended,
+        )
+        self._partials = Partials(recognizer=recognizer, on_transcript=self._partial_understood)
+        self._inbox: asyncio.Queue[_Step] = asyncio.Queue()
+        self._recognizing: dict[int, asyncio.Task[None]] = {}
+        self._history: list[tuple[int, Message]] = []  # with the turn; 0 for the agent's
+        self._interrupted: Utterance | None = None
+        self._user_quiet_since_s = clock.now()
+        self._state = State(state="listening")
+        self._trouble: State | None = None
+
+    @property
+    def epoch(self) -> int:
+        """The generation epoch."""
+        return self._mouth.epoch
+
+    @property
+    def history(self) -> list[Message]:
+        """What was said and heard so far."""
+        return [message for _, message in self._history]
+
+    # ---------------------------------------------------------------- what a transport calls
+
+    async def run(self) -> None:
+        """Converse until cancelled, or until the listener is gone, which raises ConnectionError."""
+        await self._listener.send_event(self._state)
+        while True:
+            step = await self._next_step()
+            if callable(step.happening):
+                await step.happening()
+            elif step.epoch is None or step.epoch == self._mouth.epoch:
+                await self._handle(step.happening, at_s=step.at_s)
+            await self._tell_state()
+
+    def push_audio(self, pcm: bytes) -> None:
+        """The next piece of the user's audio: s16le, mono, at the rate of the ears."""
+        at_s = self._clock.now()
+        for event in self._ears.push(pcm):
+            self._inbox.put_nowait(_Step(happening=event, at_s=at_s))
+
+    def playout(self, *, utterance: int, media_time_samples: int) -> None:
+        """What the listener has heard."""
+        self._mouth.heard(utterance=utterance, media_time_samples=media_time_samples)
+
+    def say(self, text: str) -> None:
+        """Speak a text that nobody asked for; what is under way is stopped.
+
+        Raises:
+            VoiceplaneError: The text is too long.
+        """
+        check_text(text, max_chars=self._max_text_chars)
+        since_s = self._clock.now()
+
+        async def command() -> None:
+            await self._silence()
+            await self._mouth.start(once(text), since_s=since_s)
+
+        self._do(command)
+
+    def interrupt(self) -> None:
+        """Stop what is being said."""
+        self._do(self._silence)
+
+    def select(self, selection: Selection) -> None:
+        """Speak with another voice from the next utterance on."""
+        self.selection = selection
+        self._mouth.select(selection.wanted())
+
+    def speaks_with(self, spoken_with: SpokenWith) -> None:
+        """A worker session was opened with this voice."""
+        self._mouth.spoken_with = spoken_with
+
+    def trouble(self, trouble: State | None) -> None:
+        """There is no worker, or there is one again."""
+        self._trouble = trouble
+        self._do(_nothing)  # the state is told after each step
+
+    def tell(self, event: Told) -> None:
+        """Pass an event on, in its order."""
+        self._do(lambda: self._listener.send_event(event))
+
+    async def close(self) -> None:
+        """End all work."""
+        await self._partials.cancel()
+        for turn_id in list(self._recognizing):
+            await self._forget_recognition(turn_id)
+        await self._mouth.close()
+
+    # ---------------------------------------------------------------- the inbox
+
+    def _do(self, command: Callable[[], Awaitable[None]]) -> None:
+        self._inbox.put_nowait(_Step(happening=command, at_s=self._clock.now()))
+
+    def _happened(self, event: TurnEvent, *, epoch: int | None = None) -> None:
+        self._inbox.put_nowait(_Step(happening=event, at_s=self._clock.now(), epoch=epoch))
+
+    async def _next_step(self) -> _Step:
+        deadline_s = self._machine.deadline_s
+        waits_s = None if deadline_s is None else max(0.0, deadline_s - self._clock.now())
+        if not self._inbox.empty():  # what has happened comes before what time it is
+            return self._inbox.get_nowait()
+        try:
+            return await asyncio.wait_for(self._inbox.get(), waits_s)
+        except TimeoutError:
+            return _Step(happening=Tick(), at_s=self._clock.now())
+
+    async def _handle(self, event: TurnEvent, *, at_s: float) -> None:
+        if isinstance(event, SpeechEnded):
+            self._user_quiet_since_s = at_s - (event.through_sample - event.end_sample) / USER_SAMPLE_RATE_HZ
+        for action in self._machine.handle(event, at_s=at_s):
+            await self._carry_out(action)
+            if isinstance(action, PauseSpeech) and isinstance(event, SpeechStarted):
+                await self._tell_barge_in(at_s)
+
+    async def _carry_out(self, action: Action) -> None:
+        match action:
+            case PauseSpeech():
+                await self._mouth.pause()
+            case ResumeSpeech():
+                self._metrics.barge_ins.labels("resumed").inc()
+                await self._mouth.resume()
+            case StopSpeech():
+                self._metrics.barge_ins.labels("stopped").inc()
+                await self._mouth.stop()
+            case RespeakInterrupted():
+                await self._respeak()
+            case RequestPartial():
+                samples = self._ears.read(action.onset_sample, action.end_sample)
+                self._partials.ask(action, samples, language=self._language)
+            case _:
+                await self._carry_out_turn(action)
+
+    async def _carry_out_turn(self, action: Action) -> None:
+        match action:
+            case BeginTurn(turn_id=turn_id, continues=int() as replaced):
+                await self._forget_turn(replaced)
+                await self._listener.send_event(
+                    Transcript(role="user", turn=turn_id, text="", final=False, replaces=replaced)
+                )
+            case EndTurn():
+                await self._partials.cancel()
+                self._recognizing[action.turn_id] = asyncio.create_task(self._recognize(action), name="asr-turn")
+            case DiscardTurn(turn_id=turn_id):
+                await self._partials.cancel()
+                await self._forget_turn(turn_id)
+            case AcceptTurn():
+                await self._answer(action)
+
+    # ---------------------------------------------------------------- hearing
+
+    @property
+    def _language(self) -> str | None:
+        return self.selection.language or None
+
+    def _partial_understood(self, request: RequestPartial, understood: Understood) -> None:
+        event = PartialTranscript(turn_id=request.turn_id, text=understood.text, through_sample=request.end_sample)
+
+        async def command() -> None:
+            if self._machine.in_turn and understood.text:
+                await self._listener.send_event(Partial(turn=request.turn_id, text=understood.text))
+
+        self._happened(event)
+        self._do(command)
+
+    async def _recognize(self, turn: EndTurn) -> None:
+        began_s = self._clock.now()
+        samples = self._ears.read(turn.onset_sample, turn.end_sample)
+        text = turn.complete_partial
+        if text is None:
+            try:
+                text = (await self._recognizer.transcribe(samples, language=self._language)).text
+            except VoiceplaneError as error:
+                text = ""
+                await self._mouth.fail(error)
+        took_s = self._clock.now() - began_s
+        self._metrics.asr.observe(took_s)
+        await self._listener.send_event(Latency(turn=turn.turn_id, asr_ms=round(took_s * 1000, 1)))
+        self._happened(TurnTranscript(turn_id=turn.turn_id, text=text))
+        if self._retention.enabled:
+            await self._retention.save(
+                session_id=self._session_id,
+                name=f"user-{turn.turn_id}",
+                pcm=to_pcm(samples),
+                sample_rate_hz=USER_SAMPLE_RATE_HZ,
+            )
+
+    async def _forget_turn(self, turn_id: int) -> None:
+        await self._forget_recognition(turn_id)
+        self._history = [(turn, message) for turn, message in self._history if turn != turn_id]
+
+    async def _forget_recognition(self, turn_id: int) -> None:
+        task = self._recognizing.pop(turn_id, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    # ---------------------------------------------------------------- answering
+
+    async def _answer(self, turn: AcceptTurn) -> None:
+        self._recognizing = {number: task for number, task in self._recognizing.items() if not task.done()}
+        self._metrics.turns.inc()
+        _log.info("turn", session_id=self._session_id, turn=turn.turn_id, text=turn.text)
+        self._history.append((turn.turn_id, Message(role="user", text=turn.text)))
+        await self._listener.send_event(Transcript(role="user", turn=turn.turn_id, text=turn.text))
+        reply = self._replier.reply(self.history, language=self.selection.language)
+        await self._mouth.start(reply, since_s=self._user_quiet_since_s)
+
+    async def _respeak(self) -> None:
+        interrupted, self._interrupted = self._interrupted, None
+        rest = unheard_from_sentence(interrupted.text, interrupted.heard_text) if interrupted else ""
+        if rest:
+            await self._mouth.start(once(rest), since_s=self._clock.now())
+        else:
+            await self._handle(AgentSpeechEnded(), at_s=self._clock.now())
+
+    async def _silence(self) -> None:
+        """Stop what is being said, by command rather than by voice."""
+        await self._mouth.stop()
+        await self._handle(AgentSpeechEnded(), at_s=self._clock.now())
+
+    def _agent_started(self, utterance: Utterance) -> None:
+        self._happened(AgentSpeechStarted(), epoch=utterance.epoch)
+
+    def _agent_ended(self, utterance: Utterance) -> None:
+        if utterance.heard_text:
+            self._history.append((0, Message(role="assistant", text=utterance.heard_text)))
+        if utterance.result == "interrupted":
+            self._interrupted = utterance
+        else:
+            self._happened(AgentSpeechEnded(), epoch=utterance.epoch)
+
+    # ---------------------------------------------------------------- telling
+
+    async def _tell_barge_in(self, at_s: float) -> None:
+        took_s = WINDOW_SAMPLES / USER_SAMPLE_RATE_HZ + self._clock.now() - at_s
+        self._metrics.barge_in.observe(took_s)
+        await self._listener.send_event(Latency(barge_in_ms=round(took_s * 1000, 1)))
+
+    async def _tell_state(self) -> None:
+        state = self._trouble or State(state=self._state_name())
+        if state != self._state:
+            self._state = state
+            await self._listener.send_event(state)
+
+    def _state_name(self) -> StateName:
+        if self._mouth.paused:
+            return "paused"
+        if self._machine.agent is AgentState.SPEAKING:
+            return "speaking"
+        recognizing = any(not task.done() for task in self._recognizing.values())
+        if self._machine.agent is AgentState.THINKING or recognizing:
+            return "thinking"
+        return "listening"
+
+
+async def _nothing() -> None:
+    """A step for its consequences only."""

@@ -1,0 +1,187 @@
+"""Makes sessions out of what all of them share."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import grpc
+from voiceplane_common.errors import VoiceplaneError
+
+from voiceplane_orchestrator.sessions.conversation import Conversation
+from voiceplane_orchestrator.sessions.ears import Ears
+from voiceplane_orchestrator.sessions.events import Event, Rerouted, State
+from voiceplane_orchestrator.sessions.mouth import SpokenWith
+from voiceplane_orchestrator.sessions.reading import Reading
+from voiceplane_orchestrator.sessions.retention import Retention
+from voiceplane_orchestrator.sessions.selection import Selection, SelectionStore
+from voiceplane_orchestrator.speech.speaker import Speaker, SpeakerState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from voiceplane_common.clock import Clock
+
+    from voiceplane_orchestrator.asr.base import Recognizer
+    from voiceplane_orchestrator.metrics import Metrics
+    from voiceplane_orchestrator.replies.base import Replier
+    from voiceplane_orchestrator.routing.router import Router
+    from voiceplane_orchestrator.sessions.ears import VoiceActivity
+    from voiceplane_orchestrator.sessions.listener import Listener
+    from voiceplane_orchestrator.settings import OrchestratorSettings
+
+SELECTION_TTL_MS = 24 * 3600 * 1000
+
+
+class SessionFactory:
+    """What sessions share. One for each orchestrator.
+
+    Attributes:
+        settings: Of the orchestrator.
+        metrics: Of the orchestrator.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: OrchestratorSettings,
+        router: Router,
+        recognizer: Recognizer,
+        replier: Replier,
+        voice_activity: Callable[[], VoiceActivity],
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self.settings = settings
+        self.metrics = metrics
+        self._router = router
+        self._recognizer = recognizer
+        self._replier = replier
+        self._voice_activity = voice_activity
+        self._clock = clock
+        self._selections = SelectionStore(ttl_ms=SELECTION_TTL_MS, clock=clock)
+        privacy = settings.privacy
+        self._retention = Retention(privacy.retention_dir if privacy.retain_audio else None)
+
+    def selection(self, client_id: str, **choices: object) -> Selection:
+        """A client's last selection with these choices; a model that has to be loaded begins to load.
+
+        Raises:
+            VoiceplaneError: No worker knows the model or the voice. That no worker is there now is no error.
+        """
+        known = self._selections.get(client_id) if client_id else Selection()
+        selection = known.changed(**choices)  # type: ignore[arg-type]  # the message was validated
+        try:
+            self._router.choose(selection.wanted(), session_key=client_id)
+        except VoiceplaneError as error:
+            if error.code is not grpc.StatusCode.UNAVAILABLE:
+                raise
+        return selection
+
+    def remember(self, client_id: str, selection: Selection) -> None:
+        """Keep a client's selection for its next session."""
+        self._selections.put(client_id, selection)
+
+    def ready(self, *, session_id: str, client_id: str, selection: Selection) -> str:
+        """The ready event, as JSON."""
+        limits = self.settings.limits
+        return json.dumps(
+            {
+                "type": "ready",
+                "version": 1,
+                "session_id": session_id,
+                "client_id": client_id,
+                "epoch": 1,
+                "model": selection.model,
+                "voice": selection.voice,
+                "language": selection.language,
+                "audio": {"sample_rate_hz": 48_000, "frame_ms": 20, "encoding": "s16le"},
+                "limits": {
+                    "max_text_chars": limits.max_text_chars,
+                    "max_message_bytes": 64 * 1024,
+                    "idle_timeout_ms": limits.idle_timeout_ms,
+                },
+            }
+        )
+
+    def speaker(
+        self, *, session_id: str, selection: Selection, on_state: Callable[[SpeakerState], None] = lambda _: None
+    ) -> Speaker:
+        """A speaker that is not yet open."""
+        return Speaker(
+            router=self._router,
+            wanted=selection.wanted(),
+            session_key=session_id,
+            recovery_timeout_s=self.settings.routing.recovery_timeout_ms / 1000,
+            on_state=on_state,
+        )
+
+    def conversation(
+        self, *, session_id: str, listener: Listener, selection: Selection, sample_rate_hz: int
+    ) -> Conversation:
+        """A conversation; run() and close() it."""
+        settings = self.settings
+        news = _News(self.metrics)
+        conversation = Conversation(
+            session_id=session_id,
+            listener=listener,
+            ears=Ears(
+                sample_rate_hz=sample_rate_hz,
+                voices=self._voice_activity(),
+                vad=settings.vad,
+                endpointing=settings.endpointing,
+            ),
+            recognizer=self._recognizer,
+            replier=self._replier,
+            speaker=self.speaker(session_id=session_id, selection=selection, on_state=news.tell),
+            selection=selection,
+            interruptions=settings.interruptions,
+            endpointing=settings.endpointing,
+            max_text_chars=settings.limits.max_text_chars,
+            metrics=self.metrics,
+            retention=self._retention,
+            clock=self._clock,
+        )
+        news.session = conversation
+        return conversation
+
+    def reading(self, *, session_id: str, listener: Listener, selection: Selection) -> Reading:
+        """A Stream-TTS session; run() and close() it."""
+        news = _News(self.metrics)
+        reading = Reading(
+            session_id=session_id,
+            listener=listener,
+            speaker=self.speaker(session_id=session_id, selection=selection, on_state=news.tell),
+            selection=selection,
+            max_text_chars=self.settings.limits.max_text_chars,
+            metrics=self.metrics,
+            retention=self._retention,
+            clock=self._clock,
+        )
+        news.session = reading
+        return reading
+
+
+class _News:
+    """Tells a session what becomes of its speaker; the two need each other, so the session comes later."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.session: Conversation | Reading | None = None
+        self._metrics = metrics
+
+    def tell(self, news: SpeakerState) -> None:
+        session = self.session
+        if session is None:
+            return
+        if news.kind == "no_worker":
+            session.trouble(State(state="no_worker", reason=news.reason, retry_after_ms=1000))
+        elif news.kind == "rerouted":
+            self._metrics.reroutes.inc()
+            event: Event = Rerouted(reason=news.reason)
+            session.tell(event)
+        else:
+            fallback = news.kind == "fallback"
+            session.speaks_with(
+                SpokenWith(model=news.model_id, voice=news.voice, fallback=fallback, reason=news.reason)
+            )
+            session.trouble(None)

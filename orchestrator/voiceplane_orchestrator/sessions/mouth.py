@@ -1,0 +1,397 @@
+"""What a session says: utterances on their way to the listener, and how far the listener has heard them.
+
+An order to be silent goes to the listener first and to the worker second, since the listener's buffer is what sounds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from voiceplane_common.errors import VoiceplaneError
+from voiceplane_common.frames import SAMPLE_RATE_HZ
+from voiceplane_common.logs import get_logger
+
+from voiceplane_orchestrator.sessions.events import (
+    Done,
+    Failed,
+    Latency,
+    Pause,
+    Resume,
+    Stop,
+    Transcript,
+    UtteranceStarted,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from voiceplane_common.clock import Clock
+
+    from voiceplane_orchestrator.metrics import Metrics
+    from voiceplane_orchestrator.routing.view import Wanted
+    from voiceplane_orchestrator.sessions.listener import Listener
+    from voiceplane_orchestrator.sessions.retention import Retention
+    from voiceplane_orchestrator.speech.frames import SpeechFrame
+
+ASSUME_HEARD_S = 2.0
+"""After the time in which an utterance should have been played, how long its playout report may be missing."""
+
+_log = get_logger("mouth")
+
+
+class Speaker(Protocol):
+    """The part of speech.speaker.Speaker that a session needs."""
+
+    async def open(self) -> None:
+        """Make ready, so that the first word costs no set-up."""
+        ...
+
+    def speak(self, text: AsyncIterator[str], *, utterance_id: str, epoch: int) -> AsyncIterator[SpeechFrame]:
+        """Frames of an utterance up to its end."""
+        ...
+
+    def select(self, wanted: Wanted) -> None:
+        """Speak with something else from the next utterance on."""
+        ...
+
+    async def pause(self) -> None:
+        """Hold the speech."""
+        ...
+
+    async def resume(self) -> None:
+        """Go on at the exact next sample."""
+        ...
+
+    async def stop(self, *, epoch: int) -> None:
+        """Drop everything older than the new epoch."""
+        ...
+
+    def heard(self, *, utterance_id: str, media_time_samples: int) -> None:
+        """The listener's playout cursor."""
+        ...
+
+    def text_heard(self, utterance_id: str) -> str:
+        """What of the utterance was heard."""
+        ...
+
+    async def close(self) -> None:
+        """Free everything."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Utterance:
+    """One thing said.
+
+    Attributes:
+        since_s: When the wait for it began: the end of the user's speech, or the first text.
+        text: All of its text so far.
+        samples: Sent to the listener.
+        heard_samples: Played by the listener.
+        heard_text: What the listener heard; known at the end.
+    """
+
+    number: int
+    epoch: int
+    since_s: float
+    asked_s: float
+    text: str = ""
+    samples: int = 0
+    heard_samples: int = 0
+    heard_text: str = ""
+    result: Literal["", "complete", "empty", "interrupted", "failed"] = ""
+    started_s: float | None = None
+    reported_s: float | None = None
+    kept: bytearray = field(default_factory=bytearray)
+
+    @property
+    def utterance_id(self) -> str:
+        """Its name towards the worker, from which a transport gets the number back."""
+        return str(self.number)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpokenWith:
+    """The voice that a worker speaks with."""
+
+    model: str = ""
+    voice: str = ""
+    fallback: bool = False
+    reason: str = ""
+
+
+class Mouth:
+    """Speaks one utterance at a time. The owner must close() it.
+
+    Attributes:
+        epoch: The generation epoch; frames of an older one are dropped.
+        paused: Told to hold the speech, and neither to resume nor to stop yet.
+        spoken_with: Of the session on the worker.
+    """
+
+    def __init__(
+        self,
+        *,
+        session_id: str,
+        speaker: Speaker,
+        listener: Listener,
+        metrics: Metrics,
+        clock: Clock,
+        retention: Retention,
+        follow_playout: bool,
+        on_started: Callable[[Utterance], None],
+        on_ended: Callable[[Utterance], None],
+    ) -> None:
+        """Make a mouth that is silent.
+
+        Args:
+            session_id: For logs and file names.
+            speaker: Opened here in the background; owned from now on.
+            listener: Where frames and events go.
+            metrics: Of the process.
+            clock: For latencies and for the wait until an utterance was heard.
+            retention: Keeps the audio that was sent, if anything does.
+            follow_playout: An utterance ends when it was heard, not already when it was sent.
+            on_started: Called when the first frame of an utterance is about to be sent.
+            on_ended: Called when an utterance has ended, for whatever reason, after its last event was sent.
+        """
+        self.epoch = 1
+        self.paused = False
+        self.spoken_with = SpokenWith()
+        self._session_id = session_id
+        self._speaker = speaker
+        self._listener = listener
+        self._metrics = metrics
+        self._clock = clock
+        self._retention = retention
+        self._follow_playout = follow_playout
+        self._on_started = on_started
+        self._on_ended = on_ended
+        self._count = 0
+        self._current: Utterance | None = None
+        self._speaking: asyncio.Task[None] | None = None
+        self._progress = asyncio.Event()
+        self._orders: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
+        self._opening = asyncio.create_task(self._open(), name="mouth-open")
+        self._ordering = asyncio.create_task(self._give_orders(), name="mouth-orders")
+
+    @property
+    def busy(self) -> bool:
+        """Whether an utterance is under way: being written, spoken or heard."""
+        return self._current is not None
+
+    async def start(self, text: AsyncIterator[str], *, since_s: float) -> Utterance:
+        """Begin an utterance; what is under way is stopped."""
+        if self.busy:
+            await self.stop()
+        await self._orders.join()  # a STOP on its way must not meet the new utterance
+        self._count += 1
+        utterance = Utterance(number=self._count, epoch=self.epoch, since_s=since_s, asked_s=self._clock.now())
+        self._current = utterance
+        self._speaking = asyncio.create_task(self._speak(utterance, text), name="mouth-speak")
+        return utterance
+
+    async def wait(self) -> None:
+        """Return when nothing is under way."""
+        if self._speaking is not None:
+            await asyncio.wait([self._speaking])
+
+    async def pause(self) -> None:
+        """Fall silent, and be ready to go on."""
+        if self.paused:
+            return
+        self.paused = True
+        self._progress.set()
+        await self._listener.send_event(Pause(epoch=self.epoch))
+        self._orders.put_nowait(self._speaker.pause)
+
+    async def resume(self) -> None:
+        """Go on where pause() stopped."""
+        if not self.paused:
+            return
+        self.paused = False
+        self._progress.set()
+        await self._listener.send_event(Resume(epoch=self.epoch))
+        self._orders.put_nowait(self._speaker.resume)
+
+    async def stop(self) -> None:
+        """Drop what is under way, and raise the epoch in any case."""
+        self.epoch += 1
+        epoch, utterance = self.epoch, self._current
+        self.paused = False
+        await self._listener.send_event(Stop(epoch=epoch))
+        if self._speaking is not None:
+            self._speaking.cancel()
+            await asyncio.wait([self._speaking])
+        self._orders.put_nowait(lambda: self._speaker.stop(epoch=epoch))
+        if utterance is not None and self._current is utterance:
+            await self._end(utterance, "interrupted")
+
+    def heard(self, *, utterance: int, media_time_samples: int) -> None:
+        """The listener's report; one that goes back or too far, or is about another utterance, is ignored."""
+        current = self._current
+        if current is None or current.number != utterance:
+            return
+        if not current.heard_samples <= media_time_samples <= current.samples:
+            return
+        current.heard_samples = media_time_samples
+        current.reported_s = self._clock.now()
+        self._speaker.heard(utterance_id=current.utterance_id, media_time_samples=media_time_samples)
+        self._progress.set()
+
+    def select(self, wanted: Wanted) -> None:
+        """Speak with something else from the next utterance on."""
+        self._speaker.select(wanted)
+
+    async def close(self) -> None:
+        """Fall silent for good and free everything; says nothing to the listener."""
+        for task in (self._opening, self._speaking, self._ordering):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait([task])
+        await self._speaker.close()
+
+    # ---------------------------------------------------------------- one utterance
+
+    async def _speak(self, utterance: Utterance, text: AsyncIterator[str]) -> None:
+        try:
+            try:
+                await self._send_frames(utterance, text)
+            except VoiceplaneError as error:
+                await self.fail(error)
+                await self._end(utterance, "failed")
+                return
+            result: Literal["complete", "empty"] = "complete" if utterance.samples else "empty"
+            await self._listener.send_event(
+                Done(utterance=utterance.number, epoch=utterance.epoch, result=result, samples=utterance.samples)
+            )
+            if self._follow_playout:
+                await self._until_heard(utterance)
+            await self._end(utterance, result)
+        except ConnectionError:
+            return  # the listener is gone; the transport ends the session
+
+    async def _send_frames(self, utterance: Utterance, text: AsyncIterator[str]) -> None:
+        pieces = self._observe(utterance, text)
+        frames = self._speaker.speak(pieces, utterance_id=utterance.utterance_id, epoch=utterance.epoch)
+        async for frame in frames:
+            if frame.epoch < self.epoch:
+                continue
+            if not frame.valid_samples and not utterance.samples:
+                continue  # it held nothing that can be spoken
+            if utterance.started_s is None:
+                await self._begin(utterance)
+            utterance.samples = frame.media_time_samples + frame.valid_samples
+            if self._retention.enabled:
+                utterance.kept += frame.pcm
+            await self._listener.send_frame(frame)
+
+    async def _observe(self, utterance: Utterance, text: AsyncIterator[str]) -> AsyncIterator[str]:
+        async for piece in text:
+            if piece and not utterance.text:
+                waited_s = self._clock.now() - utterance.asked_s
+                self._metrics.reply.observe(waited_s)
+                await self._listener.send_event(Latency(utterance=utterance.number, reply_first_token_ms=_ms(waited_s)))
+            utterance.text += piece
+            yield piece
+
+    async def _begin(self, utterance: Utterance) -> None:
+        utterance.started_s = self._clock.now()
+        waited_s = utterance.started_s - utterance.since_s
+        self._metrics.first_audio.observe(waited_s)
+        self._on_started(utterance)
+        await self._listener.send_event(
+            UtteranceStarted(
+                utterance=utterance.number,
+                epoch=utterance.epoch,
+                model=self.spoken_with.model,
+                voice=self.spoken_with.voice,
+                fallback=self.spoken_with.fallback,
+                reason=self.spoken_with.reason,
+            )
+        )
+        await self._listener.send_event(Latency(utterance=utterance.number, first_audio_ms=_ms(waited_s)))
+
+    async def _until_heard(self, utterance: Utterance) -> None:
+        while utterance.heard_samples < utterance.samples:
+            self._progress.clear()
+            waits_s = None if self.paused else self._should_be_heard_in_s(utterance) + ASSUME_HEARD_S
+            try:
+                async with asyncio.timeout(waits_s):
+                    await self._progress.wait()
+            except TimeoutError:
+                self._speaker.heard(utterance_id=utterance.utterance_id, media_time_samples=utterance.samples)
+                return
+
+    def _should_be_heard_in_s(self, utterance: Utterance) -> float:
+        rest_s = (utterance.samples - utterance.heard_samples) / SAMPLE_RATE_HZ
+        since_s = utterance.started_s if utterance.reported_s is None else utterance.reported_s
+        elapsed_s = 0.0 if since_s is None else self._clock.now() - since_s
+        return max(0.0, rest_s - elapsed_s)
+
+    async def _end(self, utterance: Utterance, result: Literal["complete", "empty", "interrupted", "failed"]) -> None:
+        self._current = None
+        utterance.result = result
+        utterance.heard_text = self._speaker.text_heard(utterance.utterance_id)
+        interrupted = result in {"interrupted", "failed"}
+        if interrupted:
+            await self._listener.send_event(
+                Done(utterance=utterance.number, epoch=utterance.epoch, result="interrupted", samples=utterance.samples)
+            )
+        if utterance.samples and (self._follow_playout or interrupted):
+            await self._listener.send_event(
+                Transcript(role="agent", utterance=utterance.number, text=utterance.heard_text, interrupted=interrupted)
+            )
+        self._on_ended(utterance)
+        if utterance.kept:
+            await self._retention.save(
+                session_id=self._session_id,
+                name=f"agent-{utterance.number}",
+                pcm=bytes(utterance.kept),
+                sample_rate_hz=SAMPLE_RATE_HZ,
+            )
+
+    # ---------------------------------------------------------------- the worker's side
+
+    async def _open(self) -> None:
+        """So that the first word does not wait for a session; the first utterance tells if that is impossible."""
+        try:
+            await self._speaker.open()
+        except VoiceplaneError as error:
+            _log.warning("no worker session yet", session_id=self._session_id, reason=error.reason)
+
+    async def _give_orders(self) -> None:
+        """Worker controls one after another, off the path of the user's audio."""
+        while True:
+            order = await self._orders.get()
+            try:
+                await order()
+            except (
+                VoiceplaneError
+            ) as error:  # the listener is silent already; a lost worker is the speaker's to replace
+                _log.warning("worker control failed", session_id=self._session_id, reason=error.reason)
+            finally:
+                self._orders.task_done()
+
+    async def fail(self, error: VoiceplaneError) -> None:
+        """Tell the listener about an error that does not end the session."""
+        self._metrics.errors.labels(error.reason).inc()
+        await self._listener.send_event(failed(error))
+
+
+def failed(error: VoiceplaneError, *, fatal: bool = False) -> Failed:
+    """The event of an error."""
+    return Failed(
+        code=error.code.name,
+        reason=error.reason,
+        message=error.message,
+        field=error.field,
+        retry_after_ms=error.retry_after_ms,
+        fatal=fatal,
+    )
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 1)

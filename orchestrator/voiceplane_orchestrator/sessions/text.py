@@ -1,0 +1,59 @@
+"""Text on its way to be spoken."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from voiceplane_common.errors import invalid
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+QUEUED_PIECES = 256
+
+
+def check_text(text: str, *, max_chars: int, field: str = "text") -> None:
+    """Refuse a text that is too long.
+
+    Raises:
+        VoiceplaneError: TEXT_TOO_LONG.
+    """
+    if len(text) > max_chars:
+        message = f"{field} has {len(text)} characters, more than the {max_chars} of limits.max_text_chars: send less"
+        raise invalid(field, message, reason="TEXT_TOO_LONG")
+
+
+async def once(text: str) -> AsyncIterator[str]:
+    """A text in one piece."""
+    yield text
+
+
+class TextFeed:
+    """The text of one utterance, as it is written. Bounded: put() waits while the speech is far behind."""
+
+    def __init__(self, *, max_chars: int) -> None:
+        self._max_chars = max_chars
+        self._so_far = 0
+        self._pieces: asyncio.Queue[str | None] = asyncio.Queue(QUEUED_PIECES)
+
+    async def put(self, text: str) -> None:
+        """Add a piece.
+
+        Raises:
+            VoiceplaneError: With it, the utterance is too long; the piece is not taken.
+        """
+        if self._so_far + len(text) > self._max_chars:
+            message = f"the utterance exceeds the {self._max_chars} characters of limits.max_text_chars: end it first"
+            raise invalid("text", message, reason="TEXT_TOO_LONG")
+        self._so_far += len(text)
+        await self._pieces.put(text)
+
+    async def end(self) -> None:
+        """No more text."""
+        await self._pieces.put(None)
+
+    async def pieces(self) -> AsyncIterator[str]:
+        """What was put, up to the end."""
+        while (piece := await self._pieces.get()) is not None:
+            yield piece

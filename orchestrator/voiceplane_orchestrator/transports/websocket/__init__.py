@@ -1,0 +1,1 @@
+"""The WebSocket of docs/websocket.md and the HTTP endpoints beside it."""

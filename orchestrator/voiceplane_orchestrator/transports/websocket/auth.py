@@ -1,0 +1,58 @@
+"""Who may call: API keys, and the origins of pages."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from voiceplane_orchestrator.transports.websocket.protocol import KEY_SUBPROTOCOL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aiohttp import web
+
+
+class Keys:
+    """The accepted API keys, as digests: a comparison takes the same time whatever is sent."""
+
+    def __init__(self, keys: Iterable[str]) -> None:
+        self._digests = tuple(_digest(key) for key in keys)
+
+    def admit(self, request: web.Request) -> bool:
+        """Whether the request may pass: it carries an accepted key, or none is configured."""
+        if not self._digests:
+            return True
+        digest = _digest(_key_of(request))
+        # All are compared, so that the time does not tell which one matched.
+        return sum(hmac.compare_digest(digest, accepted) for accepted in self._digests) > 0
+
+
+def same_origin(request: web.Request, *, allowed: Iterable[str]) -> bool:
+    """Whether a browser's request comes from our own page or from an allowed origin; others send no Origin."""
+    origin = request.headers.get("Origin")
+    if origin is None:
+        return True
+    return urlsplit(origin).netloc == request.host or origin in set(allowed)
+
+
+def _key_of(request: web.Request) -> str:
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return key.strip()
+    for protocol in request.headers.get("Sec-WebSocket-Protocol", "").split(","):
+        if protocol.strip().startswith(KEY_SUBPROTOCOL):
+            encoded = protocol.strip().removeprefix(KEY_SUBPROTOCOL)
+            try:
+                return base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode()
+            except (binascii.Error, UnicodeDecodeError):
+                return ""
+    return ""
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()

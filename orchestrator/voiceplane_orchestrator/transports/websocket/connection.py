@@ -1,0 +1,136 @@
+"""One client's WebSocket: a session's listener, and the errors and closes of the protocol."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import grpc
+from aiohttp import WSMsgType
+from voiceplane_common.errors import VoiceplaneError, exhausted, failed_precondition
+
+from voiceplane_orchestrator.sessions.mouth import failed
+from voiceplane_orchestrator.transports.websocket import protocol
+
+if TYPE_CHECKING:
+    from aiohttp import WSMessage, web
+
+    from voiceplane_orchestrator.metrics import Metrics
+    from voiceplane_orchestrator.sessions.events import Event
+    from voiceplane_orchestrator.speech.frames import SpeechFrame
+
+HELLO_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 1.0
+MAX_ERRORS = 20
+
+
+class Closing(Exception):  # noqa: N818  # it is a way out, not an error of the program
+    """The session ends, with an error that the client is told and a close code."""
+
+    def __init__(self, error: VoiceplaneError, code: int) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.code = code
+
+
+class Connection:
+    """A Listener over a WebSocket."""
+
+    def __init__(self, socket: web.WebSocketResponse, *, write_timeout_s: float, metrics: Metrics) -> None:
+        self._socket = socket
+        self._write_timeout_s = write_timeout_s
+        self._metrics = metrics
+        self._errors = 0
+        self.slow = asyncio.Event()
+
+    async def send_frame(self, frame: SpeechFrame) -> None:
+        """See Listener."""
+        await self._send(protocol.encode_frame(frame))
+
+    async def send_event(self, event: Event) -> None:
+        """See Listener."""
+        await self._send(protocol.encode_event(event))
+
+    async def send_text(self, text: str) -> None:
+        """Send an encoded message."""
+        await self._send(text)
+
+    async def receive(self, *, timeout_s: float) -> WSMessage | None:
+        """The next message; None when the client has closed or is gone.
+
+        Raises:
+            Closing: Nothing came for so long.
+        """
+        try:
+            message = await self._socket.receive(timeout=timeout_s)
+        except TimeoutError:
+            text = f"nothing was received for {timeout_s:g} s: the session ends"
+            error = VoiceplaneError(grpc.StatusCode.DEADLINE_EXCEEDED, "IDLE_TIMEOUT", text)
+            raise Closing(error, protocol.CLOSE_TIMEOUT) from None
+        return message if message.type in {WSMsgType.TEXT, WSMsgType.BINARY} else None
+
+    async def hello(self) -> protocol.Hello | None:
+        """The client's first message; None when it has gone.
+
+        Raises:
+            Closing: It is something else, or did not come.
+        """
+        try:
+            message = await self.receive(timeout_s=HELLO_TIMEOUT_S)
+        except Closing:
+            text = f"no hello in {HELLO_TIMEOUT_S:g} s: send it first"
+            error = VoiceplaneError(grpc.StatusCode.DEADLINE_EXCEEDED, "HELLO_TIMEOUT", text)
+            raise Closing(error, protocol.CLOSE_TIMEOUT) from None
+        if message is None:
+            return None
+        try:
+            hello = protocol.decode(message.data) if message.type is WSMsgType.TEXT else None
+        except VoiceplaneError as error:
+            raise Closing(error, protocol.CLOSE_PROTOCOL) from None
+        if isinstance(hello, protocol.Hello):
+            return hello
+        text = 'the first message must be a hello, such as {"type":"hello","version":1}'
+        raise Closing(failed_precondition("HELLO_EXPECTED", text, field="type"), protocol.CLOSE_PROTOCOL)
+
+    async def complain(self, error: VoiceplaneError) -> None:
+        """Tell the client about an error of its own.
+
+        Raises:
+            Closing: There were too many.
+        """
+        self._metrics.errors.labels(error.reason).inc()
+        await self.send_event(failed(error))
+        self._errors += 1
+        if self._errors >= MAX_ERRORS:
+            text = f"{MAX_ERRORS} messages were wrong: correct the client"
+            raise Closing(exhausted("TOO_MANY_ERRORS", text), protocol.CLOSE_PROTOCOL)
+
+    async def end(self, closing: Closing) -> None:
+        """Tell why, if the client still reads, and close."""
+        self._metrics.errors.labels(closing.error.reason).inc()
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                if not self.slow.is_set():
+                    await self._socket.send_str(protocol.encode_event(failed(closing.error, fatal=True)))
+                await self._socket.close(code=closing.code, message=closing.error.reason.encode())
+        except (TimeoutError, ConnectionError):
+            return  # a client that does not read is not told; its connection ends with the handler
+
+    async def _send(self, data: str | bytes) -> None:
+        if self.slow.is_set() or self._socket.closed:
+            raise ConnectionResetError("the client is gone")
+        try:
+            async with asyncio.timeout(self._write_timeout_s):
+                if isinstance(data, str):
+                    await self._socket.send_str(data)
+                else:
+                    await self._socket.send_bytes(data)
+        except TimeoutError:
+            self.slow.set()
+            raise ConnectionResetError("the client does not read") from None
+
+
+def slow_reader() -> Closing:
+    """The client does not read."""
+    text = "the client does not read what it is sent: read faster, or ask for less"
+    return Closing(exhausted("SLOW_READER", text), protocol.CLOSE_SLOW)
