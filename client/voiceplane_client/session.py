@@ -171,8 +171,9 @@ class SpeechStream:
             self._unended.discard(frame.utterance_id)
             if self._finishing and not self._unended:
                 await self._half_close()
+                return
         self._consumed += 1
-        if self._credit_frames and self._consumed * 2 >= self._credit_frames and not self._call.done():
+        if self._credit_frames and self._consumed * 2 >= self._credit_frames:
             grant, self._consumed = self._consumed, 0
             with contextlib.suppress(VoiceplaneError):  # the stream's end is told by reading, after its last frames
                 await self._write(tts_pb2.TextChunk(credit_frames=grant))

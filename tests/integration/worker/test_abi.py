@@ -154,6 +154,20 @@ async def test_without_credit_nothing_leaves_and_the_model_waits(worker: Worker,
         more.cancel()
 
 
+@pytest.mark.parametrize("credit_frames", [1, 2, 3, 50])
+async def test_any_credit_window_brings_the_whole_text(
+    worker: Worker, client: WorkerClient, credit_frames: int
+) -> None:
+    async with (
+        await client.start_session(CREDIT) as session,
+        session.open_stream(credit_frames=credit_frames) as stream,
+    ):
+        await stream.send("One, two.", utterance_id="u1", end=True)
+        await stream.finish()
+        frames = [frame async for frame in stream]
+    assert pcm(frames) == await spoken(worker, "One, two.")
+
+
 @pytest.mark.parametrize("text", ["", "   \n ", "...!?", "🙂🙃", "—"])
 async def test_text_without_anything_to_speak_ends_with_an_empty_utterance(client: WorkerClient, text: str) -> None:
     async with await client.start_session() as session:

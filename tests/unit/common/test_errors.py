@@ -15,7 +15,7 @@ def over_the_wire(error: VoiceplaneError) -> VoiceplaneError:
     call_error = grpc.aio.AioRpcError(
         status.code,
         grpc.aio.Metadata(),
-        grpc.aio.Metadata(*status.trailing_metadata),  # type: ignore[arg-type]
+        grpc.aio.Metadata(*status.trailing_metadata),
         details=status.details,
     )
     return from_rpc_error(call_error)

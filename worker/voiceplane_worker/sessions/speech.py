@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from voiceplane_worker.adapters.base import Samples
     from voiceplane_worker.compute import ComputePool
-    from voiceplane_worker.models.lease import Lease
     from voiceplane_worker.models.entry import LoadedModel
+    from voiceplane_worker.models.lease import Lease
     from voiceplane_worker.sessions.outlet import Outlet
     from voiceplane_worker.sessions.utterance import Utterance
     from voiceplane_worker.text.splitter import TextPiece

@@ -21,7 +21,7 @@ ORDINAL_STOP_LANGUAGES = frozenset(
     ["cs", "da", "de", "et", "fi", "hr", "hu", "is", "lv", "nb", "nn", "no", "pl", "sk", "sl", "sr", "tr"]
 )
 
-# Words before which a speaker takes a breath: conjunctions and relative pronouns first, prepositions if the clause is long.
+# Words before which a speaker takes a breath: conjunctions and relative pronouns, and prepositions in a long clause.
 STRONG_BREAKS = {
     "en": "and but or so because although though while when where which who that if unless until than",
     "de": "und aber oder denn weil obwohl während wenn wo welche welcher welches dass ob bis als",
