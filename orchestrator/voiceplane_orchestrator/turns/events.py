@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 USER_SAMPLE_RATE_HZ = 16_000
 """The rate of everything that listens to the user: VAD, turns and ASR."""
+
+Samples = NDArray[np.float32]
+"""The user's audio: mono, 16,000 Hz, shape (n,), nominally within -1 to 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

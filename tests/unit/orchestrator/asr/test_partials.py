@@ -1,0 +1,94 @@
+"""Partial transcripts: single flight, the newest only."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import numpy as np
+from voiceplane_common.errors import unavailable
+from voiceplane_orchestrator.asr.base import Transcript
+from voiceplane_orchestrator.asr.partials import Partials
+from voiceplane_orchestrator.turns.actions import RequestPartial
+
+if TYPE_CHECKING:
+    from voiceplane_orchestrator.turns.events import Samples
+
+
+class ControlledRecognizer:
+    """Each transcription waits until the test ends it."""
+
+    def __init__(self) -> None:
+        self.begun: asyncio.Queue[tuple[int, asyncio.Future[str]]] = asyncio.Queue()
+
+    async def start(self) -> None: ...
+
+    async def aclose(self) -> None: ...
+
+    async def transcribe(self, samples: Samples, *, language: str | None, partial: bool = False) -> Transcript:
+        assert partial
+        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.begun.put_nowait((samples.size, future))
+        return Transcript(
+            text=await future, language=language or "", avg_logprob=0.0, no_speech_probability=0.0, duration_ms=0
+        )
+
+
+class Session:
+    def __init__(self) -> None:
+        self.recognizer = ControlledRecognizer()
+        self.heard: asyncio.Queue[tuple[int, str]] = asyncio.Queue()
+        self.partials = Partials(
+            recognizer=self.recognizer,
+            on_transcript=lambda request, transcript: self.heard.put_nowait((request.end_sample, transcript.text)),
+        )
+
+    def ask(self, end_sample: int) -> None:
+        request = RequestPartial(turn_id=1, onset_sample=0, end_sample=end_sample)
+        self.partials.ask(request, np.zeros(end_sample, np.float32), language="en")
+
+
+async def test_of_those_that_wait_only_the_newest_is_recognized() -> None:
+    session = Session()
+    session.ask(100)
+    size, first = await session.recognizer.begun.get()
+    for end_sample in (200, 300, 400):
+        session.ask(end_sample)
+    assert (size, session.recognizer.begun.qsize()) == (100, 0)
+    first.set_result("one")
+    assert await session.heard.get() == (100, "one")
+    size, second = await session.recognizer.begun.get()
+    assert size == 400
+    second.set_result("four")
+    assert await session.heard.get() == (400, "four")
+    assert session.recognizer.begun.empty()
+    await session.partials.cancel()
+
+
+async def test_a_failed_one_does_not_stop_the_next() -> None:
+    session = Session()
+    session.ask(100)
+    _, first = await session.recognizer.begun.get()
+    session.ask(200)
+    first.set_exception(unavailable("ASR_OVERLOADED", "busy"))
+    _, second = await session.recognizer.begun.get()
+    second.set_result("two")
+    assert await session.heard.get() == (200, "two")
+    await session.partials.cancel()
+
+
+async def test_after_cancel_nothing_is_heard_until_the_next_request() -> None:
+    session = Session()
+    session.ask(100)
+    _, first = await session.recognizer.begun.get()
+    session.ask(200)
+    await session.partials.cancel()
+    assert first.cancelled()
+    assert session.recognizer.begun.empty()
+    session.ask(300)
+    size, third = await session.recognizer.begun.get()
+    assert size == 300
+    third.set_result("three")
+    assert await session.heard.get() == (300, "three")
+    assert session.heard.empty()
+    await session.partials.cancel()
