@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import struct
-from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -47,22 +46,21 @@ class LoudIsVoice:
 
 
 class ScriptedRecognizer:
-    """Hears the next of the given texts in each turn; partials hear nothing yet."""
+    """Hears one text in whatever is said, and remembers how long the audio was."""
 
-    def __init__(self, *texts: str) -> None:
-        self.texts = deque(texts)
-        self.durations_ms: list[int] = []
+    def __init__(self, text: str = "") -> None:
+        self.text = text
+        self.longest_ms = 0
 
     async def start(self) -> None:
         pass
 
     async def transcribe(self, samples: Samples, *, language: str | None, partial: bool = False) -> Transcript:
         duration_ms = samples.size // 16
-        text = ""
-        if not partial:
-            self.durations_ms.append(duration_ms)
-            text = self.texts.popleft()
-        return Transcript(text=text, language="en", avg_logprob=0.0, no_speech_probability=0.0, duration_ms=duration_ms)
+        self.longest_ms = max(self.longest_ms, duration_ms)
+        return Transcript(
+            text=self.text, language="en", avg_logprob=0.0, no_speech_probability=0.0, duration_ms=duration_ms
+        )
 
     async def aclose(self) -> None:
         pass
