@@ -208,7 +208,14 @@ def list_models(ctx: typer.Context, worker: WorkerAddress = None, server: Server
     if json_:
         print_json({"models": [asdict(model) for model in found]})
     else:
-        stdout().print(inventories.models_table(found))
+        _show_models(found)
+
+
+def _show_models(found: list[ModelView]) -> None:
+    console = stdout()
+    console.print(inventories.models_table(found))
+    for reason in inventories.reasons(found):
+        console.print(reason, markup=False)
 
 
 async def _models(common: Globals, *, worker: str | None) -> list[ModelView]:
@@ -254,7 +261,7 @@ def _change(
     if json_:
         print_json(asdict(model))
     else:
-        stdout().print(inventories.models_table([model]))
+        _show_models([model])
 
 
 @app.command()

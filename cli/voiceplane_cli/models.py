@@ -19,6 +19,8 @@ from voiceplane_cli.views import ModelView, Placement, WorkerView, model_from_pr
 
 WATCH_S = 0.3
 STATE_DEADLINE_S = 5.0
+SETTLE_S = 2.0
+UNSETTLED = frozenset({"fetching", "loading", "warming", "draining"})
 
 
 class Inventory(Protocol):
@@ -109,10 +111,22 @@ async def change(source: Inventory, model_id: str, action: Action, *, progress: 
     finally:
         changing.cancel()
         await asyncio.gather(changing, return_exceptions=True)
-    result = next((model for model in await source.models() if model.model_id == model_id), None)
-    if action != "unload" and result is not None and result.state == "failed":
+    result = await _settled(source, model_id)
+    if action != "unload" and result.state == "failed":
         raise CliError(f"{model_id} failed: {result.best.reason}: {result.best.message}")
-    return result or ModelView(model_id=model_id, family="")
+    return result
+
+
+async def _settled(source: Inventory, model_id: str) -> ModelView:
+    """The model once the server's view of its workers has caught up, or as it is after a while."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + SETTLE_S
+    while True:
+        found = [model for model in await source.models() if model.model_id == model_id]
+        result = found[0] if found else ModelView(model_id=model_id, family="")
+        if result.state not in UNSETTLED or loop.time() > until:
+            return result
+        await asyncio.sleep(0.05)
 
 
 def _activity(models: Sequence[ModelView], model_id: str) -> str:
@@ -134,18 +148,23 @@ def models_table(models: Sequence[ModelView], *, now: datetime | None = None) ->
             str(place.references),
             humanise_bytes(place.memory_bytes),
             _since(place.last_used, moment),
-            _detail(place, moment),
+            _since(place.expires_at, moment),
         )
         for model in models
         for place in (model.workers or (Placement(worker="", state="absent"),))
     ]
-    return table(("model", "family", "worker", "state", "sessions", "memory", "used", "detail"), rows)
+    return table(("model", "family", "worker", "state", "sessions", "memory", "used", "expires"), rows)
 
 
-def _detail(place: Placement, now: datetime) -> str:
-    if place.reason or place.message:
-        return ": ".join(part for part in (place.reason, place.message) if part)
-    return f"expires {_since(place.expires_at, now)}" if place.expires_at else ""
+def reasons(models: Sequence[ModelView]) -> list[str]:
+    """A line for each state that has a reason; below the table, where it has the whole width."""
+    return [
+        f"{model.model_id} on {place.worker} is {place.state}: "
+        + ": ".join(part for part in (place.reason, place.message) if part)
+        for model in models
+        for place in model.workers
+        if place.reason or place.message
+    ]
 
 
 def _since(moment: str | None, now: datetime) -> str:

@@ -54,7 +54,8 @@ class Progress:
         elif kind == "transcript" and event.get("final", True):
             self._transcript(event)
         elif kind == "latency":
-            self.latencies.append({name: value for name, value in event.items() if name != "type"})
+            told = {name: value for name, value in event.items() if name != "type" and value is not None}
+            self.latencies.append(told)
         elif kind == "utterance":
             self.begun.add(event["utterance"])
         elif kind == "done":
@@ -69,11 +70,12 @@ class Progress:
         self.transcripts.append({name: event[name] for name in kept if event.get(name) is not None})
 
     def has_replied(self, playout: Playout) -> bool:
-        """Whether a reply has been heard to its end, and nothing else is on its way."""
+        """Whether a reply has been heard to its end, the server knows that, and nothing else is on its way."""
         waiting = self.state in {"thinking", "paused", "no_worker"} or self.open_turns
         complete = {number for number, result in self.sent.items() if result == "complete"}
         unheard = {number for number in complete if not playout.has_ended(number)}
-        return bool(complete) and not waiting and not unheard and self.begun <= self.sent.keys()
+        told = {each.get("utterance") for each in self.transcripts if each["role"] == "agent"}
+        return bool(complete) and complete <= told and not waiting and not unheard and self.begun <= self.sent.keys()
 
 
 class Listener:

@@ -86,27 +86,28 @@ async def test_a_cancelled_wait_leaves_no_process_behind() -> None:
     assert alive(left) == []
 
 
+def only_file(folder: Path) -> tuple[str, str]:
+    (file,) = folder.iterdir()
+    return str(file), file.read_text()
+
+
 @pytest.fixture
 def logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     return tmp_path
 
 
-async def test_a_stack_that_dies_tells_its_last_words_and_keeps_its_log(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_stack_that_dies_tells_its_last_words_and_keeps_its_log(logs: Path) -> None:
     line = [sys.executable, "-c", "import sys; sys.exit('no room for the model')"]
     with pytest.raises(CliError, match="status 1; its last words: no room for the model") as caught:
         async with Stack(line, url=f"http://127.0.0.1:{free_port()}") as stack:
             await stack.ready(lambda _: None, deadline_s=60)
-    (log,) = logs.iterdir()  # noqa: ASYNC240  # a temporary folder
-    assert str(log) in caught.value.message
-    assert "no room" in log.read_text()
+    path, words = only_file(logs)
+    assert path in caught.value.message
+    assert "no room" in words
 
 
-async def test_a_stack_that_is_never_ready_ends_with_the_deadline(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_stack_that_is_never_ready_ends_with_the_deadline(logs: Path) -> None:
     line = [sys.executable, "-c", "import time; time.sleep(600)"]
     with pytest.raises(CliError, match="not ready after"):
         async with Stack(line, url=f"http://127.0.0.1:{free_port()}") as stack:

@@ -39,6 +39,14 @@ async def stay(peer: Peer) -> None:
         await peer.next()
 
 
+async def finish(peer: Peer, *, utterance: int, samples_sent: int) -> None:
+    """Wait until all of an utterance was heard, say so as the server does, and stay."""
+    while (utterance, samples_sent) not in peer.playouts:
+        await peer.next()
+    await peer.event("transcript", role="agent", utterance=utterance, text="Yes.", final=True)
+    await stay(peer)
+
+
 def speech(*, utterance: int, indices: range) -> bytes:
     return b"".join(samples(utterance=utterance, index=index) for index in indices)
 
@@ -52,8 +60,8 @@ async def test_the_recording_arrives_whole_and_the_reply_is_recorded_as_played(
         await peer.event("utterance", utterance=1, epoch=1)
         await peer.frames(epoch=1, utterance=1, count=10)
         await peer.event("done", utterance=1, epoch=1, result="complete", samples=9600)
-        await peer.event("latency", first_audio_ms=123.4, utterance=1)
-        await stay(peer)
+        await peer.event("latency", first_audio_ms=123.4, utterance=1, asr_ms=None)
+        await finish(peer, utterance=1, samples_sent=9600)
 
     scripted.script = script
     said: list[str] = []
@@ -64,9 +72,10 @@ async def test_the_recording_arrives_whole_and_the_reply_is_recorded_as_played(
     assert not any(peer.audio[len(SPEECH) :]), "after the recording a microphone hears silence"
     assert bytes(recording.pcm) == speech(utterance=1, indices=range(10))
     assert talked.reply_ms == 200
-    assert talked.transcripts == [{"role": "user", "turn": 1, "text": "Hello there."}]
+    agent = {"role": "agent", "utterance": 1, "text": "Yes."}
+    assert talked.transcripts == [{"role": "user", "turn": 1, "text": "Hello there."}, agent]
     assert talked.latencies == [{"first_audio_ms": 123.4, "utterance": 1}]
-    assert said == ["you: Hello there.", "  [first audio 123 ms]"]
+    assert said == ["you: Hello there.", "  [first audio 123 ms]", "voiceplane: Yes."]
 
 
 async def test_a_pause_is_silence_and_the_next_sample_follows_it(
@@ -88,7 +97,7 @@ async def test_a_pause_is_silence_and_the_next_sample_follows_it(
         paused_at.append(peer.playouts[-1][1])
         await peer.event("resume", epoch=1)
         await peer.event("done", utterance=1, epoch=1, result="complete", samples=50 * 960)
-        await stay(peer)
+        await finish(peer, utterance=1, samples_sent=50 * 960)
 
     scripted.script = script
     await talk(api, recording, [])
@@ -115,7 +124,7 @@ async def test_a_stop_ends_the_sound_and_stale_frames_are_not_heard(
         await peer.event("utterance", utterance=2, epoch=2)
         await peer.frames(epoch=2, utterance=2, count=5)
         await peer.event("done", utterance=2, epoch=2, result="complete", samples=5 * 960)
-        await stay(peer)
+        await finish(peer, utterance=2, samples_sent=5 * 960)
 
     scripted.script = script
     await talk(api, recording, [])
@@ -136,6 +145,7 @@ async def test_it_waits_while_a_turn_is_open_and_takes_replaced_turns_back(
         await peer.event("utterance", utterance=1, epoch=1)
         await peer.frames(epoch=1, utterance=1, count=1)
         await peer.event("done", utterance=1, epoch=1, result="complete", samples=960)
+        await peer.event("transcript", role="agent", utterance=1, text="Yes.", final=True)
         await peer.event("partial", turn=2, text="Hello there")
         enough = len(peer.audio) + 640 * 150  # three seconds: more than it would wait without the open turn
         while len(peer.audio) < enough:
@@ -144,11 +154,12 @@ async def test_it_waits_while_a_turn_is_open_and_takes_replaced_turns_back(
         await peer.event("utterance", utterance=2, epoch=2)
         await peer.frames(epoch=2, utterance=2, count=1)
         await peer.event("done", utterance=2, epoch=2, result="complete", samples=960)
-        await stay(peer)
+        await finish(peer, utterance=2, samples_sent=960)
 
     scripted.script = script
     talked = await talk(api, recording, [])
-    assert talked.transcripts == [{"role": "user", "turn": 2, "text": "Hello there."}]
+    users = [each for each in talked.transcripts if each["role"] == "user"]
+    assert users == [{"role": "user", "turn": 2, "text": "Hello there."}]
     assert bytes(recording.pcm).endswith(samples(utterance=2, index=0))
 
 
