@@ -113,13 +113,19 @@ async def test_a_pause_is_silence_and_the_next_sample_follows_it(
 async def test_a_stop_ends_the_sound_and_stale_frames_are_not_heard(
     scripted: ScriptedServer, api: Api, recording: Recording
 ) -> None:
+    stopped_at: list[tuple[int, int]] = []
+
     async def script(peer: Peer) -> None:
         await hear(peer, "Hi.", turn=1)
         await peer.event("utterance", utterance=1, epoch=1)
         await peer.frames(epoch=1, utterance=1, count=40, end=False)
         await peer.until_heard(4 * 960)
         await peer.event("stop", epoch=2)
+        reports, quiet_from = len(peer.playouts), len(peer.audio)
         await peer.frames(epoch=1, utterance=1, start=40, count=5)
+        while len(peer.audio) < quiet_from + 640 * 60 or len(peer.playouts) == reports:
+            await peer.next()
+        stopped_at.extend(peer.playouts[reports:])
         await peer.event("done", utterance=1, epoch=1, result="interrupted", samples=45 * 960)
         await peer.event("utterance", utterance=2, epoch=2)
         await peer.frames(epoch=2, utterance=2, count=5)
@@ -132,6 +138,7 @@ async def test_a_stop_ends_the_sound_and_stale_frames_are_not_heard(
     reply = speech(utterance=2, indices=range(5))
     first = speech(utterance=1, indices=range(40))
     assert heard.endswith(reply)
+    assert stopped_at[-1][1] < 40 * 960, "the sound went on after the stop"
     before = heard[: -len(reply)].rstrip(b"\0")
     assert len(before) < len(first), "the stop was not obeyed"
     assert first.startswith(before)
