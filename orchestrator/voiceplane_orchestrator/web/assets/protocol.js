@@ -1,0 +1,85 @@
+// @ts-check
+/** The wire format of docs/websocket.md: pure, no I/O. */
+
+export const SUBPROTOCOL = "voiceplane.v1";
+export const SAMPLE_RATE_HZ = 48000;
+const HEADER_BYTES = 24;
+const FRAME_SAMPLES = 960;
+const REPLY_AUDIO = 1;
+
+/**
+ * One frame of reply audio.
+ * @typedef {object} Frame
+ * @property {number} epoch
+ * @property {number} utterance
+ * @property {number} mediaTimeSamples where it begins in its utterance
+ * @property {boolean} end the last one of its utterance
+ * @property {Float32Array} samples the valid ones, -1 to 1, 48 kHz mono
+ */
+
+/**
+ * @param {ArrayBuffer} data a binary message
+ * @returns {Frame | null} null: a kind that this version does not know
+ */
+export function decodeFrame(data) {
+  if (data.byteLength < HEADER_BYTES) throw new Error(`a frame of ${data.byteLength} bytes has no header`);
+  const view = new DataView(data);
+  if (view.getUint8(0) !== 1) throw new Error(`frame version ${view.getUint8(0)} is not 1`);
+  if (view.getUint8(1) !== REPLY_AUDIO) return null;
+  const valid = view.getUint16(20, true);
+  if (valid > FRAME_SAMPLES || data.byteLength < HEADER_BYTES + 2 * valid) {
+    throw new Error(`a frame of ${data.byteLength} bytes cannot hold ${valid} samples`);
+  }
+  const samples = new Float32Array(valid);
+  for (let at = 0; at < valid; at++) samples[at] = view.getInt16(HEADER_BYTES + 2 * at, true) / 32768;
+  return {
+    end: (view.getUint16(2, true) & 1) === 1,
+    epoch: view.getUint32(4, true),
+    utterance: view.getUint32(8, true),
+    mediaTimeSamples: Number(view.getBigUint64(12, true)),
+    samples,
+  };
+}
+
+/**
+ * @param {string} text a text message
+ * @returns {{type: string, [field: string]: any}}
+ */
+export function decodeEvent(text) {
+  const event = JSON.parse(text);
+  if (event === null || typeof event !== "object" || typeof event.type !== "string") {
+    throw new Error("an event is an object with a type");
+  }
+  return event;
+}
+
+/**
+ * @param {{clientId: string, sampleRateHz: number}} options
+ */
+export function hello({ clientId, sampleRateHz }) {
+  const message = { type: "hello", version: 1, sample_rate_hz: sampleRateHz };
+  return clientId ? { ...message, client_id: clientId } : message;
+}
+
+/**
+ * @param {Float32Array} samples -1 to 1; what is beyond is clipped
+ * @returns {ArrayBuffer} s16le
+ */
+export function encodePcm(samples) {
+  const view = new DataView(new ArrayBuffer(2 * samples.length));
+  samples.forEach((value, at) => {
+    view.setInt16(2 * at, Math.round(Math.max(-1, Math.min(1, value)) * 32767), true);
+  });
+  return view.buffer;
+}
+
+/**
+ * @param {string} key an API key, or empty
+ * @returns {string[]} the subprotocols that open a WebSocket
+ */
+export function subprotocols(key) {
+  if (!key) return [SUBPROTOCOL];
+  const bytes = String.fromCharCode(...new TextEncoder().encode(key));
+  const base64url = btoa(bytes).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+  return [SUBPROTOCOL, `voiceplane.key.${base64url}`];
+}

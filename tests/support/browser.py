@@ -1,0 +1,79 @@
+"""Debian's Chromium, headless, with a WAV file for its microphone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.service import Service
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from selenium.webdriver.chrome.webdriver import WebDriver
+
+RESULTS = Path(__file__).parents[2] / "test-results"
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+    "--autoplay-policy=no-user-gesture-required",
+)
+
+
+@contextmanager
+def browser(*, profile: Path, microphone: Path) -> Iterator[WebDriver]:
+    """A new browser with a new profile. Skips the test where Chromium is missing.
+
+    Args:
+        profile: An empty folder for its user data.
+        microphone: The WAV file that is spoken once, from when the page opens the microphone.
+    """
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        pytest.skip("chromium is not installed: apt-get install chromium chromium-driver")
+    options = Options()
+    options.binary_location = chromium
+    for flag in (*FLAGS, f"--user-data-dir={profile}", f"--use-file-for-fake-audio-capture={microphone}%noloop"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    service = Service(executable_path=driver, log_output=os.devnull)
+    chrome = webdriver.Chrome(options=options, service=service)
+    try:
+        chrome.set_page_load_timeout(20)
+        chrome.set_script_timeout(20)
+        yield chrome
+    finally:
+        chrome.quit()
+
+
+def console_errors(chrome: WebDriver) -> list[str]:
+    """What the page wrote to its console as an error since the last call."""
+    logs: list[dict[str, Any]] = chrome.get_log("browser")  # type: ignore[no-untyped-call]
+    return [entry["message"] for entry in logs if entry["level"] == "SEVERE"]
+
+
+def screenshot(chrome: WebDriver, name: str) -> None:
+    """Keep what is seen now, for people, in light, dark and the width of a phone."""
+    RESULTS.mkdir(exist_ok=True)
+    for scheme in ("light", "dark"):
+        feature = {"name": "prefers-color-scheme", "value": scheme}
+        chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+        for kind, width, height in (("wide", 1100, 760), ("phone", 390, 844)):
+            size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": kind == "phone"}
+            chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+            chrome.save_screenshot(str(RESULTS / f"page-{name}-{scheme}-{kind}.png"))
+    chrome.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
