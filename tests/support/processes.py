@@ -1,0 +1,94 @@
+"""The programs under test, as real processes on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import aiohttp
+import psutil
+from voiceplane_client import WorkerClient
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+START_TIMEOUT_S = 120.0
+POLL_S = 0.02
+
+
+def free_port() -> int:
+    """A port of loopback that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Process:
+    """A child process and what it has used."""
+
+    def __init__(self, child: asyncio.subprocess.Process) -> None:
+        self.child = child
+        self._stats = psutil.Process(child.pid)
+
+    async def kill(self) -> None:
+        """SIGKILL; returns when it is gone."""
+        self.child.kill()
+        await self.child.wait()
+
+    def cpu_seconds(self) -> float:
+        """User and system time since its start."""
+        times = self._stats.cpu_times()
+        return float(times.user + times.system)
+
+    def rss_bytes(self) -> int:
+        """Resident memory."""
+        return int(self._stats.memory_info().rss)
+
+
+@contextlib.asynccontextmanager
+async def python_module(*arguments: str) -> AsyncIterator[Process]:
+    """Run `python -m …`; ended by SIGTERM, or by SIGKILL if it does not obey."""
+    child = await asyncio.create_subprocess_exec(sys.executable, "-m", *arguments)
+    try:
+        yield Process(child)
+    finally:
+        if child.returncode is None:
+            child.send_signal(signal.SIGTERM)
+            try:
+                await asyncio.wait_for(child.wait(), 15)
+            except TimeoutError:
+                child.kill()
+                await child.wait()
+
+
+@contextlib.asynccontextmanager
+async def worker(*flags: str, address: str = "") -> AsyncIterator[tuple[str, Process]]:
+    """A worker that is ready; yields its address, a free one if none is given, and its process."""
+    address = address or f"127.0.0.1:{free_port()}"
+    arguments = ("voiceplane_worker", "--listen", address, "--log-level", "warning", *flags)
+    async with python_module(*arguments) as process:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not await _serving(address):
+            if process.child.returncode is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"the worker did not become ready (exit status {process.child.returncode})")
+            await asyncio.sleep(POLL_S)
+        yield address, process
+
+
+async def _serving(address: str) -> bool:
+    """Whether a worker says SERVING; over a connection of its own, so that no backoff hides the moment."""
+    host, _, port = address.rpartition(":")
+    try:
+        _, writer = await asyncio.open_connection(host, int(port))
+    except OSError:
+        return False
+    writer.close()
+    await writer.wait_closed()
+    async with WorkerClient(address) as client:
+        return await client.healthy()
