@@ -1,0 +1,202 @@
+"""The page in a real browser, against a scripted server that speaks docs/websocket.md."""
+
+from __future__ import annotations
+
+import asyncio
+import wave
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
+from voiceplane_orchestrator.transports.websocket.http import CONTENT_TYPES, PAGE_HEADERS
+
+from tests.support.browser import browser, console_errors, screenshot
+from tests.support.scripted_server import Peer, ScriptedServer, model
+from tests.support.speech import synthesize_pcm
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from pathlib import Path
+
+    from selenium.webdriver.chrome.webdriver import WebDriver
+
+TEXT = "One two three. Four five six."
+HEARD = "One two three."
+DEADLINE_S = 15
+
+
+@pytest.fixture
+def chrome(tmp_path: Path) -> Iterator[WebDriver]:
+    microphone = tmp_path / "microphone.wav"
+    with wave.open(str(microphone), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(48_000)
+        file.writeframes(synthesize_pcm("Hello there, how are you today?") * 3)
+    with browser(profile=tmp_path / "profile", microphone=microphone) as chrome:
+        yield chrome
+
+
+@pytest.fixture
+def scripted() -> ScriptedServer:
+    async def page(request: web.Request) -> web.Response:
+        name = request.match_info.get("name")
+        folder = files("voiceplane_orchestrator").joinpath("web")
+        path = folder.joinpath("assets", name) if name else folder.joinpath("index.html")
+        suffix = path.name[path.name.rfind(".") :]
+        return web.Response(body=path.read_bytes(), content_type=CONTENT_TYPES[suffix], headers=PAGE_HEADERS)
+
+    server = ScriptedServer()
+    server.models = [
+        model("joe", state="resident"),
+        model("amy", state="loading"),
+        model("broken", state="failed", message="the file is cut short"),
+    ]
+    server.app.add_routes([web.get("/", page), web.get("/assets/{name}", page)])
+    return server
+
+
+@pytest.fixture
+async def url(scripted: ScriptedServer) -> AsyncIterator[str]:
+    async with TestServer(scripted.app) as server:
+        yield str(server.make_url("/"))
+
+
+def text_of(chrome: WebDriver, selector: str) -> str:
+    return str(chrome.find_element(By.CSS_SELECTOR, selector).text)
+
+
+def until(chrome: WebDriver, condition: Callable[[WebDriver], Any]) -> None:
+    WebDriverWait(chrome, DEADLINE_S, poll_frequency=0.05).until(condition)
+
+
+def stats(chrome: WebDriver) -> dict[str, float]:
+    values: dict[str, float] = chrome.execute_script("return window.voiceplane.stats")
+    return values
+
+
+async def test_a_conversation_is_heard_shown_and_measured(
+    chrome: WebDriver, scripted: ScriptedServer, url: str
+) -> None:
+    loud = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.event("state", state="listening", reason="", retry_after_ms=None)
+        while len(peer.audio) < 96_000:
+            await peer.next()
+        if np.abs(np.frombuffer(bytes(peer.audio), "<i2")).max() > 1000:
+            loud.set()
+        await peer.event("transcript", role="user", turn=1, text="Hello there.", final=True, interrupted=False)
+        await peer.event("latency", turn=1, asr_ms=120.4)
+        await peer.event("utterance", utterance=1, epoch=0, model="joe", voice="joe", fallback=False, reason="")
+        await peer.frames(epoch=0, utterance=1, count=25)
+        await peer.event("latency", utterance=1, first_audio_ms=81.2)
+        await peer.until_heard(24_000)
+        await peer.event("transcript", role="agent", utterance=1, text=HEARD, final=True, interrupted=False)
+        await peer.event("latency", barge_in_ms=42)
+        while True:
+            await peer.next()
+
+    scripted.script = script
+
+    def drive() -> None:
+        chrome.get(url)
+        until(chrome, lambda c: "joe" in text_of(c, "#model"))
+        screenshot(chrome, "idle")
+        chrome.find_element(By.ID, "talk").click()
+        until(chrome, lambda c: HEARD in text_of(c, "#transcript"))
+        until(chrome, lambda c: "42 ms" in text_of(c, "#latency"))
+        screenshot(chrome, "talking")
+
+    await asyncio.to_thread(drive)
+    assert scripted.peers[0].hello["sample_rate_hz"] == 48_000
+    assert loud.is_set(), "the microphone was silent"
+    assert (1, 24_000) in scripted.peers[0].playouts
+    assert "Hello there." in text_of(chrome, "#transcript .user")
+    assert all(value in text_of(chrome, "#latency") for value in ("81 ms", "120 ms", "42 ms"))
+    assert [option.text for option in chrome.find_elements(By.CSS_SELECTOR, "#model option")] == [
+        "Server's choice", "joe — resident", "amy — loading", "broken — failed",
+    ]  # fmt: skip
+    played = stats(chrome)
+    assert played["played"] == 24_000
+    assert played["loudest"] > 0.1
+    assert console_errors(chrome) == []
+
+
+async def test_a_text_is_spoken_and_interrupted_by_the_keyboard_alone(
+    chrome: WebDriver, scripted: ScriptedServer, url: str
+) -> None:
+    said: list[Any] = []
+
+    async def script(peer: Peer) -> None:
+        said.append(await peer.next())
+        await peer.event("utterance", utterance=1, epoch=0, model="joe", voice="joe", fallback=False, reason="")
+        await peer.frames(epoch=0, utterance=1, count=200)
+        await peer.until_heard(9_600)
+        await peer.event("pause", epoch=0)
+        said.append(await peer.next())
+        await peer.event("stop", epoch=1)
+        await peer.frames(epoch=0, utterance=1, count=3, start=200)
+        await peer.event("transcript", role="agent", utterance=1, text=HEARD, final=True, interrupted=True)
+        await peer.event("error", code="NOT_FOUND", reason="UNKNOWN_VOICE", message="no such voice", fatal=False)
+        while True:
+            await peer.next()
+
+    scripted.script = script
+
+    def drive() -> None:
+        chrome.get(url)
+        until(chrome, lambda c: "joe" in text_of(c, "#model"))
+        press(chrome, Keys.TAB, until_focused="text")
+        press(chrome, TEXT + Keys.ENTER)
+        until(chrome, lambda c: stats(c)["played"] > 9_600)
+        press(chrome, Keys.TAB, until_focused="interrupt")
+        press(chrome, Keys.ENTER)
+        until(chrome, lambda c: c.find_elements(By.CSS_SELECTOR, "#transcript s"))
+        until(chrome, lambda c: stats(c)["dropped"] == 3)
+        screenshot(chrome, "interrupted")
+
+    await asyncio.to_thread(drive)
+    assert said == [{"type": "say", "text": TEXT}, {"type": "interrupt"}]
+    assert text_of(chrome, "#transcript s").strip() == "Four five six."
+    assert text_of(chrome, "#error") == "no such voice"
+    assert stats(chrome)["played"] < 960 * 200
+    assert console_errors(chrome) == []
+
+
+async def test_mute_silences_the_microphone_and_a_lost_connection_comes_back(
+    chrome: WebDriver, scripted: ScriptedServer, url: str
+) -> None:
+    async def script(peer: Peer) -> None:
+        while len(scripted.peers) > 1 or len(peer.audio) < 96_000:
+            await peer.next()
+        await peer.socket.close()
+
+    scripted.script = script
+
+    def drive() -> None:
+        chrome.get(url)
+        chrome.find_element(By.ID, "talk").click()
+        until(chrome, lambda c: stats(c)["microphoneLoudest"] > 0.05)
+        chrome.find_element(By.ID, "mute").click()
+        until(chrome, lambda c: stats(c)["microphoneLoudest"] == 0)
+        until(chrome, lambda c: len(scripted.peers) > 1 and text_of(c, "#connection") == "Connected")
+
+    await asyncio.to_thread(drive)
+    assert scripted.peers[1].hello["client_id"] == "c"
+    assert text_of(chrome, "#mute") == "Unmute"
+
+
+def press(chrome: WebDriver, keys: str, *, until_focused: str = "") -> None:
+    """Press keys where the focus is; with `until_focused` again and again, until that element has it."""
+    for _ in range(20):
+        chrome.switch_to.active_element.send_keys(keys)
+        if until_focused in ("", chrome.switch_to.active_element.get_attribute("id")):
+            return
+    raise AssertionError(f"the keyboard does not reach #{until_focused}")
