@@ -10,7 +10,6 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-import aiohttp
 import psutil
 from voiceplane_client import WorkerClient
 
