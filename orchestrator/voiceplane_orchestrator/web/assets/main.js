@@ -190,7 +190,7 @@ async function talk() {
   }
   microphone = await Microphone.open(await openAudio(), onMicrophone);
   microphone.mute(muted);
-  connection.open();
+  if (connection.phase === "closed") connection.open(); // a typed text may have opened it
 }
 
 async function say() {
