@@ -115,7 +115,7 @@ class TurnMachine:
         self._language = language
         self._backchannels = frozenset(interruptions.backchannels.get(base_language(language), ()))
         self._turn_id = 0
-        self._through_sample = 0
+        self._unclaimed_sample = 0  # where the speech under way begins, as far as no turn holds it yet
         self._speech: _Speech | None = None
         self._ended: _Speech | None = None
         # Transcripts of the ended turns that make up one: more than one after a cut, None until it is known.
@@ -170,7 +170,7 @@ class TurnMachine:
     # ---------------------------------------------------------------- the user's voice
 
     def _speech_started(self, event: SpeechStarted, at_s: float) -> None:
-        self._through_sample = event.through_sample
+        self._unclaimed_sample = event.onset_sample
         if self._speech is not None:  # it was a gap between words
             self._speech.speaking = True
             self._speech.progress_s = at_s
@@ -193,11 +193,11 @@ class TurnMachine:
 
     def _speech_continues(self, event: SpeechContinues, at_s: float) -> None:
         if self._speech is None or not self._speech.speaking:  # it had stalled, and goes on
-            onset_sample = self._through_sample
+            onset_sample = self._unclaimed_sample
             self._speech_started(SpeechStarted(onset_sample=onset_sample, through_sample=event.through_sample), at_s)
         speech = self._speech
         assert speech is not None  # noqa: S101  # _speech_started has set it
-        self._through_sample = speech.through_sample = event.through_sample
+        speech.through_sample = event.through_sample
         speech.progress_s = at_s
         speech.voiced_ms = event.voiced_ms
         if not speech.begun and self.paused and self._voiced_ms(speech) >= self._interruptions.confirm_ms:
@@ -212,7 +212,6 @@ class TurnMachine:
             self._request_partial(speech, event.through_sample)
 
     def _speech_ended(self, event: SpeechEnded, at_s: float) -> None:
-        self._through_sample = event.through_sample
         speech = self._speech
         if speech is None or not speech.speaking:  # it had stalled
             return
@@ -291,11 +290,12 @@ class TurnMachine:
         self._speech = None
         self._ended = speech
         self._pieces[speech.turn_id] = None
+        self._unclaimed_sample = self._turn_end_sample(speech)
         self._actions.append(
             EndTurn(
                 turn_id=speech.turn_id,
                 onset_sample=speech.onset_sample,
-                end_sample=self._turn_end_sample(speech),
+                end_sample=self._unclaimed_sample,
                 complete_partial=speech.complete_partial(),
             )
         )
@@ -303,7 +303,7 @@ class TurnMachine:
     def _cut(self, speech: _Speech) -> None:
         """End a turn that grows too long; the speech goes on in the next one."""
         self._pieces[speech.turn_id] = None
-        cut_sample = speech.through_sample
+        cut_sample = self._unclaimed_sample = speech.through_sample
         self._actions.append(EndTurn(turn_id=speech.turn_id, onset_sample=speech.onset_sample, end_sample=cut_sample))
         self._turn_id += 1
         self._speech = replace(
