@@ -76,7 +76,7 @@ class Router:
         )
         _log.info("worker_chosen", address=choice.address, model_id=choice.model_id, why=choice.reason)
         if choice.load_on:
-            self._load_in_background(choice.load_on, wanted.model_id)
+            self._load_in_background(choice.load_on, choice.load_model_id)
         return choice
 
     def link(self, address: str) -> WorkerLink:
@@ -90,9 +90,10 @@ class Router:
             raise unavailable("WORKER_GONE", f"the worker {address} has gone away", retry_after_ms=100)
         return link
 
-    async def wait_changed(self) -> None:
-        """Return after the next change of any worker."""
-        await self._changed.wait()
+    async def wait_changed(self, *, timeout_s: float) -> None:
+        """Return after the next change of any worker, or at the timeout."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), timeout_s)
 
     async def wait_for_worker(self, *, timeout_s: float) -> None:
         """Return when a session could be served.
@@ -104,8 +105,7 @@ class Router:
             async with asyncio.timeout(timeout_s):
                 while not any(worker.takes_sessions and worker.ready for worker in self.workers()):
                     # A breaker closes by time alone, without a change.
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self.wait_changed(), 0.1)
+                    await self.wait_changed(timeout_s=0.1)
         except TimeoutError:
             message = f"no worker has become ready in {timeout_s:g} s: start one, or look at its log"
             raise unavailable("NO_WORKER", message, retry_after_ms=1000) from None

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 Policy = Literal["balanced", "least_loaded"]
 
+# Reasons of errors that pass when a worker comes, or gets room.
+NO_WORKER = "NO_WORKER"
+NO_MODEL = "NO_MODEL"
+
 # Weights of the balanced policy. A full worker costs as much as 200 ms of first-audio latency, since that is about what
 # the next session on it would wait; a waiting utterance counts on top.
 LOAD_WEIGHT_MS = 200.0
@@ -29,7 +33,8 @@ class Choice:
         address: The worker.
         model_id: The model to ask it for; empty for its default.
         fallback: Another model than the wanted one, which is being loaded.
-        load_on: Where the wanted model is to be loaded meanwhile; empty if nowhere.
+        load_on: Where a model is to be loaded meanwhile; empty if nowhere.
+        load_model_id: That model.
         reason: Why, for people and logs.
     """
 
@@ -37,6 +42,7 @@ class Choice:
     model_id: str
     fallback: bool = False
     load_on: str = ""
+    load_model_id: str = ""
     reason: str = ""
 
 
@@ -63,22 +69,25 @@ def choose(
         VoiceplaneError: UNAVAILABLE, NO_WORKER: none takes sessions. NOT_FOUND: no worker knows the model, or a
             voice in the language.
     """
-    shunned = set(avoid)
     open_workers = [worker for worker in workers if worker.takes_sessions]
-    candidates = [worker for worker in open_workers if worker.address not in shunned] or open_workers
-    if not candidates:
+    if not open_workers:
         raise _no_worker(workers)
-    capable = [worker for worker in candidates if _model(worker, wanted) is not None]
+    capable = [worker for worker in open_workers if _model(worker, wanted) is not None]
     if not capable:
-        raise _unknown(workers, wanted)
-    resident = [worker for worker in capable if _is_resident(worker, wanted)]
-    pool = resident if resident and prefer_resident else capable
+        raise _not_served(workers, wanted)
+    shunned = set(avoid)
+    candidates = [worker for worker in capable if worker.address not in shunned] or capable
+    resident = [worker for worker in candidates if _is_resident(worker, wanted)]
+    pool = resident if resident and prefer_resident else candidates
     best = _best(pool, session_key=session_key, policy=policy)
     model = _model(best, wanted)
-    model_id = model.model_id if model else ""
-    if model is None or model.resident:
-        return Choice(address=best.address, model_id=model_id, reason=explain(best, policy=policy))
-    return _while_loading(candidates, wanted, best, model_id, session_key=session_key, policy=policy)
+    assert model is not None  # noqa: S101 - candidates were chosen by this
+    if model.resident:
+        return Choice(address=best.address, model_id=model.model_id, reason=explain(best, policy=policy))
+    if resident:
+        return _elsewhere(resident, wanted, best, model, session_key=session_key, policy=policy)
+    others = [worker for worker in open_workers if worker.address not in shunned]
+    return _while_loading(others, wanted, best, model, session_key=session_key, policy=policy)
 
 
 def score(worker: WorkerView, *, policy: Policy) -> float:
@@ -97,26 +106,55 @@ def explain(worker: WorkerView, *, policy: Policy) -> str:
     )
 
 
-def _while_loading(
-    candidates: Sequence[WorkerView],
+def _elsewhere(
+    resident: Sequence[WorkerView],
     wanted: Wanted,
     best: WorkerView,
-    model_id: str,
+    model: ModelView,
+    *,
+    session_key: str,
+    policy: Policy,
+) -> Choice:
+    """The model is to spread to a less loaded worker, and speaks meanwhile where it is resident."""
+    worker = _best(resident, session_key=session_key, policy=policy)
+    here = _model(worker, wanted)
+    return Choice(
+        address=worker.address,
+        model_id=here.model_id if here else model.model_id,
+        load_on=best.address,
+        load_model_id=model.model_id,
+        reason=f"{explain(worker, policy=policy)}; {model.model_id} is being loaded on {best.address}, too",
+    )
+
+
+def _while_loading(
+    workers: Sequence[WorkerView],
+    wanted: Wanted,
+    best: WorkerView,
+    model: ModelView,
     *,
     session_key: str,
     policy: Policy,
 ) -> Choice:
     """The wanted model is resident nowhere: load it on the best worker, and speak with another model meanwhile."""
-    substitutes = [worker for worker in candidates if _substitute(worker, wanted) is not None]
+    language = wanted.language or (model.voices[0].language if model.voices else "")
+    news = f"{model.model_id} is being loaded on {best.address}"
+    if model.message:
+        news += f" again (it failed: {model.message})"
+    substitutes = [worker for worker in workers if _substitute(worker, language) is not None]
     if not substitutes:
-        reason = f"{model_id} is being loaded on {best.address}, and no other model is resident: the session waits"
-        return Choice(address=best.address, model_id=model_id, reason=reason)
+        reason = f"{news}, and no other model is resident: the session waits"
+        return Choice(address=best.address, model_id=model.model_id, reason=reason)
     worker = _best(substitutes, session_key=session_key, policy=policy)
-    substitute = _substitute(worker, wanted)
+    substitute = _substitute(worker, language)
     assert substitute is not None  # noqa: S101 - substitutes were chosen by this
-    reason = f"{model_id} is being loaded on {best.address}: {substitute.model_id} speaks meanwhile"
     return Choice(
-        address=worker.address, model_id=substitute.model_id, fallback=True, load_on=best.address, reason=reason
+        address=worker.address,
+        model_id=substitute.model_id,
+        fallback=True,
+        load_on=best.address,
+        load_model_id=model.model_id,
+        reason=f"{news}: {substitute.model_id} speaks meanwhile",
     )
 
 
@@ -145,15 +183,10 @@ def _is_resident(worker: WorkerView, wanted: Wanted) -> bool:
     return model is not None and model.resident
 
 
-def _substitute(worker: WorkerView, wanted: Wanted) -> ModelView | None:
+def _substitute(worker: WorkerView, language: str) -> ModelView | None:
+    """A resident model, by preference one that speaks the language, and among those the worker's default."""
     resident = [model for model in worker.models if model.resident]
-    same_language = [model for model in resident if model.speaks(_language_of(worker, wanted))]
-    return next(iter(same_language or resident), None)
-
-
-def _language_of(worker: WorkerView, wanted: Wanted) -> str:
-    model = worker.model(wanted.model_id)
-    return wanted.language or (model.voices[0].language if model and model.voices else "")
+    return max(resident, key=lambda model: (model.speaks(language), model.is_default), default=None)
 
 
 def _no_worker(workers: Sequence[WorkerView]) -> VoiceplaneError:
@@ -165,10 +198,13 @@ def _no_worker(workers: Sequence[WorkerView]) -> VoiceplaneError:
         why = "all of them are about to exit"
     else:
         why = "all of their sessions are in use"
-    return unavailable("NO_WORKER", f"no worker takes a session: {why}", retry_after_ms=1000)
+    return unavailable(NO_WORKER, f"no worker takes a session: {why}", retry_after_ms=1000)
 
 
-def _unknown(workers: Sequence[WorkerView], wanted: Wanted) -> VoiceplaneError:
+def _not_served(workers: Sequence[WorkerView], wanted: Wanted) -> VoiceplaneError:
+    away = [worker for worker in workers if not worker.takes_sessions and _model(worker, wanted) is not None]
+    if away:
+        return _no_worker(away)
     known = ", ".join(sorted({model.model_id for worker in workers for model in worker.models})) or "none"
     if wanted.model_id:
         message = f"no worker knows the model {wanted.model_id!r}: known models are {known}"
@@ -176,4 +212,4 @@ def _unknown(workers: Sequence[WorkerView], wanted: Wanted) -> VoiceplaneError:
     if wanted.language:
         message = f"no model speaks {wanted.language!r}: known models are {known}"
         return not_found("language", message, reason="UNKNOWN_LANGUAGE")
-    return unavailable("NO_MODEL", "no worker has a default model: name a model", retry_after_ms=1000)
+    return unavailable(NO_MODEL, "no worker has a default model: name a model", retry_after_ms=1000)

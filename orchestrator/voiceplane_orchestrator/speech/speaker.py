@@ -12,17 +12,19 @@ from voiceplane_common.errors import VoiceplaneError
 from voiceplane_common.logs import get_logger
 from voiceplane_proto.v1 import tts_pb2
 
+from voiceplane_orchestrator.routing.score import NO_MODEL, NO_WORKER
 from voiceplane_orchestrator.speech.frames import SpeechFrame
 from voiceplane_orchestrator.speech.journal import Journal
 from voiceplane_orchestrator.speech.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 
     from voiceplane_client import SpeechStream, WorkerSession
 
     from voiceplane_orchestrator.routing.link import WorkerLink
     from voiceplane_orchestrator.routing.router import Router
+    from voiceplane_orchestrator.routing.score import Choice
     from voiceplane_orchestrator.routing.view import Wanted
 
 # The worker's own fault, or its death: another worker may do better. Everything else is the request's fault.
@@ -41,6 +43,10 @@ REROUTED_CODES = frozenset(
 REOPENED_REASONS = frozenset({"SESSION_NOT_FOUND", "SESSION_ENDED"})
 # Attempts that have brought no new frame before the text itself is to blame.
 MAX_FRUITLESS_ATTEMPTS = 3
+# A breaker closes by time alone, without a change of any worker.
+RECHECK_S = 0.1
+# Well below what a worker takes as one chunk.
+CHUNK_CHARS = 4096
 # Half a second may be on its way to the listener: it bounds what a slow one makes us hold.
 CREDIT_FRAMES = 25
 
@@ -112,8 +118,9 @@ class Speaker:
         self._on_state = on_state
         self._line: _Line | None = None
         self._line_lock = asyncio.Lock()
+        self._control_lock = asyncio.Lock()
+        self._endings: set[asyncio.Task[None]] = set()
         self._paused = False
-        self._epoch = 1
         self._sequence = 0
         self._utterance_id = ""
         self._journal = Journal()
@@ -143,34 +150,32 @@ class Speaker:
             VoiceplaneError: It can't be spoken: the request's fault, or no worker came in time. Or the text's own
                 error, after what had arrived was spoken.
         """
-        self._epoch = max(self._epoch, epoch)
         self._utterance_id = utterance_id
         journal = self._journal = Journal()
         self._progress = Progress()
         filling = asyncio.create_task(journal.fill(text))
         try:
-            async for frame in self._speak(journal, self._progress, utterance_id, epoch):
-                yield frame
+            async with contextlib.aclosing(self._speak(journal, self._progress, utterance_id, epoch)) as frames:
+                async for frame in frames:
+                    yield frame
             if journal.error is not None:
                 raise journal.error
         finally:
             filling.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await filling
+            await asyncio.gather(filling, return_exceptions=True)
 
     async def pause(self) -> None:
         """Silence at the next frame boundary, whoever speaks; idempotent."""
         self._paused = True
-        await self._control("pause")
+        await self._tell_paused()
 
     async def resume(self) -> None:
         """Go on at the next sample; idempotent."""
         self._paused = False
-        await self._control("resume")
+        await self._tell_paused()
 
     async def stop(self, *, epoch: int) -> None:
         """Enter a new epoch: what the worker has queued is dropped."""
-        self._epoch = max(self._epoch, epoch)
         self._paused = False
         if self._line is not None:
             with contextlib.suppress(VoiceplaneError):  # a dead worker has stopped, too
@@ -193,7 +198,8 @@ class Speaker:
         """End the session on the worker."""
         line, self._line = self._line, None
         if line is not None:
-            await line.session.end()
+            self._end_soon(line)
+        await asyncio.gather(*self._endings)
 
     # ------------------------------------------------------------ one utterance, over as many workers as it takes
 
@@ -203,20 +209,24 @@ class Speaker:
         fruitless = 0
         failed_on: set[str] = set()
         while True:
-            delivered = progress.delivered_samples
+            # Audio alone is no advance: a text that kills its worker in a later piece would be begun again for ever.
+            began_at = progress.resume_at()
             line = await self._connect(avoid=failed_on)
             try:
-                async for frame in self._speak_on(line, journal, progress, utterance_id, epoch):
-                    yield frame
-                    if frame.end:
-                        line.link.succeeded()
-                        return
+                async with contextlib.aclosing(self._speak_on(line, journal, progress, utterance_id, epoch)) as frames:
+                    async for frame in frames:
+                        yield frame
+                        if frame.end:
+                            line.link.succeeded()
+                            return
             except VoiceplaneError as error:
-                fruitless = fruitless + 1 if progress.delivered_samples == delivered else 0
+                fruitless = fruitless + 1 if progress.resume_at() == began_at else 1
                 self._give_up_line(line)
+                if error.code not in REROUTED_CODES and error.reason not in REOPENED_REASONS:
+                    raise
+                if fruitless >= MAX_FRUITLESS_ATTEMPTS:
+                    raise
                 if error.reason not in REOPENED_REASONS:
-                    if error.code not in REROUTED_CODES or fruitless >= MAX_FRUITLESS_ATTEMPTS:
-                        raise
                     line.link.failed()
                     failed_on.add(line.address)
                     _log.warning("rerouting", session_id=self._key, address=line.address, reason=error.reason)
@@ -232,7 +242,7 @@ class Speaker:
         worker_utterance_id = f"{utterance_id}@{text_base}:{media_base}"
         async with line.session.open_stream(credit_frames=CREDIT_FRAMES) as stream:
             if self._paused:
-                await line.session.pause()
+                await self._tell_paused()  # before any text: not one frame may leave
             feeding = asyncio.create_task(_feed(stream, journal, text_base, worker_utterance_id, epoch))
             try:
                 async for frame in stream:
@@ -261,21 +271,22 @@ class Speaker:
                 raise VoiceplaneError(grpc.StatusCode.UNAVAILABLE, "STREAM_ENDED", "the worker ended the stream early")
             finally:
                 feeding.cancel()
-                with contextlib.suppress(asyncio.CancelledError, VoiceplaneError):  # reading tells why it ended
-                    await feeding
+                await asyncio.gather(feeding, return_exceptions=True)  # reading tells why the stream has ended
 
-    async def _control(self, action: Literal["pause", "resume"]) -> None:
-        line = self._line
-        if line is None:
-            return
-        try:
-            await (line.session.pause() if action == "pause" else line.session.resume())
-        except VoiceplaneError as error:  # a dead worker is silent, and its successor is told when it takes over
-            _log.warning("control_failed", session_id=self._key, action=action, reason=error.reason)
+    async def _tell_paused(self) -> None:
+        """Tell the worker whether we are paused; the lock lets the order that was given last arrive last."""
+        async with self._control_lock:
+            line = self._line
+            if line is None:
+                return
+            try:
+                await (line.session.pause() if self._paused else line.session.resume())
+            except VoiceplaneError as error:  # a dead worker is silent, and its successor is told when it takes over
+                _log.warning("control_failed", session_id=self._key, paused=self._paused, reason=error.reason)
 
     # ------------------------------------------------------------ the session on a worker
 
-    async def _connect(self, *, avoid: set[str] | tuple[()]) -> _Line:
+    async def _connect(self, *, avoid: Iterable[str]) -> _Line:
         """The session that serves the next utterance; opened if there is none, or if something else is wanted."""
         async with self._line_lock:
             line = self._line
@@ -283,26 +294,26 @@ class Speaker:
                 return line
             if line is not None:
                 self._give_up_line(line)
-                await line.session.end()
+                await asyncio.gather(*self._endings)  # its place may be the one that we need
             deadline = asyncio.get_running_loop().time() + self._recovery_timeout_s
             waiting = False
             while True:
                 try:
-                    self._line = await self._open_line(avoid)
+                    choice = self._router.choose(self._wanted, session_key=self._key, avoid=avoid)
+                    self._line = await self._open_line(choice)
                 except VoiceplaneError as error:
-                    left = deadline - asyncio.get_running_loop().time()
-                    if error.code not in REROUTED_CODES or left <= 0:
+                    if error.code not in REROUTED_CODES or asyncio.get_running_loop().time() >= deadline:
                         raise
-                    if not waiting:
+                    if error.reason == NO_WORKER and not waiting:
                         waiting = True
                         self._on_state(SpeakerState(kind="no_worker", reason=error.message))
-                    await self._router.wait_for_worker(timeout_s=left)
+                    if error.reason in {NO_WORKER, NO_MODEL}:
+                        await self._router.wait_changed(timeout_s=RECHECK_S)
                 else:
                     return self._line
 
-    async def _open_line(self, avoid: set[str] | tuple[()]) -> _Line:
+    async def _open_line(self, choice: Choice) -> _Line:
         wanted = self._wanted
-        choice = self._router.choose(wanted, session_key=self._key, avoid=avoid)
         link = self._router.link(choice.address)
         request = tts_pb2.StartSessionRequest(
             model_id=choice.model_id,
@@ -316,7 +327,7 @@ class Speaker:
             session = await link.client.start_session(request)
         except VoiceplaneError as error:
             if error.code in REROUTED_CODES:
-                link.failed()
+                link.failed()  # keeps us away from it, so the next choice is another one
             raise
         info = session.info
         self._on_state(
@@ -333,10 +344,24 @@ class Speaker:
     def _give_up_line(self, line: _Line) -> None:
         if self._line is line:
             self._line = None
+            self._end_soon(line)
+
+    def _end_soon(self, line: _Line) -> None:
+        """End a session without waiting for the answer, which a worker that hangs would keep from us."""
+        task = asyncio.create_task(self._end(line))
+        self._endings.add(task)
+        task.add_done_callback(self._endings.discard)
+
+    async def _end(self, line: _Line) -> None:
+        try:
+            await line.session.end()
+        except VoiceplaneError as error:  # it idles out
+            _log.warning("session_not_ended", session_id=self._key, address=line.address, reason=error.reason)
 
 
 async def _feed(stream: SpeechStream, journal: Journal, start: int, utterance_id: str, epoch: int) -> None:
     """Send an utterance's text from a place on, as it arrives."""
     async for text in journal.read(start):
-        await stream.send(text, utterance_id=utterance_id, epoch=epoch)
+        for begin in range(0, len(text), CHUNK_CHARS):
+            await stream.send(text[begin : begin + CHUNK_CHARS], utterance_id=utterance_id, epoch=epoch)
     await stream.send("", utterance_id=utterance_id, epoch=epoch, end=True)
