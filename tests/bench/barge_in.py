@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import time
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from tests.bench.report import Section, spread
 if TYPE_CHECKING:
     from voiceplane_client import SpeechStream, WorkerSession
 
-    from tests.bench.stack import Process
+    from tests.support.processes import Process
 
 SESSIONS = 3
 REQUEST = tts_pb2.StartSessionRequest(credit_flow_control=True)
@@ -31,11 +32,13 @@ class Listener:
         self.arrivals: list[float] = []
         self._stream = stream
         self._speaking = asyncio.Event()
+        self._next = asyncio.Event()
 
     async def listen(self) -> None:
         """Take frames until the end."""
         async for _ in self._stream:
             self.arrivals.append(time.monotonic())
+            self._next.set()
             if len(self.arrivals) >= 3 * BURST_FRAMES:
                 self._speaking.set()
 
@@ -45,6 +48,12 @@ class Listener:
         self._speaking.clear()
         await self._stream.send(CONVERSATION, utterance_id=f"u{epoch}", epoch=epoch, end=True)
         await self._speaking.wait()
+
+    async def next_frame(self) -> float:
+        """When the next frame arrives."""
+        self._next.clear()
+        await self._next.wait()
+        return self.arrivals[-1]
 
     def last_after_ms(self, moment: float) -> float:
         """How long after a moment the last frame arrived; 0 if none did."""
@@ -102,12 +111,11 @@ async def _pause(listener: Listener) -> float:
 
 
 async def _resume(listener: Listener) -> float:
-    heard = len(listener.arrivals)
+    arriving = asyncio.create_task(listener.next_frame())
+    await asyncio.sleep(0)
     called = time.monotonic()
     await listener.session.resume()
-    while len(listener.arrivals) == heard:
-        await asyncio.sleep(0.001)
-    return (listener.arrivals[heard] - called) * 1000
+    return (await arriving - called) * 1000
 
 
 async def _stop(listener: Listener, epoch: int) -> float:
@@ -125,4 +133,4 @@ async def _cpu_after_stop(process: Process) -> float:
 
 def _intervals_ms(listener: Listener) -> list[float]:
     paced = listener.arrivals[2 * BURST_FRAMES :]
-    return [(after - before) * 1000 for before, after in zip(paced, paced[1:], strict=False)]
+    return [(after - before) * 1000 for before, after in itertools.pairwise(paced)]

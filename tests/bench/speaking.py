@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -48,7 +49,7 @@ class Heard:
     def intervals_ms(self, *, burst: int) -> list[float]:
         """Between the paced frames: those after the burst."""
         paced = self.arrivals[burst:]
-        return [(after - before) * 1000 for before, after in zip(paced, paced[1:], strict=False)]
+        return [(after - before) * 1000 for before, after in itertools.pairwise(paced)]
 
 
 def is_sound(pcm: bytes) -> bool:

@@ -25,7 +25,17 @@ async def streams(address: str, *, rounds: int) -> Section:
     """The table by number of streams."""
     section = Section(
         "Streams at once: first non-silent sample, ms",
-        ("streams", "utterances", "p50", "p95", "p99", "p95 / p95 at 1", "late frames, %", "worst gap, ms", "jitter p95"),
+        (
+            "streams",
+            "utterances",
+            "p50",
+            "p95",
+            "p99",
+            "p95 / p95 at 1",
+            "late frames, %",
+            "worst gap, ms",
+            "jitter p95",
+        ),
         note="All streams send at the same moment, the worst case. A late frame came after a listener who began at the "
         "first one would have needed it. Jitter: how far the paced frames' intervals are from 20 ms.",
     )
@@ -58,7 +68,7 @@ async def _together(client: WorkerClient, count: int) -> list[Heard]:
     sessions = [await client.start_session(REQUEST) for _ in range(count)]
     opened = [session.open_stream() for session in sessions]
     try:
-        chooser = random.Random(count)  # noqa: S311 - the same texts in every run
+        chooser = random.Random(count)
         words = [chooser.choice(TEXTS[1:3]).words for _ in opened]
         return list(
             await asyncio.gather(

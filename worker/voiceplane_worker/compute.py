@@ -13,6 +13,7 @@ import heapq
 import itertools
 import os
 import threading
+import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ T = TypeVar("T")
 
 # Inference yields the processor to the event loop, which has a frame to send every 20 ms; see docs/design.md, Pacing.
 COMPUTE_NICENESS = 5
+# How much the latest step counts in the mean duration of a step.
+LATEST_WEIGHT = 0.2
 
 
 class ComputePool:
@@ -39,6 +42,7 @@ class ComputePool:
         self._changed = threading.Condition()
         self._closed = False
         self._running = 0
+        self._mean_step_s = 0.0
         self._threads = [
             threading.Thread(target=self._work, name=f"{name}-{index}", daemon=True) for index in range(workers)
         ]
@@ -49,6 +53,12 @@ class ComputePool:
     def queue_depth(self) -> int:
         """Steps that wait or run."""
         return len(self._waiting) + self._running
+
+    def expected_s(self, deadline: float) -> float:
+        """How long a step of that deadline would take if it came now, its wait included, in seconds."""
+        with self._changed:
+            before = sum(1 for due, _, _ in self._waiting if due <= deadline) + self._running
+        return self._mean_step_s * (before / len(self._threads) + 1)
 
     async def run(self, step: Callable[[], T], *, deadline: float) -> T:
         """Run a step on a compute thread and return what it returns.
@@ -92,9 +102,12 @@ class ComputePool:
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), COMPUTE_NICENESS)
         while (entry := self._next()) is not None:
+            began = time.monotonic()
             entry.run()
+            took = time.monotonic() - began
             with self._changed:
                 self._running -= 1
+                self._mean_step_s += LATEST_WEIGHT * (took - self._mean_step_s)
 
     def _next(self) -> _Step | None:
         with self._changed:

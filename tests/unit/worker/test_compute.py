@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -89,3 +90,19 @@ async def test_cancelling_a_running_step_returns_when_the_compute_is_free(pool: 
         await running
     await pool.run(lambda: None, deadline=0.0)
     assert pool.queue_depth == 0
+
+
+async def test_the_expected_time_grows_with_the_steps_that_go_first(pool: ComputePool) -> None:
+    assert pool.expected_s(1.0) == 0.0, "nothing is known yet"
+    await pool.run(lambda: time.sleep(0.02), deadline=0.0)
+    alone = pool.expected_s(5.0)
+    assert alone > 0.0
+    gate = Gate()
+    running = asyncio.create_task(pool.run(gate, deadline=0.0))
+    await entered(gate)
+    earlier = asyncio.create_task(pool.run(lambda: None, deadline=1.0))
+    later = asyncio.create_task(pool.run(lambda: None, deadline=9.0))
+    await asyncio.sleep(0)
+    assert pool.expected_s(5.0) == pytest.approx(3 * alone), "the running step and the earlier one go first"
+    gate.open()
+    await asyncio.gather(running, earlier, later)

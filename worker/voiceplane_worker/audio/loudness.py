@@ -40,6 +40,8 @@ PRIOR_BLOCKS = 5
 # Of the utterance, the last minute counts.
 MAX_BLOCKS = 600
 SLEW_DB_PER_FRAME = 3.0 * FRAME_MS / 1000
+# The gain glides over a frame.
+RAMP = np.linspace(0.0, 1.0, FRAME_SAMPLES, dtype=np.float32)
 # Below the knee the limiter is linear, above it bends towards 1.
 KNEE = 0.75
 
@@ -92,8 +94,8 @@ class LoudnessNormalizer:
         Returns:
             As many samples, within -1 to 1.
         """
-        began_db = self.gain_db
-        gain = np.geomspace(10 ** (began_db / 20), 10 ** (self._next_gain_db() / 20), FRAME_SAMPLES, dtype=np.float32)
+        began, ended = _factor(self.gain_db), _factor(self._next_gain_db())
+        gain = began + (ended - began) * RAMP
         self._listen(frame)
         return limit(frame * gain)
 
@@ -129,6 +131,11 @@ def limit(samples: Samples) -> Samples:
     bent = KNEE + (1 - KNEE) * np.tanh((loud - KNEE) / (1 - KNEE))
     limited: Samples = np.where(loud > KNEE, np.copysign(bent, samples), samples).astype(np.float32)
     return limited
+
+
+def _factor(gain_db: float) -> float:
+    factor: float = 10 ** (gain_db / 20)
+    return factor
 
 
 def _energy(lufs: float) -> float:

@@ -1,7 +1,8 @@
 """Between the model and the wire: ready frames, and whether the next one may leave.
 
 A frame leaves when it is ready, its time has come (Pacer), the session is not paused and the listener has granted
-credit for it. A full outlet makes the model wait; that, and nothing else, is what bounds the audio computed ahead.
+credit for it; and an utterance begins to leave only when its next chunk is expected before the first has been played.
+A full outlet makes the model wait; that, and nothing else, is what bounds the audio computed ahead.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ class Outlet:
         self._closed = False
         self._error: BaseException | None = None
         self._in_utterance = False
+        self._held = False
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -71,9 +73,18 @@ class Outlet:
     def deadline(self) -> float:
         """When the listener will run dry unless more audio is put: the deadline of the next chunk's computation."""
         now = self._loop.time()
-        ahead = len(self._frames) * FRAME_SECONDS
         shift = now - self._paused_at if self._paused_at is not None else 0.0
-        return max(now, self._pacer.played_out_at() + shift) + ahead
+        return max(now, self._pacer.played_out_at() + shift) + self.ahead_s
+
+    @property
+    def ahead_s(self) -> float:
+        """Seconds of audio that are ready."""
+        return len(self._frames) * FRAME_SECONDS
+
+    def hold_start(self, hold: bool) -> None:
+        """Whether an utterance that has not begun to leave should wait: begun now, it would soon run dry."""
+        self._held = hold
+        self._wake.set()
 
     async def room(self) -> None:
         """Return when there is room for more frames."""
@@ -92,7 +103,7 @@ class Outlet:
         """
         while True:
             self._wake.clear()
-            if self._frames and not self.paused and self._credit != 0:
+            if self._frames and self._may_leave():
                 wait = self._pacer.due() - self._loop.time()
                 if wait <= 0:
                     return self._leave()
@@ -131,6 +142,7 @@ class Outlet:
         dropped = len(self._frames)
         self._frames.clear()
         self._paused_at = None
+        self._held = False
         self._in_utterance = False
         self._pacer.reset()
         self._balance()
@@ -145,6 +157,10 @@ class Outlet:
         """What cannot be spoken ends the stream, after the frames that are ready; the first error counts."""
         self._error = self._error or error
         self._wake.set()
+
+    def _may_leave(self) -> bool:
+        held = self._held and not self._in_utterance and self._room.is_set()
+        return not (held or self.paused or self._credit == 0)
 
     def _leave(self) -> ReadyFrame:
         frame = self._frames.popleft()

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from voiceplane_common.frames import FRAME_SAMPLES, SILENCE
+from voiceplane_common.frames import FRAME_SAMPLES, FRAME_SECONDS, SILENCE
 from voiceplane_proto.v1 import tts_pb2
 
 from voiceplane_worker.adapters.base import Piece
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from voiceplane_worker.sessions.outlet import Outlet
     from voiceplane_worker.sessions.utterance import Utterance
     from voiceplane_worker.text.splitter import TextPiece
+
+
+# A new utterance gives way to those whose listeners are about to run dry, and to no others.
+FIRST_CHUNK_SLACK_S = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +60,7 @@ class Narrator:
         self._delivery = delivery
         self._pool = pool
         self._outlet = outlet
+        self._gains: dict[int, float] = {}  # with which the latest utterance of a model's generation has ended
 
     async def speak(self, utterance: Utterance, cost: SpeechCost) -> None:
         """Speak all of an utterance, as its text arrives, and mark its last frame.
@@ -68,12 +73,14 @@ class Narrator:
             self._outlet.put([_silent_end(utterance, tts_pb2.UTTERANCE_END_EMPTY)])
             return
         with self._lease.use() as loaded:
-            telling = _Telling(utterance, loaded)
+            telling = _Telling(utterance, loaded, gain_db=self._gains.get(loaded.generation, loaded.gain_db))
             piece: TextPiece | None = first
             while piece is not None:
                 await self._speak_piece(telling, piece, cost)
                 piece = await utterance.next_piece()
+            self._outlet.hold_start(False)
             self._outlet.put(telling.finish())
+            self._gains = {loaded.generation: telling.chain.gain_db}
 
     async def _speak_piece(self, telling: _Telling, piece: TextPiece, cost: SpeechCost) -> None:
         chunks = telling.loaded.model.synthesize(
@@ -96,10 +103,15 @@ class Narrator:
         try:
             while True:
                 await self._outlet.room()
-                frames = await self._pool.run(step, deadline=self._outlet.deadline())
+                slack_s = 0.0 if telling.begun else FIRST_CHUNK_SLACK_S
+                frames = await self._pool.run(step, deadline=self._outlet.deadline() + slack_s)
                 if frames is None:
                     return
-                self._outlet.put(telling.frames(frames, piece))
+                ready = telling.frames(frames, piece)
+                # The underrun guard; judged before the frames can leave, so put() comes after it.
+                ahead_s = self._outlet.ahead_s + len(ready) * FRAME_SECONDS
+                self._outlet.hold_start(self._pool.expected_s(self._outlet.deadline() + ahead_s) > ahead_s)
+                self._outlet.put(ready)
         finally:
             _close(chunks)
 
@@ -107,13 +119,18 @@ class Narrator:
 class _Telling:
     """An utterance on its way: the model that speaks it, its audio chain, and how far it has come."""
 
-    def __init__(self, utterance: Utterance, loaded: LoadedModel) -> None:
+    def __init__(self, utterance: Utterance, loaded: LoadedModel, *, gain_db: float) -> None:
         self.loaded = loaded
-        self.chain = AudioChain(model_rate_hz=loaded.model.sample_rate_hz, gain_db=loaded.gain_db)
+        self.chain = AudioChain(model_rate_hz=loaded.model.sample_rate_hz, gain_db=gain_db)
         self._utterance = utterance
         self._media_time_samples = 0
         self._text_start = 0
         self._text_end = 0
+
+    @property
+    def begun(self) -> bool:
+        """Whether it has any audio."""
+        return self._media_time_samples > 0
 
     def frames(self, frames: list[Frame], piece: TextPiece) -> list[ReadyFrame]:
         """Frames that speak a piece."""

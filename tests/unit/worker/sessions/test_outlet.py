@@ -171,3 +171,45 @@ def test_a_closed_outlet_ends_after_its_last_frame() -> None:
         return [await source.take() is None, await source.take() is None]
 
     assert run(scenario()) == [False, True]
+
+
+def test_an_utterance_that_would_soon_run_dry_begins_when_more_is_ready() -> None:
+    async def scenario() -> list[float]:
+        source = outlet()
+        source.hold_start(True)
+        source.put(frames(BURST))
+        loop = asyncio.get_running_loop()
+
+        def more() -> None:
+            source.hold_start(False)
+            source.put(frames(BURST, first=BURST))
+
+        loop.call_later(0.3, more)
+        return await departures(source, 2 * BURST)
+
+    times = run(scenario())
+    assert times[0] == pytest.approx(0.3)
+    assert times[-1] == pytest.approx(0.3 + BURST * FRAME_SECONDS)
+
+
+def test_an_utterance_that_has_begun_is_not_held() -> None:
+    async def scenario() -> list[float]:
+        source = outlet()
+        source.put(frames(2 * BURST))
+        times = await departures(source, 1)
+        source.hold_start(True)
+        return times + await departures(source, BURST)
+
+    assert run(scenario())[-1] == pytest.approx(FRAME_SECONDS)
+
+
+def test_a_full_outlet_is_never_held() -> None:
+    """It could not take what it would wait for."""
+
+    async def scenario() -> list[float]:
+        source = outlet(buffer_ms=200)
+        source.hold_start(True)
+        source.put(frames(10))
+        return await departures(source, 1)
+
+    assert run(scenario()) == [0.0]
