@@ -44,7 +44,7 @@ class EndTurn:
     Attributes:
         turn_id: Of the BeginTurn.
         onset_sample: As in BeginTurn.
-        end_sample: Exclusive.
+        end_sample: Exclusive. The onset itself if the speech ended just where max_turn_ms cut it.
         complete_partial: The latest partial, if it heard all that was said in the turn: it may stand in for the
             recognition that would otherwise follow.
     """

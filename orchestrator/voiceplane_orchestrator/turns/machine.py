@@ -251,7 +251,8 @@ class TurnMachine:
         return closing_silence_ms(speech.complete_partial(), language=self._language, settings=self._endpointing)
 
     def _turn_end_sample(self, speech: _Speech) -> int:
-        return min(speech.end_sample + self._endpointing.post_roll_ms * _SAMPLES_PER_MS, speech.through_sample)
+        end_sample = speech.end_sample + self._endpointing.post_roll_ms * _SAMPLES_PER_MS
+        return max(speech.onset_sample, min(end_sample, speech.through_sample))  # a cut may have taken it all
 
     def _is_too_long(self, onset_sample: int, end_sample: int) -> bool:
         return end_sample - onset_sample >= self._endpointing.max_turn_ms * _SAMPLES_PER_MS
@@ -339,7 +340,8 @@ class TurnMachine:
     # ---------------------------------------------------------------- words
 
     def _request_partial(self, speech: _Speech, end_sample: int) -> None:
-        if not speech.begun and (not self.paused or self.agent is AgentState.THINKING):
+        undecided = not speech.begun and (not self.paused or self.agent is AgentState.THINKING)
+        if undecided or end_sample <= speech.onset_sample:
             return
         speech.requested_through_sample = end_sample
         self._actions.append(
@@ -404,7 +406,8 @@ class TurnMachine:
         self._accepted = None
         self._interrupted = False
         if speech is not None and speech.speaking and not speech.begun:
-            self._begin(speech)
+            longest = self._endpointing.max_turn_ms * _SAMPLES_PER_MS  # it may have gone on under all of the reply
+            self._begin(speech, onset_sample=max(speech.onset_sample, speech.through_sample - longest))
 
     def _pause(self) -> None:
         self.paused = True

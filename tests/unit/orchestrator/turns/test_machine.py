@@ -176,6 +176,16 @@ class TestAnOrdinaryTurn:
         actions = conversation.feed(TurnTranscript(turn_id=second.turn_id, text="time."))
         assert actions == [AcceptTurn(turn_id=second.turn_id, text="Once upon a time.")]
 
+    def test_one_that_ends_just_where_it_was_cut_leaves_an_empty_rest(self) -> None:
+        conversation = Conversation(endpointing=EndpointingSection(max_turn_ms=1000, post_roll_ms=0))
+        conversation.says(650)  # with its pre-roll, the silence after it reaches the limit
+        conversation.wait(1000)
+        first, rest = [action for action in conversation.actions if isinstance(action, EndTurn)]
+        assert rest.onset_sample == rest.end_sample == first.end_sample
+        conversation.feed(TurnTranscript(turn_id=first.turn_id, text="All of it."))
+        actions = conversation.feed(TurnTranscript(turn_id=rest.turn_id, text=""))
+        assert actions == [AcceptTurn(turn_id=rest.turn_id, text="All of it.")]
+
 
 class TestATurnThatWasEndedTooEarly:
     def test_it_is_taken_back_while_its_transcript_is_awaited(self) -> None:
@@ -214,6 +224,16 @@ class TestATurnThatWasEndedTooEarly:
         conversation.wait(1000)
         actions = conversation.feed(TurnTranscript(turn_id=2, text=""))
         assert actions == [AcceptTurn(turn_id=2, text="Turn off the light")]
+
+    def test_a_backchannel_after_it_is_part_of_it(self) -> None:
+        conversation = Conversation()
+        conversation.says(1000)
+        conversation.wait(500)
+        conversation.feed(TurnTranscript(turn_id=1, text="uh-huh"))
+        conversation.says(500)
+        conversation.wait(1000)
+        actions = conversation.feed(TurnTranscript(turn_id=2, text="Uh-huh, yeah."))
+        assert actions == [AcceptTurn(turn_id=2, text="Uh-huh, yeah.")]
 
     def test_a_cough_while_the_agent_thinks_only_holds_the_reply_back(self) -> None:
         conversation = Conversation()
@@ -348,6 +368,13 @@ class TestBargeIn:
         assert kinds(actions) == ["DiscardTurn", "RespeakInterrupted"]
         assert conversation.machine.agent is AgentState.THINKING
 
+    def test_the_late_end_of_a_stopped_reply_does_not_lose_what_was_not_heard(self) -> None:
+        conversation = speaking()
+        conversation.says(1500)
+        conversation.feed(AgentSpeechEnded())
+        conversation.wait(2000)
+        assert RespeakInterrupted() in conversation.feed(TurnTranscript(turn_id=1, text=""))
+
     def test_speaking_again_can_be_switched_off(self) -> None:
         conversation = speaking(respeak=False)
         conversation.says(1500)
@@ -433,6 +460,26 @@ class TestWithoutInterruptions:
         conversation.goes_on(1000)
         begin = only(conversation.feed(AgentSpeechEnded()), BeginTurn)
         assert begin.onset_sample == samples(onset_ms - PRE_ROLL_MS)
+
+    def test_a_turn_can_still_be_taken_back_before_the_reply_begins(self) -> None:
+        conversation = Conversation(interruptions=InterruptionsSection(allow=False))
+        conversation.says(1000)
+        conversation.wait(500)
+        conversation.feed(TurnTranscript(turn_id=1, text="Turn off"))
+        conversation.actions.clear()
+        conversation.says(500)
+        assert kinds(conversation.actions) == ["PauseSpeech", "StopSpeech", "BeginTurn"]
+        assert only(conversation.actions, BeginTurn).continues == 1
+
+    def test_of_speech_longer_than_a_turn_the_end_is_kept(self) -> None:
+        conversation = Conversation(
+            interruptions=InterruptionsSection(allow=False), endpointing=EndpointingSection(max_turn_ms=1000)
+        )
+        conversation.feed(AgentSpeechStarted())
+        conversation.starts()
+        conversation.goes_on(5000)
+        begin = only(conversation.feed(AgentSpeechEnded()), BeginTurn)
+        assert begin.onset_sample == samples(conversation.now_ms - 1000)
 
 
 def test_respeaking_can_be_interrupted_like_any_speech() -> None:

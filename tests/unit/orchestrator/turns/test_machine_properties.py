@@ -33,6 +33,7 @@ from voiceplane_orchestrator.turns.settings import EndpointingSection, Interrupt
 
 WINDOW_MS = 32
 END_SILENCE_MS = 160
+LONGEST_GAP_MS = EndpointingSection().unfinished_silence_ms + END_SILENCE_MS + WINDOW_MS
 TEXTS = st.sampled_from(["", "Yeah.", "uh-huh", "Stop.", "I would like to", "What time is it?"])
 
 
@@ -78,6 +79,7 @@ class Floor(RuleBasedStateMachine):
         self.onset = max(self.speech_end, self.sample - 300 * 16)
         self.audio(WINDOW_MS)
         self.feed(SpeechStarted(onset_sample=self.onset, through_sample=self.sample))
+        self.feed(SpeechContinues(voiced_ms=self.voiced_ms, through_sample=self.sample))
 
     @precondition(lambda self: self.speaking)
     @rule(windows=st.integers(1, 30), certain=st.booleans())
@@ -208,9 +210,9 @@ class Floor(RuleBasedStateMachine):
             case EndTurn():
                 assert self.open is not None
                 assert (action.turn_id, action.onset_sample) == (self.open.turn_id, self.open.onset_sample)
-                assert action.onset_sample < action.end_sample <= self.sample
+                assert action.onset_sample <= action.end_sample <= self.sample
                 assert action.end_sample >= (self.sample if self.speaking else self.speech_end)
-                assert action.end_sample - action.onset_sample <= (self.max_turn_ms + 2 * WINDOW_MS + 500) * 16
+                assert action.end_sample - action.onset_sample <= (self.max_turn_ms + LONGEST_GAP_MS) * 16
                 self.turns.append((action.onset_sample, action.end_sample))
                 self.ended[action.turn_id] = action
                 self.open = None
