@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from voiceplane_common.settings import Section
 
 from voiceplane_orchestrator.asr.settings import AsrSection
 from voiceplane_orchestrator.turns.settings import EndpointingSection, InterruptionsSection, VadSection
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1", "[::1]"})
+MAX_PORT = 65_535
+
+
+def _host_and_port(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > MAX_PORT:
+        raise ValueError(f"must be host:port with a port up to {MAX_PORT}, such as 127.0.0.1:8080")
+    return value
+
+
+def _worker_address(value: str) -> str:
+    return value if value.startswith("unix:/") else _host_and_port(value)
+
+
+HostAndPort = Annotated[str, AfterValidator(_host_and_port)]
+WorkerAddress = Annotated[str, AfterValidator(_worker_address)]
 
 
 class ServerSection(Section):
@@ -23,7 +39,7 @@ class ServerSection(Section):
         drain_timeout_ms: After SIGTERM, how long sessions may go on.
     """
 
-    listen: str = "127.0.0.1:8080"
+    listen: HostAndPort = "127.0.0.1:8080"
     allowed_origins: tuple[str, ...] = ()
     drain_timeout_ms: int = Field(default=10_000, ge=0)
 
@@ -37,14 +53,6 @@ class ServerSection(Section):
         """The port part of listen."""
         return int(self.listen.rpartition(":")[2])
 
-    @field_validator("listen")
-    @classmethod
-    def _has_host_and_port(cls, value: str) -> str:
-        host, _, port = value.rpartition(":")
-        if not host or not port.isdecimal():
-            raise ValueError("must be host:port, such as 127.0.0.1:8080")
-        return value
-
 
 class AuthSection(Section):
     """Who may call.
@@ -56,6 +64,14 @@ class AuthSection(Section):
 
     api_keys: tuple[SecretStr, ...] = ()
     allow_anonymous: bool = False
+
+    @field_validator("api_keys")
+    @classmethod
+    def _has_no_blank_key(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        # A secret that was never filled in would let in whoever sends an empty key.
+        if any(not key.get_secret_value().strip() for key in keys):
+            raise ValueError("a key is blank: write it out, or remove its entry")
+        return keys
 
 
 class TransportSection(Section):
@@ -88,7 +104,7 @@ class DiscoverySection(Section):
     """
 
     kind: Literal["static", "embedded"] = "static"
-    workers: tuple[str, ...] = ("127.0.0.1:50051",)
+    workers: tuple[WorkerAddress, ...] = ("127.0.0.1:50051",)
     worker_args: tuple[str, ...] = ()
 
 
@@ -115,7 +131,7 @@ class RepliesSection(Section):
         model: Its model.
         api_key: Its key.
         system_prompt: How it should speak.
-        first_token_timeout_ms: How long its first token may take.
+        first_token_timeout_ms: How long its first token, and then each next one, may take.
         max_history: Messages of the conversation that it is given.
     """
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 from typing import TYPE_CHECKING
 
 import openai
 from voiceplane_common.errors import VoiceplaneError, failed_precondition, unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
     from openai.types.chat import ChatCompletionMessageParam
 
@@ -40,26 +42,39 @@ class LlmReplier:
                 messages.append({"role": "user", "content": message.text})
             else:
                 messages.append({"role": "assistant", "content": message.text})
-        try:
-            async with asyncio.timeout(self._settings.first_token_timeout_ms / 1000):
-                stream = await self._client.chat.completions.create(
-                    model=self._settings.model, messages=messages, stream=True
-                )
-            async with stream:
-                async for chunk in stream:
-                    text = chunk.choices[0].delta.content if chunk.choices else None
-                    if text:
-                        yield text
-        except (openai.OpenAIError, TimeoutError) as error:
-            raise self._explain(error) from None
+        async with contextlib.aclosing(self._ask(messages)) as answer:
+            while text := await self._next(answer):
+                yield text
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.close()
 
+    async def _next(self, answer: AsyncGenerator[str]) -> str:
+        """The next piece of an answer; empty at its end."""
+        try:
+            async with asyncio.timeout(self._settings.first_token_timeout_ms / 1000):
+                return await anext(answer, "")
+        except (openai.OpenAIError, TimeoutError, json.JSONDecodeError) as error:
+            raise self._explain(error) from None
+
+    async def _ask(self, messages: list[ChatCompletionMessageParam]) -> AsyncGenerator[str]:
+        answered = False
+        async with await self._client.chat.completions.create(
+            model=self._settings.model, messages=messages, stream=True
+        ) as stream:
+            async for chunk in stream:
+                answered = True
+                text = chunk.choices[0].delta.content if chunk.choices else None
+                if text:
+                    yield text
+        if not answered:
+            message = f"{self._settings.base_url} did not answer as OpenAI's API does: set replies.base_url"
+            raise failed_precondition("LLM_NOT_AN_API", message)
+
     def _explain(self, error: Exception) -> VoiceplaneError:
         url = self._settings.base_url
-        if isinstance(error, openai.AuthenticationError):
+        if isinstance(error, (openai.AuthenticationError, openai.PermissionDeniedError)):
             return failed_precondition("LLM_KEY_REFUSED", f"{url} refused the key: set replies.api_key")
         if isinstance(error, openai.NotFoundError):
             message = f"{url} has no model {self._settings.model!r}: set replies.model"

@@ -1,0 +1,72 @@
+"""What the orchestrator's settings refuse, and what the message says to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from voiceplane_common.errors import VoiceplaneError
+from voiceplane_common.settings import load_settings
+from voiceplane_orchestrator.settings import OrchestratorSettings
+
+
+def load(**overrides: Any) -> OrchestratorSettings:
+    return load_settings(OrchestratorSettings, overrides={k.replace("__", "."): v for k, v in overrides.items()})
+
+
+@pytest.mark.parametrize(
+    ("overrides", "field", "remedy"),
+    [
+        ({"transport__webrtc": True}, "transport", "set transport.webrtc to false"),
+        ({"transport__ws_fallback": False}, "transport", "set transport.ws_fallback to true"),
+        ({"redis__url": "redis://store:6379"}, "redis.url", "list the workers in discovery.workers"),
+        ({"replies__engine": "llm"}, "replies", "base_url and model"),
+        ({"replies__engine": "llm", "replies__model": "llama3.2"}, "replies", "base_url and model"),
+        ({"auth__api_keys": ["key", " "]}, "auth.api_keys", "a key is blank"),
+        ({"server__listen": "8080"}, "server.listen", "must be host:port"),
+        ({"server__listen": "127.0.0.1:http"}, "server.listen", "must be host:port"),
+        ({"server__listen": "127.0.0.1:65536"}, "server.listen", "port up to 65535"),
+        ({"discovery__workers": ["127.0.0.1:50051", ""]}, "discovery.workers.1", "must be host:port"),
+        ({"discovery__workers": ["unix:worker.sock"]}, "discovery.workers.0", "must be host:port"),
+        ({"routing__policy": "fastest"}, "routing.policy", "'balanced' or 'least_loaded'"),
+        ({"vad__aggressiveness": 4}, "vad.aggressiveness", "less than or equal to 3"),
+        ({"asr__engine": "whisper.cpp"}, "asr.engine", "'faster-whisper'"),
+    ],
+)
+def test_what_cannot_work_is_refused_with_the_remedy(overrides: dict[str, Any], field: str, remedy: str) -> None:
+    with pytest.raises(VoiceplaneError) as caught:
+        load(**overrides)
+    assert caught.value.field == field
+    assert remedy in caught.value.message
+
+
+def test_strangers_are_let_in_only_on_purpose() -> None:
+    with pytest.raises(VoiceplaneError, match=r"auth\.api_keys is empty"):
+        load(server__listen="0.0.0.0:8080")
+    assert load(server__listen="0.0.0.0:8080", auth__api_keys=["key"]).auth.api_keys[0].get_secret_value() == "key"
+    assert load(server__listen="0.0.0.0:8080", auth__allow_anonymous=True).auth.allow_anonymous
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:8080", "localhost:0", "[::1]:8080"])
+def test_loopback_needs_no_key(listen: str) -> None:
+    assert load(server__listen=listen).auth.api_keys == ()
+
+
+def test_host_and_port_are_told_apart() -> None:
+    server = load(server__listen="[::1]:65535").server
+    assert (server.host, server.port) == ("[::1]", 65535)
+
+
+def test_a_worker_may_listen_on_a_socket_of_this_machine() -> None:
+    assert load(discovery__workers=["unix:/run/worker.sock"]).discovery.workers == ("unix:/run/worker.sock",)
+
+
+def test_nothing_that_people_say_is_kept_unless_asked_for() -> None:
+    privacy = load().privacy
+    assert not privacy.log_transcripts
+    assert not privacy.retain_audio
+
+
+def test_keys_do_not_show_when_settings_are_printed() -> None:
+    settings = load(auth__api_keys=["hush-1"], replies__api_key="hush-2")
+    assert "hush" not in f"{settings!r} {settings} {settings.model_dump_json()}"

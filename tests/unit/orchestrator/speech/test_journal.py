@@ -1,0 +1,95 @@
+"""The text of an utterance: kept, so that any number of workers may read it from any place."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from voiceplane_orchestrator.speech.journal import Journal
+
+from tests.support.clock import settle
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+class Source:
+    """Text that arrives when a test says so."""
+
+    def __init__(self) -> None:
+        self.parts: asyncio.Queue[str | Exception | None] = asyncio.Queue()
+        self.closed = False
+
+    async def read(self) -> AsyncIterator[str]:
+        try:
+            while (part := await self.parts.get()) is not None:
+                if isinstance(part, Exception):
+                    raise part
+                yield part
+        finally:
+            self.closed = True
+
+
+async def collect(journal: Journal, start: int) -> str:
+    return "".join([text async for text in journal.read(start)])
+
+
+async def test_a_reader_gets_what_has_arrived_and_then_what_arrives() -> None:
+    source, journal = Source(), Journal()
+    filling = asyncio.create_task(journal.fill(source.read()))
+    source.parts.put_nowait("One ")
+    await settle()
+    reader = aiter(journal.read(0))
+    assert await anext(reader) == "One "
+    coming = asyncio.ensure_future(anext(reader, None))
+    await settle()
+    assert not coming.done()
+    source.parts.put_nowait("two.")
+    assert await coming == "two."
+    source.parts.put_nowait(None)
+    assert await anext(reader, None) is None
+    await filling
+
+
+async def test_a_second_reader_begins_where_it_is_told() -> None:
+    source, journal = Source(), Journal()
+    for part in ("One two", " three", None):
+        source.parts.put_nowait(part)
+    await journal.fill(source.read())
+    assert await collect(journal, 0) == "One two three"
+    assert await collect(journal, 4) == "two three"
+    assert await collect(journal, 13) == ""
+
+
+async def test_readers_at_once_all_get_the_whole_text() -> None:
+    source, journal = Source(), Journal()
+    filling = asyncio.create_task(journal.fill(source.read()))
+    reading = [asyncio.create_task(collect(journal, 0)) for _ in range(2)]
+    for part in ("a", "b", "c", None):
+        source.parts.put_nowait(part)
+        await settle()
+    assert await asyncio.gather(*reading) == ["abc", "abc"]
+    await filling
+
+
+async def test_a_source_that_fails_ends_the_text_and_what_had_arrived_stays() -> None:
+    source, journal = Source(), Journal()
+    failure = RuntimeError("the model went away")
+    for part in ("One.", failure):
+        source.parts.put_nowait(part)
+    await journal.fill(source.read())
+    assert await collect(journal, 0) == "One."
+    assert journal.complete
+    assert journal.error is failure
+
+
+async def test_giving_up_closes_the_source_and_releases_the_readers() -> None:
+    source, journal = Source(), Journal()
+    filling = asyncio.create_task(journal.fill(source.read()))
+    reading = asyncio.create_task(collect(journal, 0))
+    source.parts.put_nowait("One")
+    await settle()
+    filling.cancel()
+    await asyncio.gather(filling, return_exceptions=True)
+    assert source.closed
+    assert await reading == "One"
