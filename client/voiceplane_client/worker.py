@@ -25,8 +25,10 @@ CHANNEL_OPTIONS = [
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1_000),
+    # This one is the time that an attempt may take, not a wait: 100 ms would be too short for a distant or busy worker.
+    ("grpc.min_reconnect_backoff_ms", 1_000),
+    # A worker that comes back is to speak within 2 s of that, and this wait is the largest part of it.
+    ("grpc.max_reconnect_backoff_ms", 500),
     # Two connections to one address must not share a subchannel: a test, or a second worker on the same port, would see
     # the first one's backoff.
     ("grpc.use_local_subchannel_pool", 1),
