@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from voiceplane_orchestrator.speech.journal import Journal
 
 from tests.support.clock import settle
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
 
 class Source:
-    """Text that arrives when a test says so."""
+    """Text that arrives when a test says so; no generator, so that nothing closes it but its reader."""
 
     def __init__(self) -> None:
         self.parts: asyncio.Queue[str | Exception | None] = asyncio.Queue()
         self.closed = False
 
-    async def read(self) -> AsyncIterator[str]:
-        try:
-            while (part := await self.parts.get()) is not None:
-                if isinstance(part, Exception):
-                    raise part
-                yield part
-        finally:
-            self.closed = True
+    def __aiter__(self) -> Source:
+        return self
+
+    async def __anext__(self) -> str:
+        part = await self.parts.get()
+        if part is None:
+            raise StopAsyncIteration
+        if isinstance(part, Exception):
+            raise part
+        return part
+
+    async def aclose(self) -> None:
+        self.closed = True
 
 
 async def collect(journal: Journal, start: int) -> str:
@@ -36,7 +37,7 @@ async def collect(journal: Journal, start: int) -> str:
 
 async def test_a_reader_gets_what_has_arrived_and_then_what_arrives() -> None:
     source, journal = Source(), Journal()
-    filling = asyncio.create_task(journal.fill(source.read()))
+    filling = asyncio.create_task(journal.fill(source))
     source.parts.put_nowait("One ")
     await settle()
     reader = aiter(journal.read(0))
@@ -55,7 +56,7 @@ async def test_a_second_reader_begins_where_it_is_told() -> None:
     source, journal = Source(), Journal()
     for part in ("One two", " three", None):
         source.parts.put_nowait(part)
-    await journal.fill(source.read())
+    await journal.fill(source)
     assert await collect(journal, 0) == "One two three"
     assert await collect(journal, 4) == "two three"
     assert await collect(journal, 13) == ""
@@ -63,7 +64,7 @@ async def test_a_second_reader_begins_where_it_is_told() -> None:
 
 async def test_readers_at_once_all_get_the_whole_text() -> None:
     source, journal = Source(), Journal()
-    filling = asyncio.create_task(journal.fill(source.read()))
+    filling = asyncio.create_task(journal.fill(source))
     reading = [asyncio.create_task(collect(journal, 0)) for _ in range(2)]
     for part in ("a", "b", "c", None):
         source.parts.put_nowait(part)
@@ -77,7 +78,7 @@ async def test_a_source_that_fails_ends_the_text_and_what_had_arrived_stays() ->
     failure = RuntimeError("the model went away")
     for part in ("One.", failure):
         source.parts.put_nowait(part)
-    await journal.fill(source.read())
+    await journal.fill(source)
     assert await collect(journal, 0) == "One."
     assert journal.complete
     assert journal.error is failure
@@ -85,7 +86,7 @@ async def test_a_source_that_fails_ends_the_text_and_what_had_arrived_stays() ->
 
 async def test_giving_up_closes_the_source_and_releases_the_readers() -> None:
     source, journal = Source(), Journal()
-    filling = asyncio.create_task(journal.fill(source.read()))
+    filling = asyncio.create_task(journal.fill(source))
     reading = asyncio.create_task(collect(journal, 0))
     source.parts.put_nowait("One")
     await settle()
