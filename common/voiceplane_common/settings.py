@@ -53,7 +53,7 @@ def load_settings(
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise _explain(error) from None
+        raise _explain(error, model) from None
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:
@@ -92,9 +92,21 @@ def _merge(into: dict[str, Any], new: Mapping[str, Any]) -> None:
             into[key] = value
 
 
-def _explain(error: ValidationError) -> Exception:
+def _explain(error: ValidationError, model: type[BaseModel]) -> Exception:
     problem = error.errors()[0]
     name = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         return invalid(name, f"unknown setting {name!r}: remove it or correct its name")
-    return invalid(name, f"setting {name!r}: {problem['msg']} (got {problem['input']!r})")
+    words = problem["msg"].removeprefix("Value error, ")
+    where = f"setting {name!r}: " if name else ""  # a check over several sections names its keys itself
+    got = f" (got {problem['input']!r})" if _may_be_shown(problem["input"], model, problem["loc"]) else ""
+    return invalid(name, f"{where}{words}{got}")
+
+
+def _may_be_shown(value: object, model: type[BaseModel], location: tuple[int | str, ...]) -> bool:
+    """Whether an error may repeat a value: not that of a secret, and no section, which may hold one."""
+    field: Any = model
+    for part in location:
+        if isinstance(field, type) and issubclass(field, BaseModel):
+            field = field.model_fields[str(part)].annotation
+    return isinstance(value, (str, int, float)) and "Secret" not in str(field)

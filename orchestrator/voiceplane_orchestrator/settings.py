@@ -107,6 +107,12 @@ class DiscoverySection(Section):
     workers: tuple[WorkerAddress, ...] = ("127.0.0.1:50051",)
     worker_args: tuple[str, ...] = ()
 
+    @model_validator(mode="after")
+    def _static_names_workers(self) -> DiscoverySection:
+        if self.kind == "static" and not self.workers:
+            raise ValueError("kind static needs workers, such as [127.0.0.1:50051]; or set kind to embedded")
+        return self
+
 
 class RoutingSection(Section):
     """Which worker serves a session.
@@ -161,7 +167,7 @@ class LimitsSection(Section):
     """
 
     max_sessions: int = Field(default=64, ge=1)
-    max_text_chars: int = Field(default=20_000, ge=1)
+    max_text_chars: int = Field(default=20_000, ge=1, le=200_000)  # a worker's stream holds 262,144
     idle_timeout_ms: int = Field(default=300_000, ge=1000)
     write_timeout_ms: int = Field(default=10_000, ge=100)
 

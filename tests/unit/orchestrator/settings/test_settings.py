@@ -67,6 +67,29 @@ def test_nothing_that_people_say_is_kept_unless_asked_for() -> None:
     assert not privacy.retain_audio
 
 
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"auth__api_keys": "hush"},
+        {"auth__api_keys": [["hush"]]},
+        {"auth__api_keys": {"hush": "hush"}},
+        {"replies__engine": "llm", "replies__api_key": "hush"},
+        {"replies__api_key": ["hush"]},
+        {"server__listen": "0.0.0.0:80", "replies__api_key": "hush"},
+    ],
+)
+def test_a_refusal_does_not_repeat_a_key(overrides: dict[str, Any]) -> None:
+    with pytest.raises(VoiceplaneError) as caught:
+        load(**overrides)
+    assert "hush" not in caught.value.message
+
+
+def test_static_discovery_without_workers_is_refused() -> None:
+    with pytest.raises(VoiceplaneError, match="kind static needs workers"):
+        load(discovery__workers=[])
+    assert load(discovery__kind="embedded", discovery__workers=[]).discovery.workers == ()
+
+
 def test_keys_do_not_show_when_settings_are_printed() -> None:
     settings = load(auth__api_keys=["hush-1"], replies__api_key="hush-2")
     assert "hush" not in f"{settings!r} {settings} {settings.model_dump_json()}"
