@@ -99,6 +99,11 @@ def failed_precondition(reason: str, message: str, *, field: str = "") -> Voicep
     return VoiceplaneError(grpc.StatusCode.FAILED_PRECONDITION, reason, message, field=field)
 
 
+def internal() -> VoiceplaneError:
+    """A fault of ours, whose cause belongs into the log and not into a message."""
+    return VoiceplaneError(grpc.StatusCode.INTERNAL, "INTERNAL", "the server failed here: its log says more")
+
+
 def from_rpc_error(error: grpc.aio.AioRpcError) -> VoiceplaneError:
     """The error that a worker raised, rebuilt from a call's status; a bare status keeps its code and text."""
     status: status_pb2.Status | None = None

@@ -21,7 +21,7 @@ from voiceplane_orchestrator.routing.router import Router
 from voiceplane_orchestrator.sessions.factory import SessionFactory
 from voiceplane_orchestrator.transports.websocket.auth import Keys
 from voiceplane_orchestrator.transports.websocket.http import make_app
-from voiceplane_orchestrator.transports.websocket.sessions import SessionEndpoints
+from voiceplane_orchestrator.transports.websocket.live import LiveSessions
 from voiceplane_orchestrator.turns.vad import VoiceActivityDetector
 
 if TYPE_CHECKING:
@@ -77,9 +77,9 @@ class Orchestrator:
             metrics=self.metrics,
             clock=SystemClock(),
         )
-        self._sessions = SessionEndpoints(factory)
+        self._live = LiveSessions(max_sessions=settings.limits.max_sessions, metrics=self.metrics)
         keys = Keys(key.get_secret_value() for key in settings.auth.api_keys)
-        app = make_app(factory=factory, router=self._router, sessions=self._sessions, keys=keys)
+        app = make_app(factory=factory, router=self._router, live=self._live, keys=keys)
         self._runner = web.AppRunner(
             app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_TIMEOUT_S, handler_cancellation=True
         )
@@ -87,8 +87,8 @@ class Orchestrator:
 
     @property
     def live_sessions(self) -> int:
-        """Open conversations and speech streams."""
-        return len(self._sessions.live)
+        """Open conversations, speech streams and speech files."""
+        return len(self._live.kinds)
 
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as exits:
@@ -103,7 +103,7 @@ class Orchestrator:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._sessions.drain()
+        self._live.end()
         await self._exits.aclose()
 
     async def wait_ready(self, *, timeout_s: float) -> None:
@@ -116,15 +116,14 @@ class Orchestrator:
 
     async def wait_quiet(self) -> None:
         """Return when no session is open."""
-        await self._sessions.wait_quiet()
+        await self._live.wait_quiet()
 
     async def drain(self) -> None:
-        """Take no new connection, and give sessions until the drain timeout to end by themselves."""
-        for site in list(self._runner.sites):
-            await site.stop()
+        """Take no new session; each present one may finish what it is saying, within the drain timeout."""
+        self._live.finish()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.server.drain_timeout_ms / 1000):
-                await self._sessions.wait_quiet()
+                await self._live.wait_quiet()
 
     async def _listen(self) -> None:
         server = self.settings.server

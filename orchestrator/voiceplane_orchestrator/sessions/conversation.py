@@ -10,7 +10,6 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from voiceplane_common.errors import VoiceplaneError
 from voiceplane_common.logs import get_logger
 
 from voiceplane_orchestrator.asr.partials import Partials
@@ -130,6 +129,8 @@ class Conversation:
         self._user_quiet_since_s = clock.now()
         self._state = State(state="listening")
         self._trouble: State | None = None
+        self._quiet = asyncio.Event()
+        self._quiet.set()
 
     @property
     def epoch(self) -> int:
@@ -153,6 +154,10 @@ class Conversation:
             elif step.epoch is None or step.epoch == self._mouth.epoch:
                 await self._handle(step.happening, at_s=step.at_s)
             await self._tell_state()
+
+    async def wait_quiet(self) -> None:
+        """Return when nothing is being said, recognized or answered."""
+        await self._quiet.wait()
 
     def push_audio(self, pcm: bytes) -> None:
         """The next piece of the user's audio: s16le, mono, at the rate of the ears."""
@@ -291,7 +296,7 @@ class Conversation:
         if text is None:
             try:
                 text = (await self._recognizer.transcribe(samples, language=self._language)).text
-            except VoiceplaneError as error:
+            except Exception as error:  # a turn without words: the session goes on
                 text = ""
                 await self._mouth.fail(error)
         took_s = self._clock.now() - began_s
@@ -305,6 +310,7 @@ class Conversation:
                 pcm=to_pcm(samples),
                 sample_rate_hz=USER_SAMPLE_RATE_HZ,
             )
+            self._do(_nothing)  # only now the turn's work is over
 
     async def _forget_turn(self, turn_id: int) -> None:
         await self._forget_recognition(turn_id)
@@ -314,7 +320,7 @@ class Conversation:
         task = self._recognizing.pop(turn_id, None)
         if task is not None:
             task.cancel()
-            await asyncio.wait([task])
+            await asyncio.gather(task, return_exceptions=True)
 
     # ---------------------------------------------------------------- answering
 
@@ -359,7 +365,12 @@ class Conversation:
         await self._listener.send_event(Latency(barge_in_ms=round(took_s * 1000, 1)))
 
     async def _tell_state(self) -> None:
-        state = self._trouble or State(state=self._state_name())
+        name = self._state_name()
+        if name == "listening" and not self._mouth.busy:
+            self._quiet.set()
+        else:
+            self._quiet.clear()
+        state = self._trouble or State(state=name)
         if state != self._state:
             self._state = state
             await self._listener.send_event(state)

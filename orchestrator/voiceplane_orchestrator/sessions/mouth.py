@@ -9,7 +9,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from voiceplane_common.errors import VoiceplaneError
+from voiceplane_common.errors import VoiceplaneError, internal
 from voiceplane_common.frames import SAMPLE_RATE_HZ
 from voiceplane_common.logs import get_logger
 
@@ -186,7 +186,6 @@ class Mouth:
         """Begin an utterance; what is under way is stopped."""
         if self.busy:
             await self.stop()
-        await self._orders.join()  # a STOP on its way must not meet the new utterance
         self._count += 1
         utterance = Utterance(number=self._count, epoch=self.epoch, since_s=since_s, asked_s=self._clock.now())
         self._current = utterance
@@ -258,8 +257,11 @@ class Mouth:
     async def _speak(self, utterance: Utterance, text: AsyncIterator[str]) -> None:
         try:
             try:
+                await self._orders.join()  # a STOP on its way must not meet the new utterance
                 await self._send_frames(utterance, text)
-            except VoiceplaneError as error:
+            except ConnectionError:
+                raise
+            except Exception as error:  # whatever it was, the session goes on
                 await self.fail(error)
                 await self._end(utterance, "failed")
                 return
@@ -375,8 +377,11 @@ class Mouth:
             finally:
                 self._orders.task_done()
 
-    async def fail(self, error: VoiceplaneError) -> None:
+    async def fail(self, error: Exception) -> None:
         """Tell the listener about an error that does not end the session."""
+        if not isinstance(error, VoiceplaneError):
+            _log.error("session step failed", session_id=self._session_id, exc_info=error)
+            error = internal()
         self._metrics.errors.labels(error.reason).inc()
         await self._listener.send_event(failed(error))
 

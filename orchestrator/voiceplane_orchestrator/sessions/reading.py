@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import TYPE_CHECKING
+
+from voiceplane_common.errors import VoiceplaneError, exhausted
 
 from voiceplane_orchestrator.sessions.events import Selected, State
 from voiceplane_orchestrator.sessions.mouth import Mouth
@@ -19,8 +22,9 @@ if TYPE_CHECKING:
     from voiceplane_orchestrator.sessions.retention import Retention
     from voiceplane_orchestrator.sessions.selection import Selection
 
-MAX_WAITING = 16
-"""Utterances that may wait for the present one; beyond that, text is taken more slowly."""
+MAX_WAITING = 64
+"""Utterances that may wait for the present one. More are refused rather than left unread: an interrupt, which comes
+after them on the same connection, must get through."""
 
 
 class Reading:
@@ -54,8 +58,12 @@ class Reading:
             on_started=_ignore,
             on_ended=_ignore,
         )
-        self._waiting: asyncio.Queue[tuple[TextFeed, float]] = asyncio.Queue(MAX_WAITING)
+        self._waiting: deque[tuple[TextFeed, float]] = deque()
+        self._woken = asyncio.Event()
+        self._quiet = asyncio.Event()
+        self._quiet.set()
         self._open: TextFeed | None = None
+        self._refusing = False
         self._news: asyncio.Queue[Event] = asyncio.Queue()
         self._troubled = False
 
@@ -65,10 +73,20 @@ class Reading:
         return self._mouth.epoch
 
     async def run(self) -> None:
-        """Speak until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._tell())
-            tasks.create_task(self._speak())
+        """Speak until cancelled, or until the listener is gone, which raises ConnectionError."""
+        tasks = [asyncio.create_task(self._tell(), name="reading-tell"), asyncio.create_task(self._speak())]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for task in done:
+            task.result()
+
+    async def wait_quiet(self) -> None:
+        """Return when nothing is being said, and nothing waits to be said."""
+        await self._quiet.wait()
 
     async def _tell(self) -> None:
         while True:
@@ -76,30 +94,50 @@ class Reading:
 
     async def _speak(self) -> None:
         while True:
-            feed, since_s = await self._waiting.get()
+            while not self._waiting:
+                self._quiet.set()
+                self._woken.clear()
+                await self._woken.wait()
+            feed, since_s = self._waiting.popleft()
             await self._mouth.start(feed.pieces(), since_s=since_s)
             await self._mouth.wait()
 
-    async def text(self, text: str, *, end: bool) -> None:
+    def text(self, text: str, *, end: bool) -> None:
         """The next piece of the utterance that is open, or of a new one.
 
         Raises:
-            VoiceplaneError: The utterance is too long with it.
+            VoiceplaneError: The utterance is too long with it: the piece is not taken, its end is. Or too many
+                utterances wait: the whole utterance is not taken, of which this is told once.
         """
-        feed = self._open
-        if feed is None:
-            feed = self._open = TextFeed(max_chars=self._max_text_chars)
-            await self._waiting.put((feed, self._clock.now()))
-        await feed.put(text)
+        if self._refusing:
+            self._refusing = not end
+            return
+        feed = self._open or TextFeed(max_chars=self._max_text_chars)
+        if self._open is None and len(self._waiting) >= MAX_WAITING:
+            self._refusing = not end
+            message = f"{MAX_WAITING} utterances wait already: send this one again when some are done, or interrupt"
+            raise exhausted("TOO_MUCH_TEXT", message, field="text", retry_after_ms=1000)
+        try:
+            feed.put(text)
+        except VoiceplaneError:
+            if end and self._open is not None:
+                feed.end()
+                self._open = None
+            raise
+        if self._open is None:
+            self._waiting.append((feed, self._clock.now()))
+            self._quiet.clear()
+            self._woken.set()
+        self._open = feed
         if end:
+            feed.end()
             self._open = None
-            await feed.end()
 
     async def interrupt(self) -> None:
         """Drop what is being said, what waits and what is being written."""
         self._open = None
-        while not self._waiting.empty():
-            self._waiting.get_nowait()
+        self._refusing = False
+        self._waiting.clear()
         await self._mouth.stop()
 
     async def pause(self) -> None:

@@ -10,8 +10,6 @@ from voiceplane_common.errors import invalid
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-QUEUED_PIECES = 256
-
 
 def check_text(text: str, *, max_chars: int, field: str = "text") -> None:
     """Refuse a text that is too long.
@@ -30,30 +28,39 @@ async def once(text: str) -> AsyncIterator[str]:
 
 
 class TextFeed:
-    """The text of one utterance, as it is written. Bounded: put() waits while the speech is far behind."""
+    """The text of one utterance, as it is written; max_chars bounds what it holds."""
 
     def __init__(self, *, max_chars: int) -> None:
         self._max_chars = max_chars
         self._so_far = 0
-        self._pieces: asyncio.Queue[str | None] = asyncio.Queue(QUEUED_PIECES)
+        self._waiting = ""
+        self._ended = False
+        self._news = asyncio.Event()
 
-    async def put(self, text: str) -> None:
+    def put(self, text: str) -> None:
         """Add a piece.
 
         Raises:
-            VoiceplaneError: With it, the utterance is too long; the piece is not taken.
+            VoiceplaneError: TEXT_TOO_LONG: with it, the utterance is too long; the piece is not taken.
         """
         if self._so_far + len(text) > self._max_chars:
             message = f"the utterance exceeds the {self._max_chars} characters of limits.max_text_chars: end it first"
             raise invalid("text", message, reason="TEXT_TOO_LONG")
         self._so_far += len(text)
-        await self._pieces.put(text)
+        self._waiting += text
+        self._news.set()
 
-    async def end(self) -> None:
+    def end(self) -> None:
         """No more text."""
-        await self._pieces.put(None)
+        self._ended = True
+        self._news.set()
 
     async def pieces(self) -> AsyncIterator[str]:
         """What was put, up to the end."""
-        while (piece := await self._pieces.get()) is not None:
-            yield piece
+        while self._waiting or not self._ended:
+            if self._waiting:
+                text, self._waiting = self._waiting, ""
+                yield text
+            else:
+                self._news.clear()
+                await self._news.wait()

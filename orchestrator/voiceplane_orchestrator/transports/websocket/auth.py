@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 from typing import TYPE_CHECKING
@@ -37,7 +36,11 @@ def same_origin(request: web.Request, *, allowed: Iterable[str]) -> bool:
     origin = request.headers.get("Origin")
     if origin is None:
         return True
-    return urlsplit(origin).netloc == request.host or origin in set(allowed)
+    try:
+        netloc = urlsplit(origin).netloc
+    except ValueError:
+        return False
+    return netloc == request.host or origin in set(allowed)
 
 
 def _key_of(request: web.Request) -> str:
@@ -49,10 +52,11 @@ def _key_of(request: web.Request) -> str:
             encoded = protocol.strip().removeprefix(KEY_SUBPROTOCOL)
             try:
                 return base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode()
-            except (binascii.Error, UnicodeDecodeError):
+            except ValueError:
                 return ""
     return ""
 
 
 def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode()).digest()
+    # A header may hold any bytes, which arrive as surrogates.
+    return hashlib.sha256(key.encode(errors="surrogateescape")).digest()

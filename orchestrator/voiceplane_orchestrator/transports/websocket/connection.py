@@ -41,6 +41,7 @@ class Connection:
         self._write_timeout_s = write_timeout_s
         self._metrics = metrics
         self._errors = 0
+        self._active_s = self._now()
         self.slow = asyncio.Event()
 
     async def send_frame(self, frame: SpeechFrame) -> None:
@@ -59,14 +60,20 @@ class Connection:
         """The next message; None when the client has closed or is gone.
 
         Raises:
-            Closing: Nothing came for so long.
+            Closing: Both sides were silent for so long.
         """
-        try:
-            message = await self._socket.receive(timeout=timeout_s)
-        except TimeoutError:
-            text = f"nothing was received for {timeout_s:g} s: the session ends"
-            error = VoiceplaneError(grpc.StatusCode.DEADLINE_EXCEEDED, "IDLE_TIMEOUT", text)
-            raise Closing(error, protocol.CLOSE_TIMEOUT) from None
+        while True:
+            rest_s = self._active_s + timeout_s - self._now()
+            if rest_s <= 0:
+                text = f"nothing was sent or received for {timeout_s:g} s: the session ends"
+                error = VoiceplaneError(grpc.StatusCode.DEADLINE_EXCEEDED, "IDLE_TIMEOUT", text)
+                raise Closing(error, protocol.CLOSE_TIMEOUT)
+            try:
+                message = await self._socket.receive(timeout=rest_s)
+                break
+            except TimeoutError:
+                continue  # what was sent meanwhile counts, too
+        self._active_s = self._now()
         return message if message.type in {WSMsgType.TEXT, WSMsgType.BINARY} else None
 
     async def hello(self) -> protocol.Hello | None:
@@ -128,6 +135,10 @@ class Connection:
         except TimeoutError:
             self.slow.set()
             raise ConnectionResetError("the client does not read") from None
+        self._active_s = self._now()
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
 
 
 def slow_reader() -> Closing:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import dataclasses
 import struct
-import uuid
 from importlib.resources import files
 from typing import TYPE_CHECKING, Literal
 
@@ -12,11 +13,12 @@ import grpc
 import prometheus_client
 from aiohttp import hdrs, web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from voiceplane_common.errors import VoiceplaneError, invalid, not_found
+from voiceplane_common.errors import VoiceplaneError, internal, invalid, not_found
 from voiceplane_common.logs import get_logger
 
 from voiceplane_orchestrator.sessions.text import check_text, once
 from voiceplane_orchestrator.transports.websocket.auth import Keys, same_origin
+from voiceplane_orchestrator.transports.websocket.sessions import SessionEndpoints
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from voiceplane_orchestrator.routing.router import Router
     from voiceplane_orchestrator.sessions.factory import SessionFactory
     from voiceplane_orchestrator.speech.frames import SpeechFrame
-    from voiceplane_orchestrator.transports.websocket.sessions import SessionEndpoints
+    from voiceplane_orchestrator.transports.websocket.live import LiveSessions
 
 CONTENT_TYPES = {
     ".html": "text/html",
@@ -78,9 +80,10 @@ class SpeechRequest(BaseModel):
 class HttpEndpoints:
     """Everything that is not a WebSocket."""
 
-    def __init__(self, *, factory: SessionFactory, router: Router) -> None:
+    def __init__(self, *, factory: SessionFactory, router: Router, live: LiveSessions) -> None:
         self._factory = factory
         self._router = router
+        self._live = live
 
     async def speech(self, request: web.Request) -> web.StreamResponse:
         """POST /v1/audio/speech."""
@@ -92,12 +95,40 @@ class HttpEndpoints:
             raise invalid(name, f"{name or 'body'}: {problem['msg']}", reason="INVALID_MESSAGE") from None
         check_text(wanted.input, max_chars=self._factory.settings.limits.max_text_chars, field="input")
         selection = self._factory.selection("", model=wanted.model, voice=wanted.voice, speed=wanted.speed)
-        speaker = self._factory.speaker(session_id=uuid.uuid4().hex, selection=selection)
+        with self._live.admit("file") as session_id:
+            speaker = self._factory.speaker(session_id=session_id, selection=selection)
+            try:
+                async with contextlib.aclosing(speaker.speak(once(wanted.input), utterance_id="1", epoch=1)) as frames:
+                    return await self._stream(request, frames, wav=wanted.response_format == "wav")
+            finally:
+                await speaker.close()
+
+    async def _stream(
+        self, request: web.Request, frames: AsyncIterator[SpeechFrame], *, wav: bool
+    ) -> web.StreamResponse:
+        """Answer with audio as it comes; an error before the first of it is still an HTTP status."""
+        async for first in frames:
+            if first.valid_samples:
+                break
+        else:
+            raise invalid("input", "input holds nothing that can be spoken", reason="NOTHING_TO_SPEAK")
+        response = web.StreamResponse(headers={hdrs.CONTENT_TYPE: "audio/wav" if wav else "audio/pcm"})
+        await response.prepare(request)
         try:
-            frames = speaker.speak(once(wanted.input), utterance_id="1", epoch=1)
-            return await _stream(request, frames, wav=wanted.response_format == "wav")
-        finally:
-            await speaker.close()
+            await self._write(response, (_wav_header() if wav else b"") + _speech(first))
+            async for frame in frames:
+                await self._write(response, _speech(frame))
+            await response.write_eof()
+        except (VoiceplaneError, TimeoutError, ConnectionError) as error:
+            # The status is sent already: only an end without the last chunk tells that something is missing.
+            self._factory.metrics.errors.labels(getattr(error, "reason", "SLOW_READER")).inc()
+            if request.transport is not None:
+                request.transport.abort()
+        return response
+
+    async def _write(self, response: web.StreamResponse, data: bytes) -> None:
+        async with asyncio.timeout(self._factory.settings.limits.write_timeout_ms / 1000):
+            await response.write(data)
 
     async def models(self, _request: web.Request) -> web.Response:
         """GET /v1/models."""
@@ -156,6 +187,8 @@ class HttpEndpoints:
 
     async def readyz(self, _request: web.Request) -> web.Response:
         """GET /readyz."""
+        if self._live.finishing.is_set():
+            return web.json_response({"status": "draining", "reason": "the server shuts down"}, status=503)
         if self._router.ready:
             return web.json_response({"status": "ready"})
         return web.json_response({"status": "no_worker", "reason": "no worker is ready"}, status=503)
@@ -177,9 +210,10 @@ class HttpEndpoints:
         return web.Response(body=path.read_bytes(), content_type=CONTENT_TYPES[suffix], headers=PAGE_HEADERS)
 
 
-def make_app(*, factory: SessionFactory, router: Router, sessions: SessionEndpoints, keys: Keys) -> web.Application:
+def make_app(*, factory: SessionFactory, router: Router, live: LiveSessions, keys: Keys) -> web.Application:
     """The routes, behind the checks of keys and origins."""
-    http = HttpEndpoints(factory=factory, router=router)
+    http = HttpEndpoints(factory=factory, router=router, live=live)
+    sessions = SessionEndpoints(factory, live=live)
     allowed = factory.settings.server.allowed_origins
 
     @web.middleware
@@ -199,6 +233,12 @@ def make_app(*, factory: SessionFactory, router: Router, sessions: SessionEndpoi
         except VoiceplaneError as error:
             factory.metrics.errors.labels(error.reason).inc()
             return _error_response(error)
+        except web.HTTPException as error:
+            return _restated(error)
+        except Exception as error:
+            _log.error("request failed", path=request.path, exc_info=error)
+            factory.metrics.errors.labels("INTERNAL").inc()
+            return _error_response(internal())
 
     app = web.Application(middlewares=[guard], client_max_size=MAX_BODY_BYTES)
     app.router.add_get("/v1/talk", sessions.talk)
@@ -231,22 +271,32 @@ def _error_response(error: VoiceplaneError) -> web.Response:
     return web.json_response({"error": body}, status=STATUSES.get(error.code, 500), headers=headers)
 
 
-async def _stream(request: web.Request, frames: AsyncIterator[SpeechFrame], *, wav: bool) -> web.StreamResponse:
-    """Answer with audio as it comes; an error before the first of it is still an HTTP status."""
-    response: web.StreamResponse | None = None
-    async for frame in frames:
-        if not frame.valid_samples:
-            continue
-        if response is None:
-            response = web.StreamResponse(headers={hdrs.CONTENT_TYPE: "audio/wav" if wav else "audio/pcm"})
-            await response.prepare(request)
-            if wav:
-                await response.write(_wav_header())
-        await response.write(frame.pcm[: 2 * frame.valid_samples])
-    if response is None:
-        raise invalid("input", "input holds nothing that can be spoken", reason="NOTHING_TO_SPEAK")
-    await response.write_eof()
+def _restated(error: web.HTTPException) -> web.Response:
+    """What the HTTP library refuses, in the form of our errors."""
+    codes = {
+        400: (
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "BAD_REQUEST",
+            "this is a WebSocket endpoint: connect to it with ws://",
+        ),
+        404: (grpc.StatusCode.NOT_FOUND, "NOT_FOUND", "there is nothing here: docs/websocket.md lists the endpoints"),
+        405: (grpc.StatusCode.UNIMPLEMENTED, "METHOD_NOT_ALLOWED", "use another method here"),
+        413: (
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "BODY_TOO_LARGE",
+            f"the body exceeds {MAX_BODY_BYTES} bytes: send less",
+        ),
+    }
+    code, reason, message = codes.get(error.status, (grpc.StatusCode.INVALID_ARGUMENT, "BAD_REQUEST", error.reason))
+    response = _error_response(VoiceplaneError(code, reason, message))
+    response.set_status(error.status)
+    if hdrs.ALLOW in error.headers:
+        response.headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]
     return response
+
+
+def _speech(frame: SpeechFrame) -> bytes:
+    return frame.pcm[: 2 * frame.valid_samples]
 
 
 def _wav_header() -> bytes:

@@ -3,42 +3,44 @@
 from __future__ import annotations
 
 import asyncio
+import socket as sockets
 import uuid
 from typing import TYPE_CHECKING
 
-from aiohttp import WSMsgType, web
-from voiceplane_common.errors import VoiceplaneError, exhausted, failed_precondition, invalid, unavailable
+from aiohttp import WSMsgType, hdrs, web
+from voiceplane_common.errors import VoiceplaneError, failed_precondition, internal, invalid
+from voiceplane_common.logs import get_logger
 
 from voiceplane_orchestrator.sessions.conversation import Conversation
 from voiceplane_orchestrator.sessions.reading import Reading, selected
 from voiceplane_orchestrator.transports.websocket import protocol
 from voiceplane_orchestrator.transports.websocket.connection import Closing, Connection, slow_reader
+from voiceplane_orchestrator.transports.websocket.live import shutting_down
 
 if TYPE_CHECKING:
     from aiohttp import WSMessage
 
     from voiceplane_orchestrator.sessions.factory import SessionFactory
+    from voiceplane_orchestrator.transports.websocket.live import LiveSessions
 
 HEARTBEAT_S = 5.0
 SEND_BUFFER_BYTES = 64 * 1024
+UNSENT_BYTES = 16 * 1024
 CLOSE_GOING_AWAY = 1001
+CLOSE_INTERNAL = 1011
 
 Session = Conversation | Reading
 
+_log = get_logger("websocket")
+
 
 class SessionEndpoints:
-    """Serves /v1/talk and /v1/speak.
+    """Serves /v1/talk and /v1/speak."""
 
-    Attributes:
-        live: Open sessions by id.
-    """
-
-    def __init__(self, factory: SessionFactory) -> None:
+    def __init__(self, factory: SessionFactory, *, live: LiveSessions) -> None:
         self._factory = factory
         self._limits = factory.settings.limits
-        self.live: dict[str, str] = {}
-        self._draining = asyncio.Event()
-        self._ended = asyncio.Event()
+        self._live = live
 
     async def talk(self, request: web.Request) -> web.StreamResponse:
         """GET /v1/talk."""
@@ -48,27 +50,9 @@ class SessionEndpoints:
         """GET /v1/speak."""
         return await self._serve(request, microphone=False)
 
-    def drain(self) -> None:
-        """Take no new session, and end the present ones."""
-        self._draining.set()
-
-    async def wait_quiet(self) -> None:
-        """Return when no session is open."""
-        while self.live:
-            self._ended.clear()
-            await self._ended.wait()
-
     async def _serve(self, request: web.Request, *, microphone: bool) -> web.StreamResponse:
-        if self._draining.is_set():
-            raise _shutting_down()
-        if len(self.live) >= self._limits.max_sessions:
-            text = f"{self._limits.max_sessions} sessions are open already (limits.max_sessions): try again later"
-            raise exhausted("TOO_MANY_SESSIONS", text, retry_after_ms=1000)
-        session_id, kind = uuid.uuid4().hex, "talk" if microphone else "speak"
-        metrics = self._factory.metrics
-        self.live[session_id] = kind
-        metrics.sessions.labels(kind).inc()
-        try:
+        _check_subprotocol(request)
+        with self._live.admit("talk" if microphone else "speak") as session_id:
             socket = web.WebSocketResponse(
                 protocols=(protocol.SUBPROTOCOL,),
                 heartbeat=HEARTBEAT_S,
@@ -78,7 +62,10 @@ class SessionEndpoints:
                 compress=False,
             )
             await socket.prepare(request)
-            connection = Connection(socket, write_timeout_s=self._limits.write_timeout_ms / 1000, metrics=metrics)
+            _hold_little(socket)
+            connection = Connection(
+                socket, write_timeout_s=self._limits.write_timeout_ms / 1000, metrics=self._factory.metrics
+            )
             try:
                 await self._converse(connection, session_id=session_id, microphone=microphone)
             except Closing as closing:
@@ -86,13 +73,12 @@ class SessionEndpoints:
             except ConnectionError:
                 if connection.slow.is_set():
                     await connection.end(slow_reader())
-            if connection.slow.is_set() and request.transport is not None:
-                request.transport.abort()  # what waits to be sent never will be
+            except Exception as error:  # the client is told, whatever it was
+                _log.error("session failed", session_id=session_id, exc_info=error)
+                await connection.end(Closing(internal(), CLOSE_INTERNAL))
+            finally:
+                _let_go(request)
             return socket
-        finally:
-            del self.live[session_id]
-            self._ended.set()
-            metrics.sessions.labels(kind).dec()
 
     async def _converse(self, connection: Connection, *, session_id: str, microphone: bool) -> None:
         hello = await connection.hello()
@@ -118,7 +104,7 @@ class SessionEndpoints:
             asyncio.create_task(session.run(), name="session-run"),
             asyncio.create_task(self._receive(connection, session, client_id), name="session-receive"),
             asyncio.create_task(connection.slow.wait(), name="session-slow"),
-            asyncio.create_task(self._draining.wait(), name="session-drain"),
+            asyncio.create_task(self._until_ended(session), name="session-drain"),
         ]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -130,9 +116,20 @@ class SessionEndpoints:
         if connection.slow.is_set():
             raise slow_reader()
         if tasks[3] in done:
-            raise Closing(_shutting_down(), CLOSE_GOING_AWAY)
+            raise Closing(shutting_down(), CLOSE_GOING_AWAY)
         for task in done:
             task.result()
+
+    async def _until_ended(self, session: Session) -> None:
+        """Return when the server's shutdown ends the session: when it is quiet, or at the deadline."""
+        await self._live.finishing.wait()
+        waits = [asyncio.create_task(session.wait_quiet()), asyncio.create_task(self._live.ending.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
 
     async def _receive(self, connection: Connection, session: Session, client_id: str) -> None:
         timeout_s = self._limits.idle_timeout_ms / 1000
@@ -178,7 +175,7 @@ def _talk(session: Conversation, control: protocol.Message) -> None:
 async def _speak(session: Reading, control: protocol.Message) -> None:
     match control:
         case protocol.Text():
-            await session.text(control.text, end=control.end)
+            session.text(control.text, end=control.end)
         case protocol.Interrupt():
             await session.interrupt()
         case protocol.PauseSpeech():
@@ -193,5 +190,22 @@ def _choices(message: protocol.Choices) -> dict[str, object]:
     return {name: getattr(message, name) for name in protocol.Choices.model_fields}
 
 
-def _shutting_down() -> VoiceplaneError:
-    return unavailable("SHUTTING_DOWN", "the server shuts down: connect again", retry_after_ms=1000)
+def _check_subprotocol(request: web.Request) -> None:
+    """Refuse what would make the WebSocket library log the offered subprotocols, of which one may be a key."""
+    offered = request.headers.get(hdrs.SEC_WEBSOCKET_PROTOCOL)
+    if offered is not None and protocol.SUBPROTOCOL not in {name.strip() for name in offered.split(",")}:
+        raise invalid("Sec-WebSocket-Protocol", f"offer the subprotocol {protocol.SUBPROTOCOL}")
+
+
+def _hold_little(socket: web.WebSocketResponse) -> None:
+    """Let the system keep little that it cannot send, so that a client that does not read is noticed soon."""
+    raw = socket.get_extra_info("socket")
+    if raw is not None and hasattr(sockets, "TCP_NOTSENT_LOWAT"):
+        raw.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+
+
+def _let_go(request: web.Request) -> None:
+    """Drop what a client will never take, which else is kept for as long as the system tries to send it."""
+    transport = request.transport
+    if transport is not None and transport.get_write_buffer_size():
+        transport.abort()

@@ -1,0 +1,77 @@
+"""The sessions that are open: how many there may be, and how they end when the server does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from typing import TYPE_CHECKING, Literal
+
+from voiceplane_common.errors import VoiceplaneError, exhausted, unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from voiceplane_orchestrator.metrics import Metrics
+
+Kind = Literal["talk", "speak", "file"]
+
+
+class LiveSessions:
+    """Admits sessions and counts them. Confined to the event loop.
+
+    Attributes:
+        kinds: The kind of each open session by its id.
+        finishing: No new session; each present one ends as soon as it has said what it is saying.
+        ending: All end now.
+    """
+
+    def __init__(self, *, max_sessions: int, metrics: Metrics) -> None:
+        self.kinds: dict[str, Kind] = {}
+        self.finishing = asyncio.Event()
+        self.ending = asyncio.Event()
+        self._max_sessions = max_sessions
+        self._metrics = metrics
+        self._left = asyncio.Event()
+
+    @contextlib.contextmanager
+    def admit(self, kind: Kind) -> Iterator[str]:
+        """A place for a session; yields its id.
+
+        Raises:
+            VoiceplaneError: There is no place, or the server shuts down.
+        """
+        if self.finishing.is_set():
+            raise shutting_down()
+        if len(self.kinds) >= self._max_sessions:
+            text = f"{self._max_sessions} sessions are open already (limits.max_sessions): try again later"
+            raise exhausted("TOO_MANY_SESSIONS", text, retry_after_ms=1000)
+        session_id = uuid.uuid4().hex
+        self.kinds[session_id] = kind
+        self._metrics.sessions.labels(kind).inc()
+        try:
+            yield session_id
+        finally:
+            del self.kinds[session_id]
+            self._left.set()
+            self._metrics.sessions.labels(kind).dec()
+
+    def finish(self) -> None:
+        """Take no new session; the present ones end after what they are saying."""
+        self.finishing.set()
+
+    def end(self) -> None:
+        """Take no new session, and end the present ones."""
+        self.finishing.set()
+        self.ending.set()
+
+    async def wait_quiet(self) -> None:
+        """Return when no session is open."""
+        while self.kinds:
+            self._left.clear()
+            await self._left.wait()
+
+
+def shutting_down() -> VoiceplaneError:
+    """The server ends."""
+    return unavailable("SHUTTING_DOWN", "the server shuts down: connect again", retry_after_ms=1000)
