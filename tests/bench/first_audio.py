@@ -85,7 +85,7 @@ async def real_time_factor(address: str, metrics: str, process: Process, *, roun
     section = Section(
         "RTF: time over audio time",
         ("sentence", "piper-tts", "ours", "ratio", "sentence mode", "ratio", "piper-tts CPU", "ours CPU", "ratio"),
-        note="Time: of the synthesis calls, piper-tts on all cores, ours on one thread, with resampling, loudness and framing. "
+        note="Time: of the synthesis calls, piper-tts on all cores, ours on one thread with all audio processing. "
         "CPU: processor time of the process; ours with pacing and gRPC as well.",
     )
     peer = Peer()

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 # Inference yields the processor to the event loop, which has a frame to send every 20 ms; see docs/design.md, Pacing.
 COMPUTE_NICENESS = 5
-# How much the latest step counts in the mean duration of a step.
+# How much the latest step counts in the mean duration of its kind.
 LATEST_WEIGHT = 0.2
 
 
@@ -41,8 +41,8 @@ class ComputePool:
         self._order = itertools.count()
         self._changed = threading.Condition()
         self._closed = False
-        self._running = 0
-        self._mean_step_s = 0.0
+        self._running: list[str] = []
+        self._mean_s: dict[str, float] = {}
         self._threads = [
             threading.Thread(target=self._work, name=f"{name}-{index}", daemon=True) for index in range(workers)
         ]
@@ -52,15 +52,22 @@ class ComputePool:
     @property
     def queue_depth(self) -> int:
         """Steps that wait or run."""
-        return len(self._waiting) + self._running
+        return len(self._waiting) + len(self._running)
 
-    def expected_s(self, deadline: float) -> float:
-        """How long a step of that deadline would take if it came now, its wait included, in seconds."""
+    def expected_s(self, kind: str, *, deadline: float) -> float:
+        """How long a step would take if it came now, its wait included, in seconds; 0 before the first of its kind.
+
+        Args:
+            kind: As in run().
+            deadline: Steps with an earlier one go first.
+        """
         with self._changed:
-            before = sum(1 for due, _, _ in self._waiting if due <= deadline) + self._running
-        return self._mean_step_s * (before / len(self._threads) + 1)
+            waiting = sum(self._mean_s.get(entry.kind, 0.0) for due, _, entry in self._waiting if due <= deadline)
+            running = sum(self._mean_s.get(kind, 0.0) for kind in self._running)
+        # A running step is half done, on average.
+        return (waiting + running / 2) / len(self._threads) + self._mean_s.get(kind, 0.0)
 
-    async def run(self, step: Callable[[], T], *, deadline: float) -> T:
+    async def run(self, step: Callable[[], T], *, deadline: float, kind: str = "") -> T:
         """Run a step on a compute thread and return what it returns.
 
         Cancelling the caller removes a waiting step. A running one can't be interrupted: its result is dropped, and the
@@ -69,9 +76,10 @@ class ComputePool:
         Args:
             step: A blocking function.
             deadline: Monotonic seconds; the earliest goes first.
+            kind: Steps of one kind take about the same time.
         """
         loop = asyncio.get_running_loop()
-        entry = _Step(step, loop, loop.create_future())
+        entry = _Step(step, kind, loop, loop.create_future())
         with self._changed:
             if self._closed:
                 raise RuntimeError("the compute pool is closed")
@@ -103,11 +111,13 @@ class ComputePool:
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), COMPUTE_NICENESS)
         while (entry := self._next()) is not None:
             began = time.monotonic()
-            entry.run()
+            outcome = entry.run()
             took = time.monotonic() - began
-            with self._changed:
-                self._running -= 1
-                self._mean_step_s += LATEST_WEIGHT * (took - self._mean_step_s)
+            with self._changed:  # before the caller is told, who may look at once
+                self._running.remove(entry.kind)
+                mean = self._mean_s.get(entry.kind, took)
+                self._mean_s[entry.kind] = mean + LATEST_WEIGHT * (took - mean)
+            entry.resolve(*outcome)
 
     def _next(self) -> _Step | None:
         with self._changed:
@@ -115,7 +125,7 @@ class ComputePool:
                 while self._waiting:
                     entry = heapq.heappop(self._waiting)[2]
                     if entry.start():
-                        self._running += 1
+                        self._running.append(entry.kind)
                         return entry
                 if self._closed:
                     return None
@@ -125,7 +135,10 @@ class ComputePool:
 class _Step:
     """A step on its way through the pool: it is either withdrawn by its caller or started by a thread, never both."""
 
-    def __init__(self, step: Callable[[], Any], loop: asyncio.AbstractEventLoop, future: asyncio.Future[Any]) -> None:
+    def __init__(
+        self, step: Callable[[], Any], kind: str, loop: asyncio.AbstractEventLoop, future: asyncio.Future[Any]
+    ) -> None:
+        self.kind = kind
         self.future = future
         self._step = step
         self._loop = loop
@@ -136,13 +149,11 @@ class _Step:
 
     withdraw = start
 
-    def run(self) -> None:
-        result, error = None, None
+    def run(self) -> tuple[object, BaseException | None]:
         try:
-            result = self._step()
-        except BaseException as caught:
-            error = caught
-        self.resolve(result, error)
+            return self._step(), None
+        except BaseException as error:  # noqa: BLE001 - it is delivered to the caller, whatever it is
+            return None, error
 
     def resolve(self, result: object, error: BaseException | None) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more

@@ -92,17 +92,18 @@ async def test_cancelling_a_running_step_returns_when_the_compute_is_free(pool: 
     assert pool.queue_depth == 0
 
 
-async def test_the_expected_time_grows_with_the_steps_that_go_first(pool: ComputePool) -> None:
-    assert pool.expected_s(1.0) == 0.0, "nothing is known yet"
-    await pool.run(lambda: time.sleep(0.02), deadline=0.0)
-    alone = pool.expected_s(5.0)
-    assert alone > 0.0
+async def test_the_expected_time_counts_the_steps_that_go_first(pool: ComputePool) -> None:
+    assert pool.expected_s("long", deadline=1.0) == 0.0, "nothing is known yet"
+    await pool.run(lambda: time.sleep(0.02), deadline=0.0, kind="long")
+    await pool.run(lambda: None, deadline=0.0, kind="short")
+    long, short = (pool.expected_s(kind, deadline=5.0) for kind in ("long", "short"))
+    assert long >= 0.02 > short
     gate = Gate()
-    running = asyncio.create_task(pool.run(gate, deadline=0.0))
+    running = asyncio.create_task(pool.run(gate, deadline=0.0, kind="long"))
     await entered(gate)
-    earlier = asyncio.create_task(pool.run(lambda: None, deadline=1.0))
-    later = asyncio.create_task(pool.run(lambda: None, deadline=9.0))
+    earlier = asyncio.create_task(pool.run(lambda: None, deadline=1.0, kind="short"))
+    later = asyncio.create_task(pool.run(lambda: None, deadline=9.0, kind="long"))
     await asyncio.sleep(0)
-    assert pool.expected_s(5.0) == pytest.approx(3 * alone), "the running step and the earlier one go first"
+    assert pool.expected_s("short", deadline=5.0) == pytest.approx(long / 2 + short + short)
     gate.open()
     await asyncio.gather(running, earlier, later)

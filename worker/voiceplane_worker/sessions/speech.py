@@ -103,17 +103,22 @@ class Narrator:
         try:
             while True:
                 await self._outlet.room()
-                slack_s = 0.0 if telling.begun else FIRST_CHUNK_SLACK_S
-                frames = await self._pool.run(step, deadline=self._outlet.deadline() + slack_s)
+                slack_s = 0.0 if telling.chunks else FIRST_CHUNK_SLACK_S
+                deadline = self._outlet.deadline() + slack_s
+                frames = await self._pool.run(step, deadline=deadline, kind=_kind(telling.chunks))
                 if frames is None:
                     return
                 ready = telling.frames(frames, piece)
-                # The underrun guard; judged before the frames can leave, so put() comes after it.
-                ahead_s = self._outlet.ahead_s + len(ready) * FRAME_SECONDS
-                self._outlet.hold_start(self._pool.expected_s(self._outlet.deadline() + ahead_s) > ahead_s)
+                self._guard(telling, len(ready) * FRAME_SECONDS)
                 self._outlet.put(ready)
         finally:
             _close(chunks)
+
+    def _guard(self, telling: _Telling, new_s: float) -> None:
+        """Hold the utterance's start back while its next chunk is farther away than what is ready lasts."""
+        ahead_s = self._outlet.ahead_s + new_s
+        deadline = self._outlet.deadline() + new_s
+        self._outlet.hold_start(self._pool.expected_s(_kind(telling.chunks), deadline=deadline) > ahead_s)
 
 
 class _Telling:
@@ -121,19 +126,16 @@ class _Telling:
 
     def __init__(self, utterance: Utterance, loaded: LoadedModel, *, gain_db: float) -> None:
         self.loaded = loaded
+        self.chunks = 0
         self.chain = AudioChain(model_rate_hz=loaded.model.sample_rate_hz, gain_db=gain_db)
         self._utterance = utterance
         self._media_time_samples = 0
         self._text_start = 0
         self._text_end = 0
 
-    @property
-    def begun(self) -> bool:
-        """Whether it has any audio."""
-        return self._media_time_samples > 0
-
     def frames(self, frames: list[Frame], piece: TextPiece) -> list[ReadyFrame]:
         """Frames that speak a piece."""
+        self.chunks += 1
         self._text_start, self._text_end = piece.start, piece.end
         return [self._frame(frame) for frame in frames]
 
@@ -155,6 +157,11 @@ class _Telling:
             text_start=self._text_start,
             text_end=self._text_end,
         )
+
+
+def _kind(chunk: int) -> str:
+    """The first chunks of an utterance are smaller than the later ones, and the first has the text encoder's work."""
+    return ("first", "second", "later")[min(chunk, 2)]
 
 
 def _silent_end(utterance: Utterance, end: int) -> ReadyFrame:
