@@ -152,7 +152,7 @@ class _Step:
     def run(self) -> tuple[object, BaseException | None]:
         try:
             return self._step(), None
-        except BaseException as error:  # noqa: BLE001 - it is delivered to the caller, whatever it is
+        except BaseException as error:
             return None, error
 
     def resolve(self, result: object, error: BaseException | None) -> None:
