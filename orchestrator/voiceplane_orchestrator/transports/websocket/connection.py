@@ -42,6 +42,7 @@ class Connection:
         self._metrics = metrics
         self._errors = 0
         self._active_s = self._now()
+        self._sending: set[asyncio.Task[None]] = set()
         self.slow = asyncio.Event()
 
     async def send_frame(self, frame: SpeechFrame) -> None:
@@ -123,19 +124,31 @@ class Connection:
         except (TimeoutError, ConnectionError):
             return  # a client that does not read is not told; its connection ends with the handler
 
+    async def settle(self) -> None:
+        """Return when nothing is being sent any more; the transport was closed or aborted."""
+        if self._sending:
+            await asyncio.wait(self._sending, timeout=CLOSE_TIMEOUT_S)
+
     async def _send(self, data: str | bytes) -> None:
         if self.slow.is_set() or self._socket.closed:
             raise ConnectionResetError("the client is gone")
-        try:
-            async with asyncio.timeout(self._write_timeout_s):
-                if isinstance(data, str):
-                    await self._socket.send_str(data)
-                else:
-                    await self._socket.send_bytes(data)
-        except TimeoutError:
+        # aiohttp lets all who wait for a slow client share one future: a sender that is cancelled would cancel it for
+        # the others, and for those to come. So the sending itself is a task that nobody cancels.
+        send = self._socket.send_str(data) if isinstance(data, str) else self._socket.send_bytes(data)
+        sending = asyncio.create_task(send, name="websocket-send")
+        self._sending.add(sending)
+        sending.add_done_callback(self._sent)
+        done, _ = await asyncio.wait([sending], timeout=self._write_timeout_s)
+        if not done:
             self.slow.set()
-            raise ConnectionResetError("the client does not read") from None
+            raise ConnectionResetError("the client does not read")
+        sending.result()
         self._active_s = self._now()
+
+    def _sent(self, sending: asyncio.Task[None]) -> None:
+        self._sending.discard(sending)
+        if not sending.cancelled():
+            sending.exception()  # its sender may be gone; the receiving side notices a lost client as well
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

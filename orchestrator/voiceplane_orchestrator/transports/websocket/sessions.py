@@ -78,6 +78,7 @@ class SessionEndpoints:
                 await connection.end(Closing(internal(), CLOSE_INTERNAL))
             finally:
                 _let_go(request)
+                await connection.settle()
             return socket
 
     async def _converse(self, connection: Connection, *, session_id: str, microphone: bool) -> None:
