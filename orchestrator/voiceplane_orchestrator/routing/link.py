@@ -26,7 +26,11 @@ _log = get_logger("routing")
 
 
 class WorkerLink:
-    """Watches one worker until it is closed."""
+    """Watches one worker until it is closed.
+
+    Attributes:
+        leaving: Discovery names it no longer: it takes no new utterance, and is closed when no session uses it.
+    """
 
     def __init__(self, address: str, *, changed: Callable[[], None]) -> None:
         """Begin to watch.
@@ -39,6 +43,10 @@ class WorkerLink:
         self._changed = changed
         self._known = WorkerView(address=address)
         self._breaker = Breaker(jitter=lambda: random.uniform(0.8, 1.2))  # noqa: S311 - it spreads waits
+        self.leaving = False
+        self._users = 0
+        self._unused = asyncio.Event()
+        self._unused.set()
         self._watcher = asyncio.create_task(self._watch())
 
     def view(self) -> WorkerView:
@@ -53,6 +61,23 @@ class WorkerLink:
     def succeeded(self) -> None:
         """A session has been served."""
         self._breaker.succeeded()
+
+    def acquire(self) -> None:
+        """A session uses the connection; it must release() it."""
+        self._users += 1
+        self._unused.clear()
+
+    def release(self) -> None:
+        """A session has ended."""
+        self._users -= 1
+        if not self._users:
+            self._unused.set()
+
+    async def leave(self) -> None:
+        """Close when no session uses the connection: closing it under a call would cancel whoever waits for it."""
+        self.leaving = True
+        await self._unused.wait()
+        await self.close()
 
     async def close(self) -> None:
         """Stop watching, and close the connection."""

@@ -14,7 +14,7 @@ from voiceplane_orchestrator.routing import score
 from voiceplane_orchestrator.routing.link import WorkerLink
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
     from voiceplane_orchestrator.discovery.base import Discovery
     from voiceplane_orchestrator.routing.score import Choice
@@ -33,18 +33,19 @@ class Router:
         self._links: dict[str, WorkerLink] = {}
         self._changed = asyncio.Event()
         self._follower: asyncio.Task[None] | None = None
-        self._loads: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._leaving: set[WorkerLink] = set()
 
     async def __aenter__(self) -> Self:
         self._follower = asyncio.create_task(self._follow())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        tasks = [task for task in (self._follower, *self._loads) if task is not None]
+        tasks = [task for task in (self._follower, *self._tasks) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.gather(*(link.close() for link in self._links.values()))
+        await asyncio.gather(*(link.close() for link in (*self._links.values(), *self._leaving)))
         self._links.clear()
 
     def workers(self) -> list[WorkerView]:
@@ -76,7 +77,7 @@ class Router:
         )
         _log.info("worker_chosen", address=choice.address, model_id=choice.model_id, why=choice.reason)
         if choice.load_on:
-            self._load_in_background(choice.load_on, choice.load_model_id)
+            self._run(self._load_on(choice.load_on, choice.load_model_id))
         return choice
 
     def link(self, address: str) -> WorkerLink:
@@ -158,10 +159,10 @@ class Router:
             raise errors[0]
         return {link.view().address: str(state) for link, state in zip(links, states, strict=True)}
 
-    def _load_in_background(self, address: str, model_id: str) -> None:
-        task = asyncio.create_task(self._load_on(address, model_id))
-        self._loads.add(task)
-        task.add_done_callback(self._loads.discard)
+    def _run(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _load_on(self, address: str, model_id: str) -> None:
         try:
@@ -174,8 +175,14 @@ class Router:
             for address in addresses - self._links.keys():
                 self._links[address] = WorkerLink(address, changed=self._note)
             for address in self._links.keys() - addresses:
-                await self._links.pop(address).close()
+                link = self._links.pop(address)
+                self._leaving.add(link)
+                self._run(self._let_leave(link))
             self._note()
+
+    async def _let_leave(self, link: WorkerLink) -> None:
+        await link.leave()
+        self._leaving.discard(link)
 
     def _note(self) -> None:
         self._changed.set()

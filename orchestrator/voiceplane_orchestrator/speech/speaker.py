@@ -290,7 +290,7 @@ class Speaker:
         """The session that serves the next utterance; opened if there is none, or if something else is wanted."""
         async with self._line_lock:
             line = self._line
-            if line is not None and line.wanted == self._wanted and not line.fallback:
+            if line is not None and line.wanted == self._wanted and not line.fallback and not line.link.leaving:
                 return line
             if line is not None:
                 self._give_up_line(line)
@@ -323,10 +323,12 @@ class Speaker:
             segmentation=SEGMENTATIONS[wanted.segmentation],
             credit_flow_control=True,
         )
+        link.acquire()
         try:
             session = await link.client.start_session(request)
-        except VoiceplaneError as error:
-            if error.code in REROUTED_CODES:
+        except BaseException as error:
+            link.release()
+            if isinstance(error, VoiceplaneError) and error.code in REROUTED_CODES:
                 link.failed()  # keeps us away from it, so the next choice is another one
             raise
         info = session.info
@@ -357,6 +359,8 @@ class Speaker:
             await line.session.end()
         except VoiceplaneError as error:  # it idles out
             _log.warning("session_not_ended", session_id=self._key, address=line.address, reason=error.reason)
+        finally:
+            line.link.release()
 
 
 async def _feed(stream: SpeechStream, journal: Journal, start: int, utterance_id: str, epoch: int) -> None:

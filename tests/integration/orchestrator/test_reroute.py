@@ -266,6 +266,25 @@ async def test_text_that_arrives_after_the_death_is_spoken_by_the_successor() ->
         assert_whole(on.hearing.frames)
 
 
+async def test_a_worker_that_discovery_drops_finishes_its_utterance_and_gets_no_other() -> None:
+    async with two_workers() as workers, asyncio.timeout(60):
+        discovery, hearing = StaticDiscovery(workers), Hearing()
+        async with Router(discovery=discovery, settings=RoutingSection()) as router:
+            await until(router, lambda: sum(view.ready for view in router.workers()) == 2)
+            on = Stage(router, make_speaker(router, hearing), hearing)
+            speaking = on.speak("One small step.")
+            await hearing.until_frames(20)
+            dropped = on.serving()
+            await discovery.replace(workers.keys() - {dropped})
+            await until(router, lambda: len(router.workers()) == 1)
+            await speaking
+            assert hearing.pcm == said("One small step.")
+            assert hearing.kinds == ["ready"]
+            await on.speak("Two.", utterance_id="u2", epoch=1)
+            assert on.serving() != dropped
+            await on.speaker.close()
+
+
 async def test_an_interrupted_utterance_frees_its_worker_for_the_next_one() -> None:
     async with worker(*MOCK) as (address, _), stage(address) as on:
         speaking = on.speak(TEXT)
