@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from voiceplane_common.artifacts import digest, fetch
 from voiceplane_common.artifacts.trees import files_of
@@ -13,13 +13,29 @@ from voiceplane_worker.packs.metadata import METADATA_FILE, PICKLE_SUFFIXES, Pac
 from voiceplane_worker.packs.pack import VoicePack
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from voiceplane_worker.models.status import ModelSpec
     from voiceplane_worker.packs.catalog import CatalogPack
+    from voiceplane_worker.packs.metadata import PackSource
 
 
-def open_pack(spec: ModelSpec, known: CatalogPack | None, *, cache_dir: Path | None = None) -> VoicePack:
+class PackRequest(Protocol):
+    """What is asked for; the fields mean what they mean in the ABI's LoadModelRequest."""
+
+    @property
+    def model_id(self) -> str: ...  # noqa: D102
+    @property
+    def source(self) -> PackSource | None: ...  # noqa: D102
+    @property
+    def family(self) -> str: ...  # noqa: D102
+    @property
+    def warm_up_text(self) -> str: ...  # noqa: D102
+    @property
+    def options(self) -> Mapping[str, str]: ...  # noqa: D102
+
+
+def open_pack(spec: PackRequest, known: CatalogPack | None, *, cache_dir: Path | None = None) -> VoicePack:
     """Fetch a pack and check it. Blocking.
 
     The files come from the spec's source, else from the catalog's, else they lie beside the catalog's metadata.yaml. A
@@ -55,7 +71,7 @@ def open_pack(spec: ModelSpec, known: CatalogPack | None, *, cache_dir: Path | N
     )
 
 
-def _describe(folder: Path, spec: ModelSpec, known: CatalogPack | None) -> PackMetadata:
+def _describe(folder: Path, spec: PackRequest, known: CatalogPack | None) -> PackMetadata:
     own = folder / METADATA_FILE
     if own.is_file():
         metadata = read_metadata(own)
@@ -73,7 +89,7 @@ def _describe(folder: Path, spec: ModelSpec, known: CatalogPack | None) -> PackM
     return metadata.model_copy(update=changes)
 
 
-def _check_files(metadata: PackMetadata, files: dict[str, Path], spec: ModelSpec) -> None:
+def _check_files(metadata: PackMetadata, files: dict[str, Path], spec: PackRequest) -> None:
     wanted = {f"files.{role}": name for role, name in metadata.files.items()}
     if metadata.reference:
         wanted["reference"] = metadata.reference
@@ -88,5 +104,5 @@ def _check_files(metadata: PackMetadata, files: dict[str, Path], spec: ModelSpec
             raise _broken(spec, f"{message}name it in allow_pickle", field="allow_pickle")
 
 
-def _broken(spec: ModelSpec, problem: str, *, field: str = "") -> VoiceplaneError:
+def _broken(spec: PackRequest, problem: str, *, field: str = "") -> VoiceplaneError:
     return failed_precondition("PACK_INVALID", f"voice pack of model {spec.model_id!r}: {problem}", field=field)
