@@ -46,7 +46,24 @@ class RawPeer:
 
 @contextlib.asynccontextmanager
 async def raw_peer(url: str, *, receive_buffer_bytes: int = 8 * 1024) -> AsyncIterator[RawPeer]:
-    """A WebSocket that is open.
+    """A WebSocket that is open; see raw_connection."""
+    parts = urlsplit(url)
+    async with raw_connection(url, receive_buffer_bytes=receive_buffer_bytes) as (reader, writer):
+        key = base64.b64encode(os.urandom(16)).decode()
+        writer.write(
+            f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+        )
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert b" 101 " in head.partition(b"\r\n")[0]
+        yield RawPeer(reader, writer)
+
+
+@contextlib.asynccontextmanager
+async def raw_connection(
+    url: str, *, receive_buffer_bytes: int = 8 * 1024
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A TCP connection to a URL's host.
 
     Args:
         url: With http or ws.
@@ -59,13 +76,6 @@ async def raw_peer(url: str, *, receive_buffer_bytes: int = 8 * 1024) -> AsyncIt
     await asyncio.get_running_loop().sock_connect(raw, (parts.hostname, parts.port))
     reader, writer = await asyncio.open_connection(sock=raw, limit=receive_buffer_bytes)
     try:
-        key = base64.b64encode(os.urandom(16)).decode()
-        writer.write(
-            f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
-        )
-        head = await reader.readuntil(b"\r\n\r\n")
-        assert b" 101 " in head.partition(b"\r\n")[0]
-        yield RawPeer(reader, writer)
+        yield reader, writer
     finally:
         writer.transport.abort()

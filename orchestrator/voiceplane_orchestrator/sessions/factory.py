@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import grpc
-from voiceplane_common.errors import VoiceplaneError
+from voiceplane_common.errors import VoiceplaneError, not_found
 
 from voiceplane_orchestrator.sessions.conversation import Conversation
 from voiceplane_orchestrator.sessions.ears import Ears
@@ -72,11 +72,26 @@ class SessionFactory:
         known = self._selections.get(client_id) if client_id else Selection()
         selection = known.changed(**choices)  # type: ignore[arg-type]  # the message was validated
         try:
-            self._router.choose(selection.wanted(), session_key=client_id)
-        except VoiceplaneError as error:
-            if error.code is not grpc.StatusCode.UNAVAILABLE:
-                raise
+            self._check(selection, session_key=client_id)
+        except VoiceplaneError:
+            # What was remembered may have gone since; what is asked for now must be there.
+            selection = Selection().changed(**choices)  # type: ignore[arg-type]  # likewise
+            self._check(selection, session_key=client_id)
         return selection
+
+    def _check(self, selection: Selection, *, session_key: str) -> None:
+        try:
+            choice = self._router.choose(selection.wanted(), session_key=session_key)
+        except VoiceplaneError as error:
+            if error.code is grpc.StatusCode.UNAVAILABLE:
+                return
+            raise
+        model_id = choice.load_model_id or choice.model_id
+        models = [model for worker in self._router.workers() if (model := worker.model(model_id)) is not None]
+        voices = sorted({voice.name for model in models for voice in model.voices})
+        if selection.voice and voices and selection.voice not in voices:
+            message = f"the model {model_id!r} has no voice {selection.voice!r}: its voices are {', '.join(voices)}"
+            raise not_found("voice", message, reason="UNKNOWN_VOICE")
 
     def remember(self, client_id: str, selection: Selection) -> None:
         """Keep a client's selection for its next session."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import TYPE_CHECKING
 
 import grpc
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 HELLO_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 1.0
 MAX_ERRORS = 20
+UNSENT_BYTES = 16 * 1024
 
 
 class Closing(Exception):  # noqa: N818  # it is a way out, not an error of the program
@@ -152,6 +154,13 @@ class Connection:
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
+
+
+def hold_little(request: web.BaseRequest) -> None:
+    """Let the system keep little that it cannot send, so that a client that does not read is noticed soon."""
+    raw = None if request.transport is None else request.transport.get_extra_info("socket")
+    if raw is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
 
 
 def slow_reader() -> Closing:

@@ -18,6 +18,7 @@ from voiceplane_common.logs import get_logger
 
 from voiceplane_orchestrator.sessions.text import check_text, once
 from voiceplane_orchestrator.transports.websocket.auth import Keys, same_origin
+from voiceplane_orchestrator.transports.websocket.connection import hold_little
 from voiceplane_orchestrator.transports.websocket.sessions import SessionEndpoints
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ class HttpEndpoints:
             raise invalid("input", "input holds nothing that can be spoken", reason="NOTHING_TO_SPEAK")
         response = web.StreamResponse(headers={hdrs.CONTENT_TYPE: "audio/wav" if wav else "audio/pcm"})
         await response.prepare(request)
+        hold_little(request)
         try:
             await self._write(response, (_wav_header() if wav else b"") + _speech(first))
             async for frame in frames:

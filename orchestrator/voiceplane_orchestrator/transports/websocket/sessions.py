@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket as sockets
 import uuid
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from voiceplane_common.logs import get_logger
 from voiceplane_orchestrator.sessions.conversation import Conversation
 from voiceplane_orchestrator.sessions.reading import Reading, selected
 from voiceplane_orchestrator.transports.websocket import protocol
-from voiceplane_orchestrator.transports.websocket.connection import Closing, Connection, slow_reader
+from voiceplane_orchestrator.transports.websocket.connection import Closing, Connection, hold_little, slow_reader
 from voiceplane_orchestrator.transports.websocket.live import shutting_down
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 HEARTBEAT_S = 5.0
 SEND_BUFFER_BYTES = 64 * 1024
-UNSENT_BYTES = 16 * 1024
 CLOSE_GOING_AWAY = 1001
 CLOSE_INTERNAL = 1011
 
@@ -62,7 +60,7 @@ class SessionEndpoints:
                 compress=False,
             )
             await socket.prepare(request)
-            _hold_little(socket)
+            hold_little(request)
             connection = Connection(
                 socket, write_timeout_s=self._limits.write_timeout_ms / 1000, metrics=self._factory.metrics
             )
@@ -196,13 +194,6 @@ def _check_subprotocol(request: web.Request) -> None:
     offered = request.headers.get(hdrs.SEC_WEBSOCKET_PROTOCOL)
     if offered is not None and protocol.SUBPROTOCOL not in {name.strip() for name in offered.split(",")}:
         raise invalid("Sec-WebSocket-Protocol", f"offer the subprotocol {protocol.SUBPROTOCOL}")
-
-
-def _hold_little(socket: web.WebSocketResponse) -> None:
-    """Let the system keep little that it cannot send, so that a client that does not read is noticed soon."""
-    raw = socket.get_extra_info("socket")
-    if raw is not None and hasattr(sockets, "TCP_NOTSENT_LOWAT"):
-        raw.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
 
 
 def _let_go(request: web.Request) -> None:
