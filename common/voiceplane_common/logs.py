@@ -34,15 +34,22 @@ def configure(*, level: str = "info", json: bool = True, log_transcripts: bool =
     if not log_transcripts:
         processors.append(drop_private)
     if json:
-        processors += [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        processors += [_tracebacks(), structlog.processors.JSONRenderer()]
     else:
-        processors.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()))
+        plain = structlog.dev.plain_traceback
+        processors.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain))
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+
+
+def _tracebacks() -> structlog.typing.Processor:
+    """Tracebacks without the values of local variables, which hold what was spoken, and keys."""
+    transformer = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    return structlog.processors.ExceptionRenderer(transformer)
 
 
 def drop_private(_logger: object, _method: str, event: MutableMapping[str, object]) -> MutableMapping[str, object]:

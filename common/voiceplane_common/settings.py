@@ -62,12 +62,20 @@ def _read_yaml(file: Path) -> dict[str, Any]:
     except OSError as error:
         raise invalid("config", f"cannot read {file}: {error.strerror}") from None
     except yaml.YAMLError as error:
-        raise invalid("config", f"{file} is not YAML: {' '.join(str(error).split())}") from None
+        raise invalid("config", f"{file} is not YAML{_place(error)}") from None
     if values is None:
         return {}
     if not isinstance(values, dict):
         raise invalid("config", f"{file} must hold a mapping of sections at its top level")
     return values
+
+
+def _place(error: yaml.YAMLError) -> str:
+    """What is wrong and where, without the text that stands there, which may be a key."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return ""
+    mark = error.problem_mark
+    return f": {error.problem} in line {mark.line + 1}, column {mark.column + 1}"
 
 
 def _read_environment(model: type[BaseModel], prefix: str) -> dict[str, Any]:
@@ -109,4 +117,5 @@ def _may_be_shown(value: object, model: type[BaseModel], location: tuple[int | s
     for part in location:
         if isinstance(field, type) and issubclass(field, BaseModel):
             field = field.model_fields[str(part)].annotation
-    return isinstance(value, (str, int, float)) and "Secret" not in str(field)
+    is_section = isinstance(field, type) and issubclass(field, BaseModel)
+    return isinstance(value, (str, int, float)) and not is_section and "Secret" not in str(field)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import hmac
 import io
 import json
 import struct
@@ -16,7 +17,6 @@ import pytest
 import websockets
 from voiceplane_orchestrator.app import Orchestrator
 from voiceplane_orchestrator.settings import OrchestratorSettings
-from voiceplane_orchestrator.transports.websocket import auth
 
 from tests.support.orchestrators import LoudIsVoice, ScriptedRecognizer, client, orchestrator
 from tests.support.processes import free_port
@@ -322,14 +322,14 @@ async def test_a_key_alone_is_no_subprotocol_and_reaches_no_log(caplog: pytest.L
 
 
 async def test_keys_are_compared_whole_and_all_of_them_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    compared = []
-    compare = auth.hmac.compare_digest
+    compared: list[tuple[int, int]] = []
+    compare = hmac.compare_digest
 
     def watched(a: bytes, b: bytes) -> bool:
         compared.append((len(a), len(b)))
         return compare(a, b)
 
-    monkeypatch.setattr(auth.hmac, "compare_digest", watched)
+    monkeypatch.setattr(hmac, "compare_digest", watched)
     async with http(auth={"api_keys": ["first", "second", "third"]}) as (web, _):
         for key in ("first", "nothing", ""):
             compared.clear()

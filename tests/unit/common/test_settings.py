@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from pydantic import SecretStr, model_validator
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_common.settings import Section, load_settings
 
@@ -17,8 +18,21 @@ class Inner(Section):
     names: tuple[str, ...] = ()
 
 
+class Access(Section):
+    keys: tuple[SecretStr, ...] = ()
+    key: SecretStr = SecretStr("")
+    admin: str = ""
+
+    @model_validator(mode="after")
+    def _has_an_admin(self) -> Access:
+        if self.keys and not self.admin:
+            raise ValueError("keys need an admin")
+        return self
+
+
 class Outer(Section):
     inner: Inner = Inner()
+    access: Access = Access()
 
 
 @pytest.fixture
@@ -65,3 +79,35 @@ def test_an_unknown_environment_variable_of_a_section_is_named(monkeypatch: pyte
     with pytest.raises(VoiceplaneError) as caught:
         load_settings(Outer)
     assert caught.value.field == "inner.typo"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "access: {keys: [hunter2]}",  # a rule of the whole section
+        "access: {keys: [hunter2], admin: [x]}",
+        "access: {keys: hunter2}",
+        "access: {keys: {a: hunter2}}",
+        "access: {key: [hunter2]}",
+        "access: {key: {a: hunter2}}",
+        "access: hunter2",
+        "access: [hunter2]",
+        "access:\n  keys: [hunter2\n",
+        "access: {key: hunter2, keys: @hunter2}",
+        "access: {key: hunter2, typo: hunter2}",
+    ],
+)
+def test_no_mistake_makes_an_error_repeat_a_key(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "wrong.yaml"
+    path.write_text(text)
+    with pytest.raises(VoiceplaneError) as caught:
+        load_settings(Outer, file=path)
+    assert "hunter2" not in caught.value.message
+
+
+def test_a_key_from_the_environment_is_not_repeated_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VOICEPLANE_ACCESS__KEYS", '"hunter2"')
+    with pytest.raises(VoiceplaneError) as caught:
+        load_settings(Outer)
+    assert caught.value.field == "access.keys"
+    assert "hunter2" not in caught.value.message
