@@ -1,8 +1,8 @@
 """The cache on disk: each artifact under its digest, complete or not there at all.
 
 Layout of the folder: `artifacts/<digest>/<name>` holds an artifact, `index/<key>` the digest of what a key gave
-before, `locks/` one lock a key, `partial/` what is being written. An artifact is written below `partial/`, flushed to
-the disk and renamed into place, so neither a crash nor a second process ever sees a part of one.
+before, `locks/` one lock a key, `partial/<key>` what its holder is writing. An artifact is written below `partial/`,
+flushed to the disk and renamed into place, so neither a crash nor a second process ever sees a part of one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import errno
 import hashlib
 import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,10 +80,12 @@ class Cache:
             raise self._explain(error, size_bytes) from error
 
     def _write(self, *, key: str, remember: bool, name: str, sha256: str, write: Callable[[Path], None]) -> Path:
-        partial = Path(tempfile.mkdtemp(dir=self._folder / "partial"))
+        # We hold the key's lock, so whatever is there is left from a process that was killed.
+        partial = self._folder / "partial" / _hashed(key)
+        shutil.rmtree(partial, ignore_errors=True)
         try:
             holder = partial / "holder"
-            holder.mkdir()
+            holder.mkdir(parents=True)
             write(holder / name)
             found = digest(holder / name)
             check_digest(found, sha256, what=key)
@@ -113,7 +114,7 @@ class Cache:
 
     def _explain(self, error: OSError, size_bytes: int) -> VoiceplaneError:
         if error.errno in DISK_FULL:
-            free = shutil.disk_usage(self._folder).free
+            free = shutil.disk_usage(_existing(self._folder)).free
             message = (
                 f"the disk of {self._folder} is full: {size_bytes} bytes are needed, {free} are free; "
                 "free some, or set VOICEPLANE_CACHE_DIR to a larger disk"
@@ -136,6 +137,11 @@ def check_digest(found: str, expected: str, *, what: str) -> None:
 
 def _hashed(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    return next(each for each in (folder, *folder.absolute().parents) if each.exists())
 
 
 def _flush(holder: Path) -> None:
