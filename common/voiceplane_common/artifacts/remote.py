@@ -44,7 +44,9 @@ class Source:
             # A web server's folder is a page for people, so over https there are files only.
             self._is_file = scheme == "https" or self._fs.isfile(self._root)
             found = {self._root: self._fs.info(self._root)} if self._is_file else self._fs.find(self._root, detail=True)
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            if cause := _failure_behind(error, scheme=scheme):
+                raise self._failed(cause) from error
             found = {}
         except Exception as error:  # each file system raises its own
             raise self._failed(error) from error
@@ -83,6 +85,12 @@ class Source:
         name = path.removeprefix(self._root.rstrip("/") + "/")
         return safe_name(name)
 
-    def _failed(self, error: Exception) -> VoiceplaneError:
+    def _failed(self, error: BaseException) -> VoiceplaneError:
         text = " ".join(f"{type(error).__name__}: {error}".split())
         return unavailable("FETCH_FAILED", f"cannot fetch {self._uri}: {text}", retry_after_ms=1000)
+
+
+def _failure_behind(error: FileNotFoundError, *, scheme: str) -> BaseException | None:
+    """What really failed: fsspec's HTTP file system calls any failure, of the network too, a file that is not there."""
+    cause = error.__cause__
+    return cause if scheme == "https" and getattr(cause, "status", 0) not in {404, 410} else None
