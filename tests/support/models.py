@@ -96,6 +96,14 @@ class FakeLoader:
         self.most_at_once = 0
         self.closed: list[FakeModel] = []
         self._by_itself = by_itself
+        self._begun = asyncio.Event()
+
+    async def next_load(self) -> PendingLoad:
+        """The next load that begins, or the one that is under way."""
+        if not self.pending:
+            self._begun.clear()
+            await self._begun.wait()
+        return self.pending[0]
 
     async def fetch(self, spec: ModelSpec, known: CatalogPack | None) -> VoicePack:
         del known
@@ -108,6 +116,7 @@ class FakeLoader:
         assert all(other.model_id != spec.model_id for other in self.pending), "two loads of one model at once"
         self.started[spec.model_id] = self.started.get(spec.model_id, 0) + 1
         self.pending.append(load)
+        self._begun.set()
         self.most_at_once = max(self.most_at_once, len(self.pending))
         if self._by_itself:
             load.succeed()
