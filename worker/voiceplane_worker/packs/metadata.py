@@ -11,7 +11,7 @@ from voiceplane_common.errors import VoiceplaneError, failed_precondition
 from voiceplane_common.settings import Section
 
 METADATA_FILE = "metadata.yaml"
-PICKLE_SUFFIXES = frozenset({".pt", ".pth", ".bin", ".ckpt", ".pkl"})
+PICKLE_SUFFIXES = frozenset({".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth", ".th"})
 
 ModelId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
@@ -81,8 +81,9 @@ class PackMetadata(Section):
                 names = value or ()
         for name in names:
             path = PurePosixPath(name)
-            if not name or path.is_absolute() or ".." in path.parts or "\\" in name:
-                raise ValueError(f"{name!r} must be a path inside the pack")
+            plain = path.parts and path.as_posix() == name
+            if not plain or path.is_absolute() or ".." in path.parts or "\\" in name:
+                raise ValueError(f"{name!r} must be a plain path inside the pack, such as onnx/model.onnx")
         return value
 
     @field_validator("voices", mode="after")
@@ -104,7 +105,7 @@ def read_metadata(file: Path) -> PackMetadata:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise _broken(file, f"cannot be read: {error}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise _broken(file, f"is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise _broken(file, "must hold a mapping")
@@ -115,7 +116,8 @@ def read_metadata(file: Path) -> PackMetadata:
         key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             raise _broken(file, f"has an unknown key {key!r}: remove it or correct its name", field=key) from None
-        raise _broken(file, f"key {key!r}: {problem['msg']}", field=key) from None
+        words = problem["msg"].removeprefix("Value error, ")
+        raise _broken(file, f"key {key!r}: {words}", field=key) from None
 
 
 def _broken(file: Path, problem: str, *, field: str = "") -> VoiceplaneError:

@@ -108,18 +108,16 @@ def test_a_folder_of_a_package_is_checked_against_its_digest(site: Path, cache_d
     assert caught.value.reason == "DIGEST_MISMATCH"
 
 
-@pytest.mark.parametrize("change", ["version", "size"])
+@pytest.mark.parametrize(("version", "content"), [("1.1", b"new"), ("1.0", b"newer")], ids=["version", "size"])
 def test_another_release_of_a_package_is_joined_anew(
-    change: str, site: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    version: str, content: bytes, site: Path, get: Fetch, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     write_package(site, "part_one", {"data/a": b"old"})
     write_package(site, "part_two", {"data/b": b"b"})
-    assert tree_of(fetch(BOTH, cache_dir=cache_dir))["a"] == b"old"
-    newer = tmp_path / "newer"
-    changed = {"version": {"version": "1.1", "content": b"new"}, "size": {"version": "1.0", "content": b"newer"}}
-    write_package(newer, "part_one", {"data/a": changed[change]["content"]}, version=changed[change]["version"])
-    monkeypatch.syspath_prepend(newer)
-    assert tree_of(fetch(BOTH, cache_dir=cache_dir))["a"] == changed[change]["content"]
+    assert tree_of(get(BOTH))["a"] == b"old"
+    write_package(tmp_path / "newer", "part_one", {"data/a": content}, version=version)
+    monkeypatch.syspath_prepend(tmp_path / "newer")
+    assert tree_of(get(BOTH))["a"] == content
 
 
 def test_a_missing_part_is_named(site: Path, get: Fetch) -> None:
