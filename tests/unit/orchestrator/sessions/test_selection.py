@@ -1,0 +1,46 @@
+"""What a client chose is there in its next session, for a while."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from voiceplane_orchestrator.sessions import selection
+from voiceplane_orchestrator.sessions.selection import Selection, SelectionStore
+
+from tests.support.clock import VirtualClock
+
+if TYPE_CHECKING:
+    import pytest
+
+HIGH = Selection(model="m", voice="high")
+
+
+async def test_a_selection_lives_for_its_ttl_after_its_last_use() -> None:
+    clock = VirtualClock()
+    store = SelectionStore(ttl_ms=10_000, clock=clock)
+    store.put("me", HIGH)
+    await clock.advance(10.0)
+    assert store.get("me") == HIGH
+    await clock.advance(10.0)
+    assert store.get("me") == HIGH, "the use before has renewed it"
+    await clock.advance(10.1)
+    assert store.get("me") == Selection()
+    assert store.get("you") == Selection()
+
+
+def test_the_least_recently_used_client_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selection, "MAX_CLIENTS", 2)
+    store = SelectionStore(ttl_ms=10_000, clock=VirtualClock())
+    store.put("a", HIGH)
+    store.put("b", HIGH)
+    store.get("a")
+    store.put("c", HIGH)
+    assert [store.get(name) == HIGH for name in ("a", "b", "c")] == [True, False, True]
+
+
+def test_another_model_takes_its_own_first_voice_unless_one_is_named() -> None:
+    assert HIGH.changed(model="other") == Selection(model="other")
+    assert HIGH.changed(model="other", voice="low") == Selection(model="other", voice="low")
+    assert HIGH.changed(model="m") == HIGH
+    assert HIGH.changed(speed=1.5) == Selection(model="m", voice="high", speed=1.5)
+    assert HIGH.changed(model="", voice="") == Selection()
