@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hypothesis import HealthCheck, settings
@@ -40,12 +41,22 @@ LIMITS = ModelManagerSection(
 ANY_MODEL = st.sampled_from(MODELS)
 
 
+class InlineExecutor(ThreadPoolExecutor):
+    """Runs what is sent to a thread at once, so that every run of a scenario is the same."""
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        done: Future[T] = Future()
+        done.set_result(fn(*args, **kwargs))
+        return done
+
+
 class ManagerMachine(RuleBasedStateMachine):
     """Sessions, loads, unloads and time in any order."""
 
     @initialize()
     def begin(self) -> None:
         self.loop = asyncio.new_event_loop()
+        self.loop.set_default_executor(InlineExecutor())
         self.clock = VirtualClock()
         self.loader = FakeLoader()
         self.manager = ModelManager(
