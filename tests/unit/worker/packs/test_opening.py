@@ -1,0 +1,165 @@
+"""From a request to a checked pack."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import grpc
+import pytest
+from voiceplane_common.artifacts import digest
+from voiceplane_common.errors import VoiceplaneError
+from voiceplane_worker.models.status import ModelSpec
+from voiceplane_worker.packs.catalog import Catalog, CatalogPack
+from voiceplane_worker.packs.metadata import PICKLE_SUFFIXES, PackSource
+from voiceplane_worker.packs.opening import open_pack
+
+from tests.support.artifacts import left_in, write_tree
+from tests.support.voicepacks import pack_yaml, write_pack
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FILES = {"onnx/model.onnx": b"model", "config.json": b"{}"}
+ROLES = {"model": "onnx/model.onnx", "config": "config.json"}
+
+
+def source(folder: Path, *, sha256: str = "") -> PackSource:
+    return PackSource(uri=folder.as_uri(), sha256=sha256)
+
+
+def known_pack(packs_dir: Path, model_id: str) -> CatalogPack:
+    found = Catalog(packs_dir).find(model_id)
+    assert found
+    return found
+
+
+def refused(spec: ModelSpec, known: CatalogPack | None = None) -> VoiceplaneError:
+    with pytest.raises(VoiceplaneError) as caught:
+        open_pack(spec, known)
+    return caught.value
+
+
+def test_files_that_lie_beside_the_catalogs_metadata_are_a_pack(tmp_path: Path) -> None:
+    folder = write_pack(tmp_path / "mock" / "voice", "voice", files=FILES)
+    pack = open_pack(ModelSpec(model_id="voice"), known_pack(tmp_path, "voice"))
+    assert pack.path == folder
+    assert pack.sha256 == digest(folder)
+    assert pack.size_bytes == sum(len(content) for content in FILES.values()) + len(pack_yaml("voice"))
+
+
+def test_the_catalogs_metadata_describes_files_from_its_source(tmp_path: Path) -> None:
+    files = write_tree(tmp_path / "files", FILES)
+    write_pack(tmp_path / "packs" / "mock" / "voice", "voice", source={"uri": files.as_uri()}, description="ours")
+    pack = open_pack(ModelSpec(model_id="voice"), known_pack(tmp_path / "packs", "voice"))
+    assert pack.path == files
+    assert pack.metadata.description == "ours"
+
+
+def test_a_requests_source_and_its_own_metadata_win(tmp_path: Path) -> None:
+    write_pack(tmp_path / "packs" / "mock" / "voice", "voice", description="the catalog's")
+    other = write_pack(tmp_path / "other", "voice", description="its own")
+    spec = ModelSpec(model_id="voice", source=source(other))
+    pack = open_pack(spec, known_pack(tmp_path / "packs", "voice"))
+    assert (pack.path, pack.metadata.description) == (other, "its own")
+
+
+def test_a_requests_options_and_warm_up_text_win(tmp_path: Path) -> None:
+    folder = write_pack(tmp_path / "voice", "voice", options={"a": "1", "b": "1"}, warm_up_text="Pack.")
+    plain = ModelSpec(model_id="voice", source=source(folder))
+    asked = ModelSpec(model_id="voice", source=source(folder), options={"b": "2"}, warm_up_text="Asked.")
+    assert open_pack(plain, None).metadata.warm_up_text == "Pack."
+    metadata = open_pack(asked, None).metadata
+    assert (metadata.options, metadata.warm_up_text) == ({"a": "1", "b": "2"}, "Asked.")
+
+
+def test_a_pack_keeps_the_digest_that_was_asked_for(tmp_path: Path) -> None:
+    folder = write_pack(tmp_path / "voice", "voice")
+    spec = ModelSpec(model_id="voice", source=source(folder, sha256=digest(folder)))
+    assert open_pack(spec, None).sha256 == digest(folder)
+
+
+def test_another_content_than_asked_for_is_refused(tmp_path: Path) -> None:
+    folder = write_pack(tmp_path / "voice", "voice")
+    error = refused(ModelSpec(model_id="voice", source=source(folder, sha256="0" * 64)))
+    assert error.reason == "DIGEST_MISMATCH"
+    assert digest(folder) in error.message
+
+
+def test_a_model_that_nothing_knows_is_not_found() -> None:
+    error = refused(ModelSpec(model_id="nobody"))
+    assert (error.code, error.reason, error.field) == (grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND", "model_id")
+    assert "'nobody'" in error.message
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"), [({"model_id": "another"}, "model_id"), ({"model_id": "voice", "family": "piper"}, "family")]
+)
+def test_another_model_or_family_than_asked_for_is_refused(spec: dict[str, str], field: str, tmp_path: Path) -> None:
+    folder = write_pack(tmp_path / "voice", "voice")
+    error = refused(ModelSpec(**spec, source=source(folder)))  # type: ignore[arg-type]  # the dictionary holds no source
+    assert (error.code, error.field) == (grpc.StatusCode.INVALID_ARGUMENT, field)
+    assert repr(spec[field]) in error.message
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "name"),
+    [
+        ({"files": {**ROLES, "vocoder": "onnx/vocoder.onnx"}}, "files.vocoder", "onnx/vocoder.onnx"),
+        ({"files": {"model": "onnx"}}, "files.model", "onnx"),
+        ({"reference": "ref/seed.wav"}, "reference", "ref/seed.wav"),
+    ],
+    ids=["file", "folder", "reference"],
+)
+def test_a_file_that_is_missing_is_named_with_its_key(
+    changes: dict[str, object], field: str, name: str, tmp_path: Path
+) -> None:
+    folder = write_tree(tmp_path / "voice", {"metadata.yaml": pack_yaml("voice", **changes), **FILES})
+    error = refused(ModelSpec(model_id="voice", source=source(folder)))
+    assert (error.code, error.reason, error.field) == (grpc.StatusCode.FAILED_PRECONDITION, "PACK_INVALID", field)
+    assert f"{field} names {name!r}" in error.message
+
+
+def test_files_that_are_there_are_accepted(tmp_path: Path) -> None:
+    yaml = pack_yaml("voice", files=ROLES, reference="ref/seed.wav")
+    folder = write_tree(tmp_path / "voice", {"metadata.yaml": yaml, **FILES, "ref/seed.wav": b""})
+    assert open_pack(ModelSpec(model_id="voice", source=source(folder)), None).metadata.files == ROLES
+
+
+@pytest.mark.parametrize("suffix", [*sorted(PICKLE_SUFFIXES), ".PT"])
+def test_a_pickle_is_refused_unless_it_is_allowed_by_name(suffix: str, tmp_path: Path) -> None:
+    name = f"weights/model{suffix}"
+    for allowed, refusal in (([], True), ([f"model{suffix}"], True), ([name], False)):
+        folder = write_tree(tmp_path / "voice", {"metadata.yaml": pack_yaml("voice", allow_pickle=allowed), name: b""})
+        spec = ModelSpec(model_id="voice", source=source(folder))
+        if not refusal:
+            assert open_pack(spec, None).metadata.allow_pickle == (name,)
+            continue
+        error = refused(spec)
+        assert (error.reason, error.field) == ("PACK_INVALID", "allow_pickle")
+        assert repr(name) in error.message
+
+
+def test_a_pack_without_metadata_is_refused(tmp_path: Path) -> None:
+    folder = write_tree(tmp_path / "voice", FILES)
+    error = refused(ModelSpec(model_id="voice", source=source(folder)))
+    assert error.reason == "PACK_INVALID"
+    assert "has no metadata.yaml" in error.message
+
+
+def test_a_single_file_is_no_pack(tmp_path: Path) -> None:
+    file = write_tree(tmp_path, FILES) / "config.json"
+    error = refused(ModelSpec(model_id="voice", source=source(file)))
+    assert error.reason == "PACK_INVALID"
+    assert "a pack is a folder" in error.message
+
+
+def test_a_pack_with_a_link_is_refused(tmp_path: Path) -> None:
+    folder = write_pack(tmp_path / "mock" / "voice", "voice")
+    (folder / "passwd").symlink_to("/etc/passwd")
+    assert refused(ModelSpec(model_id="voice"), known_pack(tmp_path, "voice")).reason == "UNSAFE_PATH"
+
+
+def test_nothing_is_copied_for_a_pack_that_is_here(tmp_path: Path) -> None:
+    folder = write_pack(tmp_path / "voice", "voice")
+    open_pack(ModelSpec(model_id="voice", source=source(folder)), None, cache_dir=tmp_path / "cache")
+    assert left_in(tmp_path / "cache") == []
