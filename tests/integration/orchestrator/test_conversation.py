@@ -16,25 +16,22 @@ if TYPE_CHECKING:
 
 LONG = "This is a long reply that is going to be interrupted somewhere, so that it has to be long enough for that."
 FRAME_MS = 20
+SILENCE_MS = 400
 VOICE = np.full(16 * FRAME_MS, 8000, "<i2").tobytes()
 SILENCE = bytes(2 * 16 * FRAME_MS)
 
 
 class Microphone:
-    """Sends 20 ms of voice or of silence every 20 ms, as a microphone does."""
+    """Sends voice and the silence after it at once: faster than real time is allowed."""
 
     def __init__(self, speaking_client: Client) -> None:
         self._client = speaking_client
-        self._voice_frames = 0
 
-    def speak(self, ms: int) -> None:
-        self._voice_frames = ms // FRAME_MS
-
-    async def run(self) -> None:
-        while True:
-            await self._client.socket.send(VOICE if self._voice_frames > 0 else SILENCE)
-            self._voice_frames -= 1
-            await asyncio.sleep(FRAME_MS / 1000)
+    async def speak(self, ms: int) -> None:
+        for _ in range(ms // FRAME_MS):
+            await self._client.socket.send(VOICE)
+        for _ in range(SILENCE_MS // FRAME_MS):
+            await self._client.socket.send(SILENCE)
 
 
 @contextlib.asynccontextmanager
@@ -43,15 +40,9 @@ async def talking(text: str = "") -> AsyncIterator[tuple[Client, Microphone, Scr
     async with (
         orchestrator(recognizer=recognizer) as running,
         client(running, "/v1/talk", sample_rate_hz=16_000) as user,
+        asyncio.timeout(12),
     ):
-        microphone = Microphone(user)
-        task = asyncio.create_task(microphone.run())
-        try:
-            async with asyncio.timeout(12):
-                yield user, microphone, recognizer
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
+        yield user, Microphone(user), recognizer
     assert running.live_sessions == 0
 
 
@@ -67,7 +58,7 @@ def is_gapless(frames: list[Frame]) -> bool:
 
 async def test_what_is_said_is_heard_and_answered() -> None:
     async with talking("Hello there.") as (user, microphone, recognizer):
-        microphone.speak(600)
+        await microphone.speak(600)
         transcript = await user.until("transcript", role="user", final=True)
         assert transcript["text"] == "Hello there."
         assert recognizer.longest_ms >= 600
@@ -88,7 +79,7 @@ async def test_a_cough_pauses_and_resumes_without_losing_or_repeating_a_sample()
         await user.send("say", text=LONG)
         for _ in range(20):
             await user.frame()
-        microphone.speak(100)
+        await microphone.speak(100)
         pause = await user.until("pause")
         resume = await user.until("resume")
         assert pause["epoch"] == resume["epoch"]
@@ -103,7 +94,7 @@ async def test_words_stop_the_agent_and_the_next_turn_is_answered_in_a_newer_epo
         for _ in range(20):
             first = await user.frame()
         await user.play_to(1, 9600)
-        microphone.speak(900)
+        await microphone.speak(900)
         await user.until("pause")
         stop = await user.until("stop")
         assert stop["epoch"] > first.epoch

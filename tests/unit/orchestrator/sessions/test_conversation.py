@@ -1,0 +1,210 @@
+"""What a conversation does with what it hears: turns, interruptions, history and failures."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from voiceplane_common.clock import SystemClock
+from voiceplane_common.errors import unavailable
+from voiceplane_orchestrator.metrics import Metrics
+from voiceplane_orchestrator.sessions.conversation import Conversation
+from voiceplane_orchestrator.sessions.events import Done, Failed, Pause, Resume, State, Stop, Transcript
+from voiceplane_orchestrator.sessions.retention import Retention
+from voiceplane_orchestrator.sessions.selection import Selection
+from voiceplane_orchestrator.speech.frames import SpeechFrame
+from voiceplane_orchestrator.turns.events import SpeechContinues, SpeechEnded, SpeechStarted
+from voiceplane_orchestrator.turns.settings import EndpointingSection, InterruptionsSection
+
+from tests.support.session_fakes import FRAME_SAMPLES, FakeEars, FakeListener, FakeRecognizer, FakeReplier, FakeSpeaker
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+MS = 16
+QUICK = EndpointingSection(min_silence_ms=100, finished_silence_ms=100, unfinished_silence_ms=100)
+
+
+class Talk:
+    """A conversation whose user speaks by events; the clock is real, the silences that it waits for are short."""
+
+    def __init__(self) -> None:
+        self.speaker, self.listener, self.ears = FakeSpeaker(), FakeListener(), FakeEars()
+        self.recognizer, self.replier = FakeRecognizer("How are you?"), FakeReplier()
+        self.conversation = Conversation(
+            session_id="s",
+            listener=self.listener,
+            ears=self.ears,  # type: ignore[arg-type]  # the two methods of Ears that a conversation calls
+            recognizer=self.recognizer,
+            replier=self.replier,
+            speaker=self.speaker,
+            selection=Selection(),
+            interruptions=InterruptionsSection(resume_after_silence_ms=50),
+            endpointing=QUICK,
+            max_text_chars=1000,
+            metrics=Metrics(),
+            retention=Retention(None),
+            clock=SystemClock(),
+        )
+        self._now_ms = 0
+
+    def user_speaks(self, ms: int) -> None:
+        start, end = self._now_ms, self._now_ms + ms
+        self._now_ms = end + 200
+        self.ears.events = [
+            SpeechStarted(onset_sample=start * MS, through_sample=(start + 32) * MS),
+            SpeechContinues(voiced_ms=ms, through_sample=end * MS),
+            SpeechEnded(end_sample=end * MS, through_sample=self._now_ms * MS),
+        ]
+        self.conversation.push_audio(b"")
+
+    def hear(self, utterance: int, words: int) -> None:
+        self.conversation.playout(utterance=utterance, media_time_samples=words * FRAME_SAMPLES)
+
+    async def until(self, kind: type, **fields: object) -> Any:
+        return await self.listener.until(kind, **fields)
+
+    async def hear_out(self, utterance: int) -> None:
+        done = await self.until(Done, utterance=utterance)
+        self.conversation.playout(utterance=utterance, media_time_samples=done.samples)
+        await self.until(Transcript, role="agent", utterance=utterance)
+
+
+@contextlib.asynccontextmanager
+async def talking() -> AsyncIterator[Talk]:
+    talk = Talk()
+    running = asyncio.create_task(talk.conversation.run())
+    try:
+        async with asyncio.timeout(8):
+            yield talk
+        assert not running.done(), "the session goes on"
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await talk.conversation.close()
+
+
+async def test_a_turn_is_answered_and_the_history_has_both() -> None:
+    async with talking() as talk:
+        talk.user_speaks(500)
+        await talk.hear_out(1)
+        talk.user_speaks(500)
+        await talk.until(Done, utterance=2)
+        assert talk.replier.asked == [
+            [("user", "How are you?")],
+            [("user", "How are you?"), ("assistant", "Fine, thanks."), ("user", "How are you?")],
+        ]
+
+
+async def test_the_history_holds_what_was_heard_of_a_reply_and_not_what_was_written() -> None:
+    async with talking() as talk:
+        talk.replier.text = "one two three four five"
+        talk.speaker.gate.clear()
+        talk.user_speaks(500)
+        await talk.until(SpeechFrame)
+        talk.hear(1, 1)
+        talk.user_speaks(900)
+        await talk.until(Stop)
+        talk.speaker.gate.set()
+        await talk.until(Done, utterance=2)
+        assert talk.replier.asked[-1][:2] == [("user", "How are you?"), ("assistant", "one")]
+
+
+async def test_a_cough_pauses_and_resumes_without_a_turn() -> None:
+    async with talking() as talk:
+        talk.speaker.gate.clear()
+        talk.conversation.say("one two three")
+        await talk.until(SpeechFrame)
+        talk.user_speaks(64)
+        await talk.until(Pause)
+        await talk.until(Resume)
+        talk.speaker.gate.set()
+        await talk.hear_out(1)
+        assert talk.replier.asked == []
+        assert [order for order in talk.speaker.log if order in {"pause", "resume"}] == ["pause", "resume"]
+        assert [order for order in talk.speaker.log if order.startswith("stop")] == ["stop 2"], "the one of say()"
+
+
+async def test_a_reply_that_was_stopped_for_nothing_is_spoken_again_from_the_unheard_sentence() -> None:
+    async with talking() as talk:
+        talk.recognizer.text = ""
+        talk.conversation.say("First sentence. Second sentence. Third one.")
+        await talk.until(Done, utterance=1)
+        talk.hear(1, 3)  # into the second sentence
+        talk.user_speaks(900)  # too long for a backchannel, and without a word
+        await talk.until(Stop)
+        await talk.until(Done, utterance=2, result="complete")
+        assert talk.speaker._text == "Second sentence. Third one."
+
+
+async def test_speech_before_the_first_sound_of_a_reply_takes_the_turn_back() -> None:
+    async with talking() as talk:
+        waiting = asyncio.Event()
+        reply = talk.replier.reply
+
+        async def slow(history: Any, *, language: str) -> AsyncIterator[str]:
+            async for text in reply(history, language=language):
+                await waiting.wait()
+                yield text
+
+        talk.replier.reply = slow  # type: ignore[method-assign]  # a reply that takes its time
+        talk.recognizer.text = "I would like"
+        talk.user_speaks(500)
+        first = await talk.until(Transcript, role="user", text="I would like")
+        talk.recognizer.text = "I would like some tea."
+        talk.user_speaks(900)
+        taken = await talk.until(Transcript, role="user", replaces=first.turn)
+        waiting.set()
+        await talk.until(Transcript, role="user", turn=taken.turn, final=True)
+        await talk.until(Done, result="complete")
+        assert talk.replier.asked[-1] == [("user", "I would like some tea.")]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"), [(unavailable("LLM_TIMEOUT", "too slow"), "LLM_TIMEOUT"), (KeyError("x"), "INTERNAL")]
+)
+async def test_a_reply_that_fails_is_told_and_the_next_turn_is_answered(error: Exception, reason: str) -> None:
+    async with talking() as talk:
+        talk.replier.error = error
+        talk.speaker.gate.set()
+        talk.user_speaks(500)
+        assert not (await talk.until(Failed, reason=reason)).fatal
+        talk.replier.error = None
+        talk.user_speaks(500)
+        await talk.until(Done, result="complete")
+
+
+@pytest.mark.parametrize("error", [unavailable("ASR_FAILED", "no"), RuntimeError("x")])
+async def test_a_recognition_that_fails_is_told_and_the_next_turn_is_answered(error: Exception) -> None:
+    async with talking() as talk:
+        talk.recognizer.error = error
+        talk.user_speaks(500)
+        assert not (await talk.until(Failed)).fatal
+        talk.recognizer.error = None
+        talk.user_speaks(500)
+        await talk.until(Done, result="complete")
+
+
+async def test_no_worker_is_a_state_until_there_is_one_again() -> None:
+    async with talking() as talk:
+        talk.conversation.trouble(State(state="no_worker", reason="none", retry_after_ms=1000))
+        await talk.until(State, state="no_worker")
+        talk.listener.got.clear()
+        talk.conversation.trouble(None)
+        await talk.until(State, state="listening")
+
+
+async def test_it_is_quiet_only_when_nothing_is_said_or_answered() -> None:
+    async with talking() as talk:
+        await asyncio.wait_for(talk.conversation.wait_quiet(), 1)
+        talk.speaker.gate.clear()
+        talk.conversation.say("one two")
+        await talk.until(SpeechFrame)
+        quiet = asyncio.create_task(talk.conversation.wait_quiet())
+        await talk.until(State, state="speaking")
+        assert not quiet.done()
+        talk.speaker.gate.set()
+        await talk.hear_out(1)
+        await quiet
