@@ -43,10 +43,11 @@ class Socket:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def open(cls, server: str, path: str, **hello: Any) -> AsyncIterator[Self]:
-        """Connect and say hello."""
+    async def open(cls, server: str, path: str, *, max_queue: int = 64, **hello: Any) -> AsyncIterator[Self]:
+        """Connect and say hello; at most max_queue messages are taken from the network before they are asked for."""
         url = server.replace("http", "ws", 1) + path
-        async with websockets.connect(url, subprotocols=[websockets.Subprotocol("voiceplane.v1")]) as connection:
+        subprotocols = [websockets.Subprotocol("voiceplane.v1")]
+        async with websockets.connect(url, subprotocols=subprotocols, max_queue=max_queue) as connection:
             socket = cls(connection)
             await socket.send(type="hello", version=1, **hello)
             await socket.event("ready")
@@ -59,6 +60,10 @@ class Socket:
     async def send_audio(self, pcm: bytes) -> None:
         """Send microphone audio."""
         await self._connection.send(pcm)
+
+    def vanish(self) -> None:
+        """Break the connection without a word."""
+        self._connection.transport.abort()
 
     async def receive(self) -> dict[str, Any] | Audio:
         """The next message."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import wave
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import aiohttp
 import numpy as np
@@ -13,6 +12,7 @@ import pytest
 import soxr
 
 from tests.bench.websocket import Audio, Socket
+from tests.support.listener import Listener
 from tests.support.speech import SENTENCES, silence, synthesize, word_error_rate
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
 RATE_HZ = 16_000
-DEADLINE_S = 60
 LONG_REPLY = (
     "Certainly, I can tell you all about it. The next bus to the museum leaves at a quarter past nine from the main "
     "square, and it takes about twenty minutes to get there. You can buy the ticket from the driver."
@@ -39,43 +38,6 @@ def heard_by_a_person(frames: list[Audio]) -> NDArray[np.float32]:
     samples = np.frombuffer(whole, "<i2").astype(np.float32) / 32768
     resampled: NDArray[np.float32] = soxr.resample(samples, 48_000, RATE_HZ)
     return resampled
-
-
-class Listener:
-    """A client that plays at once: it keeps what it gets, and reports its playout at the end of each utterance."""
-
-    def __init__(self, socket: Socket) -> None:
-        self.frames: list[Audio] = []
-        self.events: list[dict[str, Any]] = []
-        self._socket = socket
-
-    async def until(self, kind: str, **fields: Any) -> dict[str, Any]:
-        """Take messages up to an event."""
-        async with asyncio.timeout(DEADLINE_S):
-            while True:
-                message = await self._socket.receive()
-                if isinstance(message, Audio):
-                    await self._play(message)
-                    continue
-                self.events.append(message)
-                if message["type"] == kind and all(message.get(name) == value for name, value in fields.items()):
-                    return message
-
-    async def until_frames(self, count: int) -> None:
-        """Take messages until so many frames have come."""
-        async with asyncio.timeout(DEADLINE_S):
-            while len(self.frames) < count:
-                message = await self._socket.receive()
-                if isinstance(message, Audio):
-                    await self._play(message)
-                else:
-                    self.events.append(message)
-
-    async def _play(self, frame: Audio) -> None:
-        self.frames.append(frame)
-        if frame.last or len(self.frames) % 10 == 0:
-            cursor = frame.media_time_samples + frame.valid_samples
-            await self._socket.send(type="playout", utterance=frame.utterance, media_time_samples=cursor)
 
 
 async def speak(socket: Socket, samples: NDArray[np.float32]) -> None:
