@@ -160,9 +160,7 @@ def test_memory_returns_after_many_loads(adapter: Adapter, pack: VoicePack) -> N
     assert max(resident[SETTLING_CYCLES:]) < 1.05 * settled
 
 
-def test_a_device_that_is_not_there_is_refused(adapter: Adapter, pack: VoicePack, family: str) -> None:
-    if family == "mock":
-        pytest.skip("the mock family uses no device")
+def test_a_device_that_is_not_there_is_refused(adapter: Adapter, pack: VoicePack) -> None:
     with pytest.raises(VoiceplaneError, match="fpga") as caught:
         adapter.load(pack, device="fpga", threads=1)
     assert caught.value.reason == "DEVICE_UNAVAILABLE"

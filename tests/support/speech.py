@@ -43,7 +43,7 @@ _TENS = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eigh
 
 
 def synthesize(text: str, *, sample_rate_hz: int = 16_000, voice: str = VOICE) -> NDArray[np.float32]:
-    """The text as espeak-ng says it: mono, shape (n,), peak at most 0.5. Skips the test where espeak-ng is missing."""
+    """The text as espeak-ng says it: mono, shape (n,), peak at most 0.5. Fails the test where espeak-ng is missing."""
     return _synthesize(text, sample_rate_hz, voice).copy()
 
 
@@ -56,7 +56,7 @@ def synthesize_pcm(text: str, *, sample_rate_hz: int = 48_000, voice: str = VOIC
 def _synthesize(text: str, sample_rate_hz: int, voice: str) -> NDArray[np.float32]:
     program = shutil.which("espeak-ng")
     if program is None:
-        pytest.skip("espeak-ng is not installed: apt-get install espeak-ng")
+        pytest.fail("espeak-ng is not installed: run scripts/system-packages.sh")
     result = subprocess.run(
         [program, "-v", voice, "-s", str(WORDS_PER_MINUTE), "--stdout", text],
         capture_output=True,

@@ -202,7 +202,9 @@ async def test_demo_says_that_its_port_is_in_use() -> None:
     assert "--port" in result.err.split("choose another")[1]
 
 
-async def test_the_version_and_a_completion_script_can_be_had() -> None:
+async def test_the_version_and_a_completion_script_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A test is started by no shell that could be detected, so the shell is named.
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
     assert (await voiceplane("--version")).out.startswith(b"voiceplane 0.")
     shown = await voiceplane("--show-completion", "bash")
     assert shown.code == 0

@@ -50,7 +50,11 @@ class MockAdapter:
     traits: ClassVar[FamilyTraits] = FamilyTraits(name="mock", streaming=True)
 
     def load(self, pack: VoicePack, *, device: str, threads: int) -> MockModel:
-        """Load a voice; see Adapter.load."""
+        """Load a voice; see Adapter.load. It computes nothing, so any device that could be there will do."""
+        if device.partition(":")[0] not in {"cpu", "cuda"}:
+            raise failed_precondition(
+                "DEVICE_UNAVAILABLE", f"device {device!r} is unknown: use cpu, cuda or cuda:N", field="worker.device"
+            )
         try:
             options = MockOptions.model_validate(pack.metadata.options)
         except ValidationError as error:
