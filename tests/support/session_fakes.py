@@ -10,7 +10,7 @@ from voiceplane_orchestrator.asr.base import Transcript
 from voiceplane_orchestrator.speech.frames import SpeechFrame
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
     from voiceplane_orchestrator.replies.base import Message
     from voiceplane_orchestrator.routing.view import Wanted
@@ -72,7 +72,7 @@ class FakeSpeaker:
     async def open(self) -> None:
         self.log.append("open")
 
-    async def speak(self, text: AsyncIterator[str], *, utterance_id: str, epoch: int) -> AsyncIterator[SpeechFrame]:
+    async def speak(self, text: AsyncIterator[str], *, utterance_id: str, epoch: int) -> AsyncGenerator[SpeechFrame]:
         self.log.append(f"speak {utterance_id}")
         self._text, self._heard = "", 0
         async for piece in text:

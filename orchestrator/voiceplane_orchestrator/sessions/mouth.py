@@ -6,6 +6,7 @@ An order to be silent goes to the listener first and to the worker second, since
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -25,7 +26,7 @@ from voiceplane_orchestrator.sessions.events import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
     from voiceplane_common.clock import Clock
 
@@ -48,8 +49,8 @@ class Speaker(Protocol):
         """Make ready, so that the first word costs no set-up."""
         ...
 
-    def speak(self, text: AsyncIterator[str], *, utterance_id: str, epoch: int) -> AsyncIterator[SpeechFrame]:
-        """Frames of an utterance up to its end."""
+    def speak(self, text: AsyncIterator[str], *, utterance_id: str, epoch: int) -> AsyncGenerator[SpeechFrame]:
+        """Frames of an utterance up to its end; closing it ends the work."""
         ...
 
     def select(self, wanted: Wanted) -> None:
@@ -277,18 +278,19 @@ class Mouth:
 
     async def _send_frames(self, utterance: Utterance, text: AsyncIterator[str]) -> None:
         pieces = self._observe(utterance, text)
-        frames = self._speaker.speak(pieces, utterance_id=utterance.utterance_id, epoch=utterance.epoch)
-        async for frame in frames:
-            if frame.epoch < self.epoch:
-                continue
-            if not frame.valid_samples and not utterance.samples:
-                continue  # it held nothing that can be spoken
-            if utterance.started_s is None:
-                await self._begin(utterance)
-            utterance.samples = frame.media_time_samples + frame.valid_samples
-            if self._retention.enabled:
-                utterance.kept += frame.pcm
-            await self._listener.send_frame(frame)
+        speech = self._speaker.speak(pieces, utterance_id=utterance.utterance_id, epoch=utterance.epoch)
+        async with contextlib.aclosing(speech) as frames:
+            async for frame in frames:
+                if frame.epoch < self.epoch:
+                    continue
+                if not frame.valid_samples and not utterance.samples:
+                    continue  # it held nothing that can be spoken
+                if utterance.started_s is None:
+                    await self._begin(utterance)
+                utterance.samples = frame.media_time_samples + frame.valid_samples
+                if self._retention.enabled:
+                    utterance.kept += frame.pcm
+                await self._listener.send_frame(frame)
 
     async def _observe(self, utterance: Utterance, text: AsyncIterator[str]) -> AsyncIterator[str]:
         async for piece in text:
