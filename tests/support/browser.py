@@ -36,7 +36,7 @@ FLAGS = (
 
 @contextmanager
 def browser(*, profile: Path, microphone: Path) -> Iterator[WebDriver]:
-    """A new browser with a new profile. Skips the test where Chromium is missing.
+    """A new browser with a new profile. Fails the test where Chromium is missing.
 
     Args:
         profile: An empty folder for its user data.
@@ -44,7 +44,7 @@ def browser(*, profile: Path, microphone: Path) -> Iterator[WebDriver]:
     """
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if chromium is None or driver is None:
-        pytest.skip("chromium is not installed: apt-get install chromium chromium-driver")
+        pytest.fail("chromium is not installed: run scripts/system-packages.sh")
     options = Options()
     options.binary_location = chromium
     for flag in (*FLAGS, f"--user-data-dir={profile}", f"--use-file-for-fake-audio-capture={microphone}%noloop"):
