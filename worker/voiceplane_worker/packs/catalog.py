@@ -89,7 +89,5 @@ class Catalog:
 
 
 def shipped_packs() -> Path:
-    """The packs that come with Voiceplane: inside the installed package, or in the repository."""
-    package = Path(str(resources.files("voiceplane_worker")))
-    installed = package / "voicepacks"
-    return installed if installed.is_dir() else package.parents[1] / "voicepacks"
+    """The packs that come with Voiceplane. In the repository a link leads from the package to them."""
+    return Path(str(resources.files("voiceplane_worker"))) / "voicepacks"
