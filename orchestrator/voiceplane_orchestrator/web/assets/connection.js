@@ -90,7 +90,13 @@ export class Connection {
       if (frame) this._handlers.onFrame(frame);
       return;
     }
-    const event = decodeEvent(data);
+    let event;
+    try {
+      event = decodeEvent(data);
+    } catch {
+      const message = "The server sent something that this page does not understand: reload the page.";
+      event = { type: "error", message, fatal: false };
+    }
     if (event.type === "error" && event.fatal) this._lastError = event.message;
     if (event.type === "ready") {
       localStorage.setItem("voiceplane.client_id", event.client_id);

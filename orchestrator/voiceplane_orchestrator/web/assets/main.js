@@ -234,7 +234,10 @@ element("say").addEventListener("submit", (event) => {
   event.preventDefault();
   void attempt(say);
 });
-ui.interrupt.addEventListener("click", () => connection.send({ type: "interrupt" }));
+ui.interrupt.addEventListener("click", () => {
+  player?.pause(); // silence now; the server's stop empties the queue
+  connection.send({ type: "interrupt" });
+});
 ui.mute.addEventListener("click", () => {
   muted = !muted;
   microphone?.mute(muted);
