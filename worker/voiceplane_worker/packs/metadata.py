@@ -112,7 +112,8 @@ def read_metadata(file: Path) -> PackMetadata:
     try:
         return PackMetadata.model_validate(values)
     except ValidationError as error:
-        problem = error.errors()[0]
+        # A misspelt key is unknown and missing: the unknown one leads to the mistake.
+        problem = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
         key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             raise _broken(file, f"has an unknown key {key!r}: remove it or correct its name", field=key) from None

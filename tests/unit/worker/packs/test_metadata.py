@@ -74,6 +74,10 @@ def test_an_unknown_key_is_named_at_any_depth(changes: dict[str, Any], key: str,
     assert f"unknown key {key!r}: remove it or correct its name" in error.message
 
 
+def test_a_misspelt_key_is_named_rather_than_the_one_that_is_missing(tmp_path: Path) -> None:
+    assert refused_key(tmp_path, licence=None, license="CC0-1.0").field == "license"
+
+
 @pytest.mark.parametrize("model_id", ["", "a b", "../x", "a/b", ".hidden", "-x", "ä", "x" * 129, 5, "a\nb", "a\n"])
 def test_a_model_id_that_is_no_plain_name_is_refused(model_id: object, tmp_path: Path) -> None:
     assert refused_key(tmp_path, model_id=model_id).field == "model_id"
