@@ -99,8 +99,11 @@ def test_the_first_chunk_of_a_streaming_model_is_a_small_part(model: Model, adap
 
 @pytest.mark.parametrize("speed", [0.5, 2.0])
 def test_speed_scales_the_duration(model: Model, speed: float) -> None:
-    # A model may round the length of each sound up, which is felt when they are short.
-    assert speak(model, SENTENCE, speed=speed).size == pytest.approx(speak(model, SENTENCE).size / speed, rel=0.35)
+    # A model may draw each sound's length by chance, and round it up, which is felt when they are short.
+    def mean_size(at: float) -> float:
+        return float(np.mean([speak(model, SENTENCE, speed=at).size for _ in range(8)]))
+
+    assert mean_size(speed) == pytest.approx(mean_size(1.0) / speed, rel=0.35)
 
 
 @pytest.mark.parametrize("text", ["...", "—", "?!", "👍", "« »", "🙂 🙃"])

@@ -46,7 +46,7 @@ class PackMetadata(Section):
         licence: SPDX identifier of the weights' licence, or a name.
         source: Where the files are; None: beside metadata.yaml.
         voices: At least one; the first is the default.
-        warm_up_text: Spoken once after each load, unheard: about 300 ms to 2 s of speech.
+        warm_up_text: Spoken once after each load, unheard. Loudness is measured on it: a sentence of 3 to 5 s is best.
         sample_rate_hz: The model's native rate, for people; None: the model's own files say.
         memory_bytes: What the model holds when it is resident; None: the size of its files is the estimate.
         files: The files that the family needs, by role, relative to the pack's folder.

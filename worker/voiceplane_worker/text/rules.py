@@ -64,9 +64,12 @@ def ends_sentence(language: str, before: str, following: str) -> bool:
     return len(context) in boundaries
 
 
-def ends_clause(before: str) -> bool:
-    """Whether `before`, which white space follows, ends with a clause's mark."""
-    return before.rstrip("".join(CLOSERS))[-1:] in CLAUSE_MARKS
+def ends_clause(before: str, following: str) -> bool:
+    """Whether `before`, which white space separates from the following character, ends with a clause's mark."""
+    ending = before.rstrip("".join(CLOSERS))
+    if ending[-1:] not in CLAUSE_MARKS:
+        return False
+    return not (ending[-2:-1].isdigit() and following.isdigit())  # "May 5, 2024"
 
 
 def breaks_before(language: str, word: str, *, strong_only: bool) -> bool:
@@ -78,11 +81,13 @@ def breaks_before(language: str, word: str, *, strong_only: bool) -> bool:
 
 
 def _abbreviates(language: str, before: str) -> bool:
-    """Whether the stop at the end belongs to an initial ("J. Smith") or to an ordinal, which no list holds."""
-    word = before[-CONTEXT_CHARS:].rsplit(maxsplit=1)[-1].rstrip(".")
+    """Whether the stop at the end belongs to an initial ("J. Smith"), an ordinal or a list's number."""
+    words = before[-CONTEXT_CHARS:].split()
+    word = words[-1].rstrip(".")
     if len(word) == 1 and word.isalpha():
         return True
-    return language in ORDINAL_STOP_LANGUAGES and word.isdecimal() and len(word) <= 2
+    number = word.isdecimal() and len(word) <= 2
+    return number and (len(words) == 1 or language in ORDINAL_STOP_LANGUAGES)
 
 
 def _spans(language: str, text: str) -> list[tuple[int, int]]:

@@ -100,8 +100,11 @@ class TextSplitter:
             return 0
         before = self._text[index - 1]
         if letter.isspace():
-            return self._cut_before_word(index) if not before.isspace() else 0
-        cut = self._cut_at_space(index, letter) if before.isspace() else self._cut_without_space(index, letter)
+            cut = 0 if before.isspace() else self._cut_before_word(index)
+        elif before.isspace():
+            cut = self._cut_at_space(index, letter)
+        else:
+            cut = self._cut_without_space(index, letter)
         return cut or (self._cut_by_length(index) if index >= MAX_PIECE_CHARS else 0)
 
     def _cut_at_space(self, index: int, following: str) -> int:
@@ -111,7 +114,7 @@ class TextSplitter:
         if gap.count("\n") > 1 or ends_sentence(self._language, before, following):
             return index
         may_end_clause = (self._eager and self._words >= FIRST_CLAUSE_MIN_WORDS) or end > LONG_SENTENCE_CHARS
-        return index if may_end_clause and ends_clause(before) else 0
+        return index if may_end_clause and ends_clause(before, following) else 0
 
     def _cut_without_space(self, index: int, letter: str) -> int:
         """Chinese and Japanese have no space after a stop."""

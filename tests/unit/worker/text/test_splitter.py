@@ -103,6 +103,7 @@ def test_numbers_abbreviations_addresses_and_links_stay_whole(language: str, tex
         ("ar", "كيف حالك؟ أنا بخير.", ["كيف حالك؟", "أنا بخير."]),
         ("es", "¿Qué hora es? Son las dos.", ["¿Qué hora es?", "Son las dos."]),
         ("en", "A title\n\nThen text", ["A title", "Then text"]),
+        ("en", "1. Apples are red.", ["1. Apples are red."]),
     ],
 )
 def test_sentences_are_split_by_the_rules_of_their_language(language: str, text: str, sentences: list[str]) -> None:
@@ -123,6 +124,7 @@ def test_sentences_are_split_by_the_rules_of_their_language(language: str, text:
         ("en", "We have looked everywhere in town for that missing key.", "We have looked everywhere in town"),
         ("de", "Ich habe dir gestern gesagt, dass es regnet.", "Ich habe dir gestern gesagt,"),
         ("zh", "今天的天气很好，我们去公园吧。", "今天的天气很好，"),
+        ("en", "We met on May 5, 2024, in Rome.", "We met on May 5, 2024,"),
     ],
 )
 def test_the_first_piece_is_a_short_clause(language: str, text: str, first: str) -> None:
@@ -134,6 +136,14 @@ def test_a_piece_leaves_with_the_character_that_decides_it() -> None:
     assert splitter.push("Hello there.") == []
     assert splitter.push(" ") == []
     assert splitter.push("H") == [TextPiece("Hello there.", 0, 12)]
+
+
+@pytest.mark.parametrize("text", ["a" + " " * 50_000, "\n" * 50_000])
+def test_white_space_is_not_kept(text: str) -> None:
+    splitter = TextSplitter(language="en", segmentation="sentence")
+    for start in range(0, len(text), 512):
+        splitter.push(text[start : start + 512])
+    assert len(splitter._text) <= MAX_PIECE_CHARS
 
 
 @pytest.mark.parametrize("text", ["a" * 100_000, "ab " * 30_000, "." * 50_000, " " * 50_000])
