@@ -85,10 +85,8 @@ def test_a_tone_is_resampled_faithfully(frequency_hz: float) -> None:
 
 
 def test_samples_are_rounded_and_saturate_without_wrapping() -> None:
-    assert (
-        encode(np.array([0.0, 1.0, -1.0, 7.0, -7.0], np.float32))
-        == np.array([0, 32767, -32767, 32767, -32767], "<i2").tobytes()
-    )
+    samples = np.array([0.0, 1.0, -1.0, 7.0, -7.0, 0.9 / 32767, -0.9 / 32767], np.float32)
+    assert encode(samples) == np.array([0, 32767, -32767, 32767, -32767, 1, -1], "<i2").tobytes()
 
 
 def test_the_limiter_never_reaches_full_scale_and_leaves_quiet_sound_alone() -> None:
