@@ -95,7 +95,7 @@ async def barge_in(address: str, process: Process, *, rounds: int) -> list[Secti
             ("PAUSE to the last frame that arrives", *spread(pauses)),
             ("RESUME to the next frame", *spread(resumes)),
             ("STOP to the last frame that arrives", *spread(stops)),
-            ("jitter of paced frames", *spread(jitter)),
+            ("jitter of paced frames while all compute", *spread(jitter)),
             ("worker's CPU time in the 200 ms after STOP", *spread(busy)),
         ],
         note="0 means that no frame arrived after the call was made.",

@@ -16,7 +16,7 @@ from tests.bench.speaking import speak
 if TYPE_CHECKING:
     from tests.bench.speaking import Heard
 
-COUNTS = (1, 2, 4, 8)
+COUNTS = (1, 2, 3, 4, 8)
 REQUEST = tts_pb2.StartSessionRequest(credit_flow_control=True)
 BURST_FRAMES = 5
 

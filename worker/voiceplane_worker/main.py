@@ -20,7 +20,7 @@ from voiceplane_worker.app import Worker
 from voiceplane_worker.settings import WorkerSettings
 
 # Threads that hold the interpreter lock give it back this soon, since a frame is due every 20 ms.
-SWITCH_INTERVAL_S = 0.001
+SWITCH_INTERVAL_S = 0.0002
 
 
 def _flag(name: str) -> Any:
