@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
+from voiceplane_client import state_name
 from voiceplane_proto.v1 import tts_pb2
 
 _BEST_FIRST = ("resident", "draining", "warming", "loading", "fetching", "failed", "absent")
@@ -144,7 +145,7 @@ def model_from_proto(status: tts_pb2.ModelStatus, *, worker: str) -> ModelView:
     """A model as one worker tells it."""
     place = Placement(
         worker=worker,
-        state=tts_pb2.ModelState.Name(status.state).removeprefix("MODEL_STATE_").lower(),
+        state=state_name(status.state),
         reason=status.reason,
         message=status.message,
         references=status.references,

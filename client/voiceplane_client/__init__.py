@@ -1,6 +1,6 @@
 """A typed asyncio client of the worker ABI, shared by the orchestrator, the operator and the CLI."""
 
 from voiceplane_client.session import SpeechStream, WorkerSession
-from voiceplane_client.worker import Deadlines, WorkerClient
+from voiceplane_client.worker import Deadlines, WorkerClient, state_name
 
-__all__ = ["Deadlines", "SpeechStream", "WorkerClient", "WorkerSession"]
+__all__ = ["Deadlines", "SpeechStream", "WorkerClient", "WorkerSession", "state_name"]

@@ -158,3 +158,8 @@ async def answer(call: Awaitable[R]) -> R:
         return await call
     except grpc.aio.AioRpcError as error:
         raise from_rpc_error(error) from None
+
+
+def state_name(state: tts_pb2.ModelState.ValueType) -> str:
+    """A model's state as people and JSON write it, such as "resident"."""
+    return tts_pb2.ModelState.Name(state).removeprefix("MODEL_STATE_").lower()

@@ -8,16 +8,17 @@ import random
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from voiceplane_client import WorkerClient
+from voiceplane_client import WorkerClient, state_name
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_common.logs import get_logger
-from voiceplane_proto.v1 import tts_pb2
 
 from voiceplane_orchestrator.routing.breaker import Breaker
 from voiceplane_orchestrator.routing.view import ModelView, VoiceView, WorkerView
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from voiceplane_proto.v1 import tts_pb2
 
 # A worker that comes back is seen within this, plus the time of one call.
 RECONNECT_S = 0.2
@@ -129,7 +130,7 @@ def _model_view(model: tts_pb2.ModelStatus) -> ModelView:
     return ModelView(
         model_id=model.model_id,
         family=model.family,
-        state=tts_pb2.ModelState.Name(model.state).removeprefix("MODEL_STATE_").lower(),
+        state=state_name(model.state),
         reason=model.reason,
         message=model.message,
         references=model.references,

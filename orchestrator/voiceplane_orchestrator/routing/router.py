@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Self
 
+from voiceplane_client import state_name
 from voiceplane_common.errors import VoiceplaneError, not_found, unavailable
 from voiceplane_common.logs import get_logger
 from voiceplane_proto.v1 import tts_pb2
@@ -119,7 +120,7 @@ class Router:
 
         async def one(link: WorkerLink) -> str:
             status = await link.client.load_model(request)
-            return tts_pb2.ModelState.Name(status.state).removeprefix("MODEL_STATE_").lower()
+            return state_name(status.state)
 
         return await self._everywhere(model_id, one, all_workers=bool(uri))
 
@@ -128,7 +129,7 @@ class Router:
 
         async def one(link: WorkerLink) -> str:
             status = await link.client.unload_model(model_id)
-            return tts_pb2.ModelState.Name(status.state).removeprefix("MODEL_STATE_").lower()
+            return state_name(status.state)
 
         return await self._everywhere(model_id, one)
 

@@ -190,10 +190,6 @@ class Speaker:
         """What the listener has heard of the latest utterance; nothing of any other."""
         return self._progress.text_heard(self._journal.text) if utterance_id == self._utterance_id else ""
 
-    def text_spoken(self, utterance_id: str) -> str:
-        """All text of the latest utterance that has arrived; nothing of any other."""
-        return self._journal.text if utterance_id == self._utterance_id else ""
-
     async def close(self) -> None:
         """End the session on the worker."""
         line, self._line = self._line, None

@@ -57,16 +57,6 @@ class ModelSpec:
     base_model_id: str = ""
     options: dict[str, str] = field(default_factory=dict)
 
-    @property
-    def content(self) -> tuple[object, ...]:
-        """The part that decides what is loaded, without how long it stays."""
-        return self.source, self.family, self.warm_up_text, self.base_model_id, tuple(sorted(self.options.items()))
-
-    @property
-    def names_content(self) -> bool:
-        """Whether it says more than the model's id about what is to be loaded."""
-        return self.source is not None or any(self.content[1:])
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelStatus:
