@@ -23,6 +23,7 @@ lint:
     mypy
     lint-imports
     python scripts/generate_proto.py --check
+    python scripts/generate_crds.py --check
 
 # All tests, or those that are named: `just test tests/unit`.
 test *ARGS:
@@ -39,6 +40,10 @@ demo *ARGS:
 # Generate the stubs of the ABI.
 proto:
     python scripts/generate_proto.py
+
+# Write the custom resource definitions from the models of their specs.
+crds:
+    python scripts/generate_crds.py
 
 # What CI runs: set up, lint, test.
 ci: setup lint test

@@ -1,0 +1,1 @@
+"""The Voiceplane operator: declared voices become worker pods that speak."""

@@ -1,0 +1,1 @@
+"""The custom resources: their fields, their rules, and the CustomResourceDefinitions made from both."""

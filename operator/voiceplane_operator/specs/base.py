@@ -1,0 +1,153 @@
+"""What the custom resources are made of: objects with camelCase fields, descriptions and CEL rules.
+
+The API server enforces the rules, so that bad input is refused at `kubectl apply`; the operator reads what has been
+accepted, and ignores fields that only a newer version knows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic.alias_generators import to_camel
+
+GROUP = "voiceplane.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A CEL rule of an object, and what a person reads who breaks it.
+
+    Attributes:
+        rule: CEL over `self` (and `oldSelf`).
+        message: Names the field and the remedy.
+    """
+
+    rule: str
+    message: str
+
+
+class Described(BaseModel):
+    """An object of a custom resource. The docstrings of its fields are the descriptions that `kubectl explain` shows."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        use_attribute_docstrings=True,
+        extra="ignore",
+        frozen=True,
+        protected_namespaces=(),
+    )
+    rules: ClassVar[tuple[Rule, ...]] = ()
+
+
+def ruled(rule: str, message: str) -> dict[str, Any]:
+    """A CEL rule of one field, for Field(json_schema_extra=…)."""
+    return {"x-kubernetes-validations": [{"rule": rule, "message": message}]}
+
+
+# Free-form objects, kept as they are.
+OpenObject = Annotated[dict[str, Any], WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True})]
+# An RFC 3339 time.
+Timestamp = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+# A Kubernetes quantity, such as 1500Mi.
+Quantity = Annotated[
+    int | str,
+    WithJsonSchema(
+        {
+            "x-kubernetes-int-or-string": True,
+            "anyOf": [{"type": "integer"}, {"type": "string"}],
+            "maxLength": 32,
+            "x-kubernetes-validations": [
+                {
+                    "rule": "type(self) == string ? isQuantity(self) && quantity(self).isGreaterThan(quantity('0')) "
+                    ": self > 0",
+                    "message": "must be a positive quantity of bytes, such as 1500Mi or 2Gi",
+                }
+            ],
+        }
+    ),
+]
+ShortText = Annotated[str, Field(max_length=253)]
+Name = Annotated[
+    str,
+    Field(
+        max_length=63,
+        json_schema_extra=ruled(
+            "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+            "must be a name of lower-case letters, digits and '-', such as my-secret",
+        ),
+    ),
+]
+
+
+class Condition(Described):
+    """One aspect of an object's state, as Kubernetes tools read it."""
+
+    type: Annotated[str, Field(max_length=316)]
+    """The aspect, such as Ready."""
+    status: Annotated[str, Field(json_schema_extra={"enum": ["True", "False", "Unknown"]})]
+    """True, False or Unknown."""
+    reason: Annotated[str, Field(max_length=1024)]
+    """A CamelCase word for programs."""
+    message: Annotated[str, Field(max_length=32768)] = ""
+    """What it means and what to do, for people."""
+    last_transition_time: Timestamp
+    """When the status last changed."""
+    observed_generation: int = 0
+    """The generation of the spec that this was said of."""
+
+
+class LabelSelectorRequirement(Described):
+    """One requirement of a label selector."""
+
+    rules = (
+        Rule(
+            "self.operator in ['In', 'NotIn'] ? size(self.values) > 0 : size(self.values) == 0",
+            "values must name at least one value for In and NotIn, and none for Exists and DoesNotExist",
+        ),
+    )
+
+    key: ShortText
+    """The label."""
+    operator: Annotated[str, Field(json_schema_extra={"enum": ["In", "NotIn", "Exists", "DoesNotExist"]})]
+    """In, NotIn, Exists or DoesNotExist."""
+    values: Annotated[tuple[Annotated[str, Field(max_length=63)], ...], Field(max_length=32)] = ()
+    """The values of In and NotIn."""
+
+
+class LabelSelector(Described):
+    """Selects objects by their labels; an empty one selects all."""
+
+    match_labels: Annotated[dict[str, str], Field(max_length=32)] = {}
+    """Labels that must have these values."""
+    match_expressions: Annotated[tuple[LabelSelectorRequirement, ...], Field(max_length=32)] = ()
+    """Further requirements; all must hold."""
+
+    def matches(self, labels: dict[str, str]) -> bool:
+        """Whether an object with these labels is selected."""
+        return all(labels.get(key) == value for key, value in self.match_labels.items()) and all(
+            _holds(requirement, labels) for requirement in self.match_expressions
+        )
+
+
+def _holds(requirement: LabelSelectorRequirement, labels: dict[str, str]) -> bool:
+    present = requirement.key in labels
+    match requirement.operator:
+        case "In":
+            return present and labels[requirement.key] in requirement.values
+        case "NotIn":
+            return not present or labels[requirement.key] not in requirement.values
+        case "Exists":
+            return present
+    return not present
+
+
+class LocalReference(Described):
+    """Names an object of the same namespace."""
+
+    name: Name
+    """Its name."""
