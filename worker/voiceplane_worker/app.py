@@ -19,6 +19,7 @@ from voiceplane_proto.v1 import tts_pb2, tts_pb2_grpc
 from voiceplane_worker.adapters import registry
 from voiceplane_worker.compute import ComputePool
 from voiceplane_worker.metrics import Metrics
+from voiceplane_worker.models.declared import read_declared
 from voiceplane_worker.models.loader import PackLoader
 from voiceplane_worker.models.manager import ModelManager
 from voiceplane_worker.packs.catalog import Catalog
@@ -70,6 +71,7 @@ class Worker:
             loader=PackLoader(device=worker.device, threads=worker.threads_per_step),
             clock=SystemClock(),
             changed=changes.note,
+            declared=read_declared(worker.models_file) if worker.models_file else (),
         )
         self.sessions = SessionStore(
             manager=self.manager,

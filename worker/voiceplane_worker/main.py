@@ -40,6 +40,7 @@ def serve(
     resident_cap: Annotated[int | None, _flag("resident_cap")] = None,
     max_parallel_loads: Annotated[int | None, _flag("max_parallel_loads")] = None,
     packs_dir: Annotated[str | None, _flag("packs_dir")] = None,
+    models_file: Annotated[str | None, _flag("models_file")] = None,
     metrics_port: Annotated[int | None, _flag("metrics_port")] = None,
     log_level: Annotated[str | None, _flag("log_level")] = None,
 ) -> None:
@@ -54,6 +55,7 @@ def serve(
                 "worker.device": device,
                 "worker.adapter": adapter,
                 "worker.packs_dir": packs_dir,
+                "worker.models_file": models_file,
                 "worker.metrics_port": metrics_port,
                 "model_manager.default_model_id": default_model,
                 "model_manager.preload_model_ids": preload,

@@ -28,6 +28,7 @@ class WorkerSection(Section):
         buffer_ms: Audio that is computed ahead of what has been sent.
         drain_timeout_ms: After SIGTERM, how long sessions may go on.
         packs_dir: Voice packs that are known by their folder; None for the ones that come with Voiceplane.
+        models_file: A YAML file of further models; in a cluster, the operator writes it.
     """
 
     device: str = "cpu"
@@ -45,6 +46,7 @@ class WorkerSection(Section):
     buffer_ms: int = Field(default=2_000, ge=200)
     drain_timeout_ms: int = Field(default=30_000, ge=0)
     packs_dir: str | None = None
+    models_file: str | None = None
 
 
 class ModelManagerSection(Section):

@@ -648,6 +648,7 @@ class ModelStatus(_message.Message):
     GENERATION_FIELD_NUMBER: _builtins.int
     LOAD_DURATION_MS_FIELD_NUMBER: _builtins.int
     BASE_MODEL_ID_FIELD_NUMBER: _builtins.int
+    DECLARATION_FIELD_NUMBER: _builtins.int
     model_id: _builtins.str
     family: _builtins.str
     state: Global___ModelState.ValueType
@@ -668,6 +669,8 @@ class ModelStatus(_message.Message):
     """How long the last fetch + load + warm-up took."""
     base_model_id: _builtins.str
     """A LoRA's base model."""
+    declaration: _builtins.str
+    """LoadModelRequest.declaration of what is resident or was asked for last; empty if nobody declared it."""
     @_builtins.property
     def resident_since(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -698,10 +701,11 @@ class ModelStatus(_message.Message):
         generation: _builtins.int = ...,
         load_duration_ms: _builtins.int = ...,
         base_model_id: _builtins.str = ...,
+        declaration: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "last_used", b"last_used", "resident_since", b"resident_since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_model_id", b"base_model_id", "expires_at", b"expires_at", "family", b"family", "generation", b"generation", "is_default", b"is_default", "last_used", b"last_used", "load_duration_ms", b"load_duration_ms", "memory_bytes", b"memory_bytes", "message", b"message", "model_id", b"model_id", "reason", b"reason", "references", b"references", "residency", b"residency", "resident_since", b"resident_since", "sha256", b"sha256", "state", b"state", "voices", b"voices"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_model_id", b"base_model_id", "declaration", b"declaration", "expires_at", b"expires_at", "family", b"family", "generation", b"generation", "is_default", b"is_default", "last_used", b"last_used", "load_duration_ms", b"load_duration_ms", "memory_bytes", b"memory_bytes", "message", b"message", "model_id", b"model_id", "reason", b"reason", "references", b"references", "residency", b"residency", "resident_since", b"resident_since", "sha256", b"sha256", "state", b"state", "voices", b"voices"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -799,6 +803,8 @@ class LoadModelRequest(_message.Message):
     BASE_MODEL_ID_FIELD_NUMBER: _builtins.int
     NO_WAIT_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
+    DECLARATION_FIELD_NUMBER: _builtins.int
+    DECLARE_ONLY_FIELD_NUMBER: _builtins.int
     model_id: _builtins.str
     family: _builtins.str
     """Empty: as the pack's metadata says; otherwise the two must agree."""
@@ -813,6 +819,14 @@ class LoadModelRequest(_message.Message):
     """A LoRA: the model that the adapter is attached to."""
     no_wait: _builtins.bool
     """Answer at once with the present state instead of waiting until the model is resident."""
+    declaration: _builtins.str
+    """Who declares the model and in which version, as the caller writes it; ModelStatus gives it back, so that a caller that
+    was restarted knows what it has asked for. Empty: as before. UnloadModel forgets it.
+    """
+    declare_only: _builtins.bool
+    """Make the model known by these rules without loading it: the first session that asks for it does. A model that is
+    resident with other content is loaded again, as without this.
+    """
     @_builtins.property
     def source(self) -> Global___ModelSource:
         """Empty for a model that the worker's configuration or its voice packs name already."""
@@ -834,10 +848,12 @@ class LoadModelRequest(_message.Message):
         base_model_id: _builtins.str = ...,
         no_wait: _builtins.bool = ...,
         options: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        declaration: _builtins.str = ...,
+        declare_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_model_id", b"base_model_id", "family", b"family", "min_residency_ms", b"min_residency_ms", "model_id", b"model_id", "no_wait", b"no_wait", "options", b"options", "residency", b"residency", "source", b"source", "ttl_ms", b"ttl_ms", "warm_up_text", b"warm_up_text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_model_id", b"base_model_id", "declaration", b"declaration", "declare_only", b"declare_only", "family", b"family", "min_residency_ms", b"min_residency_ms", "model_id", b"model_id", "no_wait", b"no_wait", "options", b"options", "residency", b"residency", "source", b"source", "ttl_ms", b"ttl_ms", "warm_up_text", b"warm_up_text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

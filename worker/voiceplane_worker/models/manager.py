@@ -20,10 +20,11 @@ from voiceplane_worker.models.entry import Entry
 from voiceplane_worker.models.loads import Loads
 from voiceplane_worker.models.report import status_of
 from voiceplane_worker.models.residents import Residents
+from voiceplane_worker.models.status import Residency
 from voiceplane_worker.models.waiting import end, ends_within
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from voiceplane_common.clock import Clock
 
@@ -48,6 +49,7 @@ class ModelManager:
         loader: Loader,
         clock: Clock,
         changed: Callable[[], None] = lambda: None,
+        declared: Iterable[ModelSpec] = (),
         wall: Callable[[], float] = time.time,
     ) -> None:
         """Prepare; nothing is loaded before `start`.
@@ -58,6 +60,8 @@ class ModelManager:
             loader: Fetches, loads, warms up and closes.
             clock: Monotonic time.
             changed: Called after each change of what `statuses` or `ready` tells.
+            declared: Models that are known from the start, besides the catalog's. Preloaded and pinned ones are loaded
+                at the start, but the worker is ready without them: a broken one must not keep the others from speaking.
             wall: Unix seconds, for the times that are told.
         """
         self._settings = settings
@@ -68,7 +72,10 @@ class ModelManager:
         self._loads = Loads(settings=settings, catalog=catalog, loader=loader, clock=clock, residents=self._residents)
         self._watcher: asyncio.Task[None] | None = None
         self._closed = False
+        self._declared = tuple(declared)
         self._residents.adopt_catalog()
+        for spec in self._declared:
+            self._residents.entries[spec.model_id] = Entry(spec=spec)
 
     @property
     def ready(self) -> bool:
@@ -78,6 +85,8 @@ class ModelManager:
     async def start(self) -> None:
         """Load the default and the preloaded models and begin to evict. A load that fails is a state, no exception."""
         loads = [self._load_missing(model_id) for model_id in self._residents.missing]
+        for spec in self._declared:
+            self._declare_at_start(spec)
         self._watcher = asyncio.create_task(self._watch_over())
         for load in filter(None, loads):
             await load.ended.wait()
@@ -162,6 +171,29 @@ class ModelManager:
             entry, begun = self._request(spec)
         if entry.load:
             await _finish(entry.load)
+        return self._status(entry)
+
+    def declare(self, spec: ModelSpec) -> ModelStatus:
+        """Make a model known by its rules, without loading it: the first session that asks for it does.
+
+        One that is resident, or on its way there, is loaded again if the content differs.
+
+        Raises:
+            VoiceplaneError: NOT_FOUND: not known, and no source given. UNAVAILABLE: closing. RESOURCE_EXHAUSTED: no
+                room for the new content beside the old.
+        """
+        known = self._residents.entries.get(spec.model_id)
+        if known and (known.occupies or known.draining):
+            entry, begun = self._request(spec)
+            if not begun:
+                self._residents.spawn(self._load_later(spec))
+            return self._status(entry)
+        self._check_open()
+        entry = known or (Entry(spec=spec) if spec.source else self._residents.find(spec.model_id))
+        entry.spec = _with_content(_with_rules(entry.spec, spec), spec)
+        entry.error, entry.failures, entry.retry_at = None, 0, 0.0
+        self._residents.entries[spec.model_id] = entry
+        self._residents.note()
         return self._status(entry)
 
     async def unload(self, model_id: str, *, drain_timeout_ms: int | None = None) -> ModelStatus:
@@ -284,6 +316,15 @@ class ModelManager:
             raise unavailable("MODEL_FAILED", message, retry_after_ms=wait_ms)
         return self._loads.begin(entry, entry.spec)
 
+    def _declare_at_start(self, spec: ModelSpec) -> None:
+        entry = self._residents.entries[spec.model_id]
+        if spec.residency is Residency.ON_DEMAND or entry.occupies or entry.draining:
+            return
+        try:
+            self._load_for_session(entry)
+        except VoiceplaneError as error:
+            _log.warning("declared_model_waits", model_id=spec.model_id, reason=error.reason, message=error.message)
+
     def _load_missing(self, model_id: str) -> Load | None:
         """Begin the load of a default or preloaded model, unless it is under way or has to wait."""
         first = Entry(spec=self._residents.first_spec(model_id))
@@ -314,7 +355,13 @@ async def _finish(load: Load) -> None:
 
 
 def _with_rules(have: ModelSpec, want: ModelSpec) -> ModelSpec:
-    return replace(have, residency=want.residency, ttl_ms=want.ttl_ms, min_residency_ms=want.min_residency_ms)
+    return replace(
+        have,
+        residency=want.residency,
+        ttl_ms=want.ttl_ms,
+        min_residency_ms=want.min_residency_ms,
+        declaration=want.declaration or have.declaration,
+    )
 
 
 def _with_content(have: ModelSpec, want: ModelSpec) -> ModelSpec:

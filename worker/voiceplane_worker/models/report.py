@@ -47,6 +47,7 @@ def status_of(
         generation=entry.generation,
         load_duration_ms=round(entry.load_seconds * 1000),
         base_model_id=entry.spec.base_model_id,
+        declaration=entry.spec.declaration,
     )
 
 

@@ -45,6 +45,7 @@ class ModelSpec:
         warm_up_text: Empty: the pack's own.
         base_model_id: A LoRA's base model.
         options: Family options, over those of the pack.
+        declaration: Who declares it and in which version, in the declarer's own words; empty for nobody.
     """
 
     model_id: str
@@ -56,6 +57,7 @@ class ModelSpec:
     warm_up_text: str = ""
     base_model_id: str = ""
     options: dict[str, str] = field(default_factory=dict)
+    declaration: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,3 +91,4 @@ class ModelStatus:
     generation: int = 0
     load_duration_ms: int = 0
     base_model_id: str = ""
+    declaration: str = ""

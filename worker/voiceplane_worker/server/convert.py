@@ -35,6 +35,7 @@ def model_status(status: ModelStatus) -> tts_pb2.ModelStatus:
         generation=status.generation,
         load_duration_ms=status.load_duration_ms,
         base_model_id=status.base_model_id,
+        declaration=status.declaration,
     )
 
 
@@ -61,6 +62,7 @@ def model_spec(request: tts_pb2.LoadModelRequest) -> ModelSpec:
         warm_up_text=request.warm_up_text,
         base_model_id=request.base_model_id,
         options=dict(request.options),
+        declaration=request.declaration,
     )
 
 

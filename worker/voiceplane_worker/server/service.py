@@ -151,7 +151,10 @@ class TTSService(tts_pb2_grpc.TTSServicer):
     async def LoadModel(self, request: tts_pb2.LoadModelRequest, context: Context) -> tts_pb2.LoadModelResponse:  # noqa: N802
         """See the proto."""
         del context
-        status = await self._manager.load(model_spec(request), no_wait=request.no_wait)
+        spec = model_spec(request)
+        if request.declare_only:
+            return tts_pb2.LoadModelResponse(model=model_status(self._manager.declare(spec)))
+        status = await self._manager.load(spec, no_wait=request.no_wait)
         return tts_pb2.LoadModelResponse(model=model_status(status))
 
     @answers

@@ -1,0 +1,123 @@
+"""Models that are declared: by a file at the start, or by a LoadModel that loads nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from voiceplane_common.errors import VoiceplaneError
+from voiceplane_worker.models.declared import read_declared
+from voiceplane_worker.models.manager import ModelManager
+from voiceplane_worker.models.status import ModelSpec, ModelState, ModelStatus, Residency
+from voiceplane_worker.packs.metadata import PackSource
+from voiceplane_worker.settings import ModelManagerSection
+
+from tests.support.clock import VirtualClock, settle
+from tests.support.models import FakeCatalog, FakeLoader
+
+SOURCE = PackSource(uri="file:///voices/a")
+
+
+class Bench:
+    def __init__(self, *declared: ModelSpec, by_itself: bool = True) -> None:
+        self.loader = FakeLoader(by_itself=by_itself)
+        self.manager = ModelManager(
+            settings=ModelManagerSection(default_model_id="default", max_parallel_loads=4),
+            catalog=FakeCatalog(("default",)),  # type: ignore[arg-type]  # it is used by its shape
+            loader=self.loader,
+            clock=VirtualClock(),
+            declared=declared,
+        )
+
+    def status(self, model_id: str) -> ModelStatus:
+        return next(each for each in self.manager.statuses() if each.model_id == model_id)
+
+
+async def test_a_file_names_models_with_their_rules(tmp_path: Path) -> None:
+    file = tmp_path / "models.yaml"
+    file.write_text(
+        "models:\n- {modelId: a, family: mock, source: {uri: 'file:///voices/a'}, residency: pinned, ttlMs: 5,"
+        " declaration: ns/a}\n- {modelId: b}\n"
+    )
+    first, second = read_declared(file)
+    assert first == ModelSpec(
+        model_id="a", family="mock", source=SOURCE, residency=Residency.PINNED, ttl_ms=5, declaration="ns/a"
+    )
+    assert second == ModelSpec(model_id="b")
+    file.write_text("")
+    assert read_declared(file) == ()
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("models: [{modelID: a}]", "models.0.modelId"),
+        ("models: [{modelId: a, residency: always}]", "models.0.residency"),
+        ("models: [{", "not YAML"),
+        (None, "cannot read"),
+    ],
+)
+async def test_a_wrong_file_is_named_with_what_is_wrong(tmp_path: Path, content: str | None, told: str) -> None:
+    file = tmp_path / "models.yaml"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(VoiceplaneError) as caught:
+        read_declared(file)
+    assert str(file) in caught.value.message
+    assert told in caught.value.message
+
+
+async def test_preloaded_models_load_at_the_start_and_others_when_they_are_asked_for() -> None:
+    bench = Bench(
+        ModelSpec(model_id="a", source=SOURCE, residency=Residency.PRELOAD, declaration="ns/a"),
+        ModelSpec(model_id="b", source=SOURCE, declaration="ns/b"),
+    )
+    await bench.manager.start()
+    await settle()
+    assert bench.status("a").state is ModelState.RESIDENT
+    assert bench.status("b").state is ModelState.ABSENT
+    assert (bench.status("a").declaration, bench.status("b").declaration) == ("ns/a", "ns/b")
+    (await bench.manager.acquire("b")).release()
+    assert bench.status("b").state is ModelState.RESIDENT
+    await bench.manager.close()
+
+
+async def test_a_declared_model_that_fails_does_not_keep_the_worker_from_being_ready() -> None:
+    bench = Bench(ModelSpec(model_id="a", source=SOURCE, residency=Residency.PRELOAD), by_itself=False)
+    starting = asyncio.create_task(bench.manager.start())
+    await settle()
+    for load in list(bench.loader.pending):
+        load.succeed() if load.model_id == "default" else load.fail()
+    await starting
+    await settle()
+    assert bench.manager.ready
+    assert bench.status("a").state is ModelState.FAILED
+    await bench.manager.close()
+
+
+async def test_declaring_loads_nothing_and_an_unload_forgets_it() -> None:
+    bench = Bench()
+    await bench.manager.start()
+    status = bench.manager.declare(ModelSpec(model_id="a", source=SOURCE, declaration="ns/a@1"))
+    assert (status.state, status.declaration) == (ModelState.ABSENT, "ns/a@1")
+    assert [load.model_id for load in bench.loader.pending] == []
+    (await bench.manager.acquire("a")).release()
+    assert bench.status("a").generation == 1
+    await bench.manager.unload("a")
+    assert [each.model_id for each in bench.manager.statuses()] == ["default"]
+    await bench.manager.close()
+
+
+async def test_declaring_other_content_of_a_resident_model_loads_it_again() -> None:
+    bench = Bench()
+    await bench.manager.start()
+    await bench.manager.load(ModelSpec(model_id="a", source=SOURCE, declaration="ns/a@1"))
+    other = PackSource(uri="file:///voices/other")
+    bench.manager.declare(ModelSpec(model_id="a", source=other, declaration="ns/a@2"))
+    await settle()
+    assert (bench.status("a").generation, bench.status("a").declaration) == (2, "ns/a@2")
+    bench.manager.declare(ModelSpec(model_id="a", source=other, ttl_ms=7, declaration="ns/a@3"))
+    await settle()
+    assert (bench.status("a").generation, bench.status("a").declaration) == (2, "ns/a@3")
+    await bench.manager.close()
