@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from voiceplane_common.errors import VoiceplaneError
@@ -15,6 +15,9 @@ from voiceplane_worker.settings import ModelManagerSection
 
 from tests.support.clock import VirtualClock, settle
 from tests.support.models import FakeCatalog, FakeLoader
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SOURCE = PackSource(uri="file:///voices/a")
 
