@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import ssl
-import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,7 +20,6 @@ REQUEST_TIMEOUT_S = 5.0
 ISSUER = "https://kubernetes.default.svc"
 SERVICE_NETWORK = "10.96.0.0/16"
 SERVICE_ADDRESS = "10.96.0.1"  # of the API server itself: the first of the network
-POD_NETWORK = "10.244.0.0/24"
 
 
 @dataclass(frozen=True)
@@ -156,7 +154,7 @@ class ApiServer:
         try:
             with urllib.request.urlopen(f"{self.url}/readyz", context=context, timeout=REQUEST_TIMEOUT_S) as answer:  # noqa: S310
                 return bool(answer.status == 200)
-        except (urllib.error.URLError, TimeoutError, ConnectionError):
+        except OSError:
             return False
 
     def end(self, *, kill: bool = False) -> None:

@@ -30,7 +30,10 @@ PACKAGES = {
     "runc": "github.com/opencontainers/runc",
     "helm": "helm.sh/helm/v4/cmd/helm",
     "pause": "./pause",
+    "coredns": "github.com/coredns/coredns",
 }
+# Its own module: its choice of versions is not Kubernetes'.
+MODULES = {"coredns": MODULE / "coredns"}
 # Seccomp is libseccomp, which is C. Everything else is static.
 WITH_C = frozenset({"runc"})
 
@@ -52,8 +55,9 @@ def cache_folder() -> Path:
 def binaries_folder() -> Path:
     """The folder of the built programs; another set of versions has another folder."""
     digest = hashlib.sha256()
-    for name in ("go.mod", "go.sum"):
-        digest.update((MODULE / name).read_bytes())
+    for module in (MODULE, *MODULES.values()):
+        for name in ("go.mod", "go.sum"):
+            digest.update((module / name).read_bytes())
     return cache_folder() / digest.hexdigest()[:16] / "bin"
 
 
@@ -114,7 +118,7 @@ def _build(name: str, path: Path) -> None:
     began = time.monotonic()
     result = subprocess.run(
         [*command, PACKAGES[name]],
-        cwd=MODULE,
+        cwd=MODULES.get(name, MODULE),
         env={**os.environ, "CGO_ENABLED": "1" if with_c else "0"},
         capture_output=True,
         text=True,

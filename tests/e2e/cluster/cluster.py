@@ -1,0 +1,116 @@
+"""The cluster: a control plane and one node, as processes of this machine that outlive the command."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+import platformdirs
+from filelock import FileLock
+
+from tests.e2e.cluster import kernel
+from tests.e2e.cluster.api_server import Address, ApiServer
+from tests.e2e.cluster.binaries import binary
+from tests.e2e.cluster.commands import run
+from tests.e2e.cluster.daemons import Daemon
+from tests.e2e.cluster.dns import Dns
+from tests.e2e.cluster.node import Node, make_bridge, remove_bridge
+from tests.e2e.cluster.runtime import POD_GATEWAY, Runtime
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LOCK_TIMEOUT_S = 1800.0
+NAMESPACE_TIMEOUT_S = 30.0
+ADDRESS = Address(api_port=17443, etcd_port=12379, peer_port=12380, advertise=POD_GATEWAY)
+
+
+def state_folder() -> Path:
+    """Where the cluster's data, certificates and logs are."""
+    return platformdirs.user_state_path("voiceplane") / "cluster"
+
+
+class Cluster:
+    """The cluster of this machine; there is one.
+
+    Args:
+        folder: Its state.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder or state_folder()
+        self._control = self.folder / "control"
+        self.kubeconfig = self._control / "admin.kubeconfig"
+        self.runtime = Runtime(self.folder / "containerd", self._control / "run")
+
+    def up(self) -> Path:
+        """Start what does not run; returns when the node is Ready.
+
+        Returns:
+            The administrator's kubeconfig.
+        """
+        if os.geteuid():
+            raise RuntimeError("a node mounts, and makes network namespaces: run it as root, or use kind")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.folder / ".lock", timeout=LOCK_TIMEOUT_S):
+            if not Daemon("etcd", self._control / "run").running():
+                self._clear()  # a machine that was switched off left a cluster that no longer is
+            self._start()
+        return self.kubeconfig
+
+    def down(self, *, purge: bool = False) -> None:
+        """End it, and put the machine back as it was.
+
+        Args:
+            purge: Forget the images too.
+        """
+        if not self.folder.exists():
+            return
+        with FileLock(self.folder / ".lock", timeout=LOCK_TIMEOUT_S):
+            self._clear()
+            if purge:
+                shutil.rmtree(self.runtime.folder, ignore_errors=True)
+
+    def status(self) -> dict[str, bool]:
+        """Whether each program runs."""
+        names = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"]
+        names += ["containerd", "coredns", "kubelet", "kube-proxy"]
+        return {name: Daemon(name, self._control / "run").running() for name in names}
+
+    def _start(self) -> None:
+        kernel.set_switches(self.folder / "switches.json")
+        make_bridge()
+        server = ApiServer(self._control, ADDRESS)
+        node = Node(self.folder / "node", server, self.runtime)
+        dns = Dns(self._control)
+        server.start_etcd()
+        self.runtime.start()
+        server.start_api()
+        server.start_controllers()
+        server.start_scheduler()
+        dns.start(server)
+        node.start(dns=POD_GATEWAY)
+        node.wait()
+        wait = ["wait", "--for=create", f"--timeout={NAMESPACE_TIMEOUT_S:.0f}s", "serviceaccount/default"]
+        run([binary("kubectl"), "--kubeconfig", self.kubeconfig, *wait])
+
+    def _clear(self) -> None:
+        run_folder = self._control / "run"
+        kubelet = Daemon("kubelet", run_folder)
+        kubelet.end()  # first: it would start again what ends
+        if self.runtime.daemon.running():
+            self.runtime.remove_containers()
+        for name, running in self.status().items():
+            if running and name not in {"kubelet", "containerd"}:
+                Daemon(name, run_folder).end(kill=True)  # their data goes too
+        self.runtime.end()
+        kernel.remove_proxy_rules()
+        remove_bridge()
+        kernel.unmount_below(self.folder)
+        kernel.remove_pod_cgroups()
+        kernel.remove_log_links(self.folder / "node" / "logs")
+        kernel.restore_switches(self.folder / "switches.json")
+        for folder in (self._control, self.folder / "node", self.runtime.folder / "state"):
+            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(self.runtime.folder / "addresses", ignore_errors=True)
