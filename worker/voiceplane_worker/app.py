@@ -32,6 +32,7 @@ from voiceplane_worker.sessions.store import SessionStore
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from voiceplane_worker.models.status import ModelSpec
     from voiceplane_worker.settings import WorkerSettings
 
 SERVER_OPTIONS = [
@@ -71,7 +72,7 @@ class Worker:
             loader=PackLoader(device=worker.device, threads=worker.threads_per_step),
             clock=SystemClock(),
             changed=changes.note,
-            declared=read_declared(worker.models_file) if worker.models_file else (),
+            declared=_declared(worker.models_file) if worker.models_file else (),
         )
         self.sessions = SessionStore(
             manager=self.manager,
@@ -163,3 +164,9 @@ class Worker:
         if listen.startswith("unix:"):
             return listen
         return f"{listen.rpartition(':')[0]}:{port}"
+
+
+def _declared(file: str) -> tuple[ModelSpec, ...]:
+    """The models of a file that this worker's environment can load: one file may serve workers of several families."""
+    installed = {family.name for family in registry.traits()}
+    return tuple(spec for spec in read_declared(file) if not spec.family or spec.family in installed)

@@ -1,0 +1,189 @@
+"""The pod of a worker: its container, its GPU, its volumes, and what a person lays over them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from voiceplane_operator.builders.merge import merged
+from voiceplane_operator.names import (
+    CACHE_FOLDER,
+    CONTAINER,
+    GRPC_PORT,
+    METRICS_PORT,
+    MODELS_FOLDER,
+    MODELS_KEY,
+    labels,
+    owned_name,
+    selector,
+)
+from voiceplane_operator.quantities import whole
+
+if TYPE_CHECKING:
+    from voiceplane_operator.resources import Pool
+    from voiceplane_operator.specs.pool import TTSWorkerPoolSpec
+
+NVIDIA_GPU = "nvidia.com/gpu"
+PRODUCT_LABEL = "nvidia.com/gpu.product"
+CLAIM = "gpu"
+# Beyond the drain, for what the worker does before and after it.
+GRACE_S = 15
+USER_ID = 65_532
+
+
+def pod_template(pool: Pool) -> dict[str, Any]:
+    """A pod template, as a Deployment holds it. It depends on the pool's spec alone, never on a VoiceModel."""
+    spec = pool.spec
+    template: dict[str, Any] = {
+        "metadata": {
+            "labels": labels(pool.key.name),
+            "annotations": {"kubectl.kubernetes.io/default-container": CONTAINER},
+        },
+        "spec": {
+            "serviceAccountName": owned_name(pool.key.name),
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "terminationGracePeriodSeconds": spec.drain_timeout_seconds + GRACE_S,
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": USER_ID,
+                "runAsGroup": USER_ID,
+                "fsGroup": USER_ID,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [_container(spec)],
+            "volumes": _volumes(pool),
+        }
+        | _placement(pool),
+    }
+    return merged(template, _without_selector(spec.pod_template or {}, pool)) if spec.pod_template else template
+
+
+def template_hash(template: dict[str, Any]) -> str:
+    """Changes when pods have to be replaced, and only then."""
+    return hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _container(spec: TTSWorkerPoolSpec) -> dict[str, Any]:
+    probe = {"grpc": {"port": GRPC_PORT}}
+    return {
+        "name": CONTAINER,
+        "image": spec.image,
+        "imagePullPolicy": spec.image_pull_policy,
+        "command": ["voiceplane-worker"],
+        "env": [{"name": name, "value": value} for name, value in _environment(spec).items()],
+        "ports": [
+            {"name": "grpc", "containerPort": GRPC_PORT},
+            {"name": "metrics", "containerPort": METRICS_PORT},
+        ],
+        # A worker that loads its models is alive and not ready: that its port answers tells whether it lives.
+        "startupProbe": {"tcpSocket": {"port": GRPC_PORT}, "periodSeconds": 1, "failureThreshold": 120},
+        "livenessProbe": {"tcpSocket": {"port": GRPC_PORT}, "periodSeconds": 10, "failureThreshold": 6},
+        "readinessProbe": probe | {"periodSeconds": 1, "failureThreshold": 2, "timeoutSeconds": 2},
+        "resources": _resources(spec),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [
+            {"name": "models", "mountPath": MODELS_FOLDER, "readOnly": True},
+            {"name": "cache", "mountPath": CACHE_FOLDER},
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  # the container's own
+        ]
+        + ([{"name": "shm", "mountPath": "/dev/shm"}] if spec.shared_memory else []),  # noqa: S108
+    }
+
+
+def _environment(spec: TTSWorkerPoolSpec) -> dict[str, str]:
+    settings: dict[str, Any] = {
+        "WORKER__LISTEN": f"0.0.0.0:{GRPC_PORT}",
+        "WORKER__METRICS_PORT": METRICS_PORT,
+        "WORKER__DEVICE": spec.device,
+        "WORKER__MAX_SESSIONS": spec.sessions_per_worker,
+        "WORKER__DRAIN_TIMEOUT_MS": spec.drain_timeout_seconds * 1000,
+        "WORKER__MODELS_FILE": f"{MODELS_FOLDER}/{MODELS_KEY}",
+        "MODEL_MANAGER__DEFAULT_MODEL_ID": spec.default_model,
+        "MODEL_MANAGER__PRELOAD_MODEL_IDS": json.dumps(list(spec.preload)),
+        "MODEL_MANAGER__TTL_MS": spec.ttl_seconds * 1000,
+        "MODEL_MANAGER__MIN_RESIDENCY_MS": spec.min_residency_seconds * 1000,
+        "MODEL_MANAGER__RESIDENT_CAP": spec.resident_cap,
+        "MODEL_MANAGER__MAX_PARALLEL_LOADS": spec.max_parallel_loads,
+        "MODEL_MANAGER__MEMORY_CAP_BYTES": whole(spec.memory_budget) if spec.memory_budget else 0,
+        "CACHE_DIR": CACHE_FOLDER,
+    }
+    return {f"VOICEPLANE_{name}": str(value) for name, value in settings.items()} | {"HOME": "/tmp"}  # noqa: S108
+
+
+def _resources(spec: TTSWorkerPoolSpec) -> dict[str, Any]:
+    resources: dict[str, Any] = {}
+    limits: dict[str, Any] = dict(spec.resources.limits)
+    if gpu := extended_gpu(spec):
+        name, count = gpu
+        limits[name] = str(count)
+    if limits:
+        resources["limits"] = limits
+    if spec.resources.requests:
+        resources["requests"] = dict(spec.resources.requests)
+    if spec.gpu and spec.gpu.claim:
+        resources["claims"] = [{"name": CLAIM}]
+    return resources
+
+
+def extended_gpu(spec: TTSWorkerPoolSpec) -> tuple[str, int] | None:
+    """The extended resource that each worker takes, and how many of it."""
+    if spec.device == "cpu" or (spec.gpu and spec.gpu.claim):
+        return None
+    if spec.gpu is None:
+        return NVIDIA_GPU, 1
+    return spec.gpu.resource_name or NVIDIA_GPU, spec.gpu.count or 1
+
+
+def _volumes(pool: Pool) -> list[dict[str, Any]]:
+    spec = pool.spec
+    cache: dict[str, Any]
+    if spec.cache.claim_name:
+        cache = {"persistentVolumeClaim": {"claimName": spec.cache.claim_name}}
+    elif spec.cache.host_path:
+        cache = {"hostPath": {"path": spec.cache.host_path, "type": "DirectoryOrCreate"}}
+    else:
+        cache = {"emptyDir": {"sizeLimit": spec.cache.size_limit} if spec.cache.size_limit else {}}
+    volumes = [
+        # Optional: a pod must not wait for a list that may well be empty; the operator tells it everything by gRPC.
+        {"name": "models", "configMap": {"name": owned_name(pool.key.name), "optional": True}},
+        {"name": "cache"} | cache,
+        {"name": "tmp", "emptyDir": {}},
+    ]
+    if spec.shared_memory:
+        volumes.append({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": spec.shared_memory}})
+    return volumes
+
+
+def _placement(pool: Pool) -> dict[str, Any]:
+    spec = pool.spec
+    node_selector = dict(spec.node_selector)
+    tolerations = list(spec.tolerations)
+    if gpu := extended_gpu(spec):
+        tolerations.append({"key": gpu[0], "operator": "Exists", "effect": "NoSchedule"})
+    if spec.gpu and spec.gpu.product:
+        node_selector[PRODUCT_LABEL] = spec.gpu.product
+    placement: dict[str, Any] = {
+        "nodeSelector": node_selector,
+        "tolerations": tolerations,
+        "affinity": spec.affinity,
+        "runtimeClassName": spec.runtime_class_name,
+        "priorityClassName": spec.priority_class_name,
+        "imagePullSecrets": [{"name": each.name} for each in spec.image_pull_secrets],
+    }
+    if spec.gpu and spec.gpu.claim:
+        placement["resourceClaims"] = [{"name": CLAIM, "resourceClaimTemplateName": owned_name(pool.key.name)}]
+    return {key: value for key, value in placement.items() if value}
+
+
+def _without_selector(overrides: dict[str, Any], pool: Pool) -> dict[str, Any]:
+    """Overrides may not change the labels by which the pool finds its pods."""
+    metadata = dict(overrides.get("metadata") or {})
+    if own := metadata.get("labels"):
+        metadata["labels"] = own | selector(pool.key.name)
+    return overrides | ({"metadata": metadata} if metadata else {})

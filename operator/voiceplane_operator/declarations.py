@@ -1,0 +1,154 @@
+"""Which workers are to have which models, and how that is said to a worker.
+
+A worker gives back the declaration of each model, so that an operator that was restarted knows what it has asked for,
+and what a deleted VoiceModel has left behind, without any memory or finalizer of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from voiceplane_proto.v1 import tts_pb2
+
+from voiceplane_operator.specs.base import GROUP
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from voiceplane_operator.resources import Key, Model, Pool
+
+PREFIX = f"{GROUP}/voicemodel/"
+_RESIDENCY = {
+    "onDemand": tts_pb2.RESIDENCY_ON_DEMAND,
+    "preload": tts_pb2.RESIDENCY_PRELOAD,
+    "pinned": tts_pb2.RESIDENCY_PINNED,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why a VoiceModel is not given to any worker.
+
+    Attributes:
+        reason: CamelCase.
+        message: For people, with the remedy.
+    """
+
+    reason: str
+    message: str
+
+
+def refusals(models: Iterable[Model]) -> dict[Key, Refusal]:
+    """The VoiceModels that can't be served as they are, of all that there are."""
+    by_id: dict[tuple[str, str], list[Model]] = defaultdict(list)
+    names: dict[Key, Model] = {}
+    for model in models:
+        if not model.meta.deleting:
+            by_id[model.key.namespace, model.model_id].append(model)
+            names[model.key] = model
+    refused: dict[Key, Refusal] = {}
+    for (_, model_id), claimants in by_id.items():
+        first, *others = sorted(claimants, key=lambda each: (each.meta.created, each.meta.uid))
+        for other in others:
+            refused[other.key] = Refusal(
+                reason="DuplicateModelId",
+                message=f"modelId {model_id} belongs to VoiceModel {first.key.name}, which is older: "
+                "set another spec.modelId, or delete one of the two",
+            )
+    for key, model in names.items():
+        if key not in refused and (refusal := _own_refusal(model, names)):
+            refused[key] = refusal
+    return refused
+
+
+def _own_refusal(model: Model, names: Mapping[Key, Model]) -> Refusal | None:
+    lora, source = model.spec.lora, model.spec.source
+    if lora:
+        base = names.get(model.key._replace(name=lora.base_model_ref.name))
+        if base is None:
+            message = (
+                f"lora.baseModelRef: no VoiceModel {lora.base_model_ref.name} is in this namespace: apply it"
+            )
+            return Refusal(reason="BaseModelMissing", message=message)
+        if base.spec.lora:
+            message = f"lora.baseModelRef: {base.key.name} is a LoRA itself: name its base"
+            return Refusal(reason="BaseModelIsLora", message=message)
+        source = lora.source
+    if source and source.secret_ref:
+        message = (
+            "source.secretRef is not in this version: give the Secret to the pool's workers with "
+            "podTemplate.spec.containers[worker].envFrom, and remove secretRef"
+        )
+        return Refusal(reason="SecretRefUnsupported", message=message)
+    return None
+
+
+def wanted_by(pool: Pool, models: Iterable[Model], refused: Mapping[Key, Refusal]) -> dict[str, Model]:
+    """The VoiceModels that a pool's workers are to know, by model id."""
+    return {
+        model.model_id: model
+        for model in models
+        if model.key.namespace == pool.key.namespace
+        and not model.meta.deleting
+        and model.key not in refused
+        and model.spec.pool_selector.matches(dict(pool.meta.labels))
+    }
+
+
+def request_of(model: Model, base: Model | None = None) -> tts_pb2.LoadModelRequest:
+    """What a worker is asked for, with its declaration."""
+    spec = model.spec
+    source = spec.lora.source if spec.lora else spec.source
+    request = tts_pb2.LoadModelRequest(
+        model_id=model.model_id,
+        family=spec.family,
+        residency=_RESIDENCY[spec.residency.policy],
+        ttl_ms=(spec.residency.ttl_seconds or 0) * 1000,
+        min_residency_ms=(spec.residency.min_residency_seconds or 0) * 1000,
+        warm_up_text=spec.warm_up_text,
+        base_model_id=base.model_id if base else "",
+        options=dict(spec.options),
+        declare_only=spec.residency.policy == "onDemand",
+    )
+    if source:
+        request.source.uri = source.uri
+        request.source.sha256 = source.sha256
+    digest = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()[:16]
+    request.declaration = f"{PREFIX}{model.key.namespace}/{model.key.name}/{model.meta.uid}/{digest}"
+    return request
+
+
+def is_ours(declaration: str) -> bool:
+    """Whether a worker's model was declared by a VoiceModel."""
+    return declaration.startswith(PREFIX)
+
+
+def owner_uid(declaration: str) -> str:
+    """The uid of the VoiceModel that declared a worker's model."""
+    return declaration.removeprefix(PREFIX).split("/")[2]
+
+
+def models_file(requests: Iterable[tts_pb2.LoadModelRequest]) -> str:
+    """The worker's models file: JSON, which is YAML, in a fixed order."""
+    return json.dumps({"models": [_entry(each) for each in sorted(requests, key=lambda each: each.model_id)]}, indent=1)
+
+
+def _entry(request: tts_pb2.LoadModelRequest) -> dict[str, Any]:
+    names = {number: name for name, number in _RESIDENCY.items()}
+    entry: dict[str, Any] = {
+        "modelId": request.model_id,
+        "family": request.family,
+        "source": {"uri": request.source.uri, "sha256": request.source.sha256} if request.source.uri else None,
+        "residency": names[request.residency],
+        "ttlMs": request.ttl_ms,
+        "minResidencyMs": request.min_residency_ms,
+        "warmUpText": request.warm_up_text,
+        "baseModelId": request.base_model_id,
+        "options": dict(request.options),
+        "declaration": request.declaration,
+    }
+    return {key: value for key, value in entry.items() if value}

@@ -1,0 +1,110 @@
+"""The custom resources as the operator holds them: metadata that matters, and a parsed spec."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from voiceplane_operator.specs.base import API_VERSION
+from voiceplane_operator.specs.pool import TTSWorkerPoolSpec
+from voiceplane_operator.specs.voicemodel import VoiceModelSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Key(NamedTuple):
+    """Names an object among those of its kind."""
+
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meta:
+    """What the operator needs of an object's metadata."""
+
+    key: Key
+    uid: str
+    generation: int
+    created: str
+    labels: Mapping[str, str]
+    deleting: bool
+
+    @classmethod
+    def read(cls, body: Mapping[str, Any]) -> Meta:
+        """From an object as the API server writes it."""
+        metadata = body["metadata"]
+        return cls(
+            key=Key(metadata["namespace"], metadata["name"]),
+            uid=metadata["uid"],
+            generation=metadata.get("generation", 0),
+            created=metadata.get("creationTimestamp") or "",
+            labels=dict(metadata.get("labels") or {}),
+            deleting="deletionTimestamp" in metadata,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A VoiceModel.
+
+    Attributes:
+        status: As it was last seen.
+    """
+
+    meta: Meta
+    spec: VoiceModelSpec
+    status: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, body: Mapping[str, Any]) -> Model:
+        """From an object as the API server writes it."""
+        spec = VoiceModelSpec.model_validate(body["spec"])
+        return cls(meta=Meta.read(body), spec=spec, status=dict(body.get("status") or {}))
+
+    @property
+    def key(self) -> Key:
+        """Its key."""
+        return self.meta.key
+
+    @property
+    def model_id(self) -> str:
+        """What sessions ask for."""
+        return self.spec.model_id or self.meta.key.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """A TTSWorkerPool.
+
+    Attributes:
+        status: As it was last seen.
+    """
+
+    meta: Meta
+    spec: TTSWorkerPoolSpec
+    status: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, body: Mapping[str, Any]) -> Pool:
+        """From an object as the API server writes it."""
+        spec = TTSWorkerPoolSpec.model_validate(body["spec"])
+        return cls(meta=Meta.read(body), spec=spec, status=dict(body.get("status") or {}))
+
+    @property
+    def key(self) -> Key:
+        """Its key."""
+        return self.meta.key
+
+    @property
+    def owner_reference(self) -> dict[str, Any]:
+        """What makes the garbage collector delete an owned object with the pool, also while no operator runs."""
+        return {
+            "apiVersion": API_VERSION,
+            "kind": "TTSWorkerPool",
+            "name": self.key.name,
+            "uid": self.meta.uid,
+            "controller": True,
+            "blockOwnerDeletion": True,
+        }

@@ -1,0 +1,1 @@
+"""The running workers: what they report, and what they are asked for."""
