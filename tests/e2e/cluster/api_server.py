@@ -111,6 +111,7 @@ class ApiServer:
                 f"--client-ca-file={ca}",
                 f"--tls-cert-file={serving.certificate}",
                 f"--tls-private-key-file={serving.key}",
+                "--kubelet-preferred-address-types=InternalIP",
                 f"--kubelet-client-certificate={kubelet_client.certificate}",
                 f"--kubelet-client-key={kubelet_client.key}",
                 f"--service-account-key-file={tokens}",
