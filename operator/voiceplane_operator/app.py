@@ -1,0 +1,148 @@
+"""An operator, assembled: the watches, the queue, and the order in which they start and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import kopf
+import prometheus_client
+from voiceplane_client import WorkerClient
+from voiceplane_common.logs import get_logger
+
+from voiceplane_operator.handlers import operator_settings, registry_of
+from voiceplane_operator.health import Health
+from voiceplane_operator.kube.api import Api, ApiError
+from voiceplane_operator.kube.informer import Informer
+from voiceplane_operator.metrics import Metrics
+from voiceplane_operator.names import WORKER_SELECTOR
+from voiceplane_operator.reconcile.controller import Controller
+from voiceplane_operator.reconcile.store import Store
+from voiceplane_operator.specs.base import API_VERSION
+from voiceplane_operator.workers.fleet import Fleet
+
+if TYPE_CHECKING:
+    from voiceplane_operator.resources import Key
+    from voiceplane_operator.settings import OperatorSettings
+    from voiceplane_operator.workers.link import Connect
+
+_log = get_logger("operator")
+
+
+class Operator:
+    """One operator; run it."""
+
+    def __init__(self, settings: OperatorSettings, *, api: Api, connect: Connect = WorkerClient) -> None:
+        """Assemble it.
+
+        Args:
+            settings: Everything that it can be told.
+            api: The API server.
+            connect: Makes a client of a worker's address.
+        """
+        self.settings = settings
+        self.metrics = Metrics()
+        self._api = api
+        self._store = Store()
+        self._fleet = Fleet(changed=self._pool_changed, metrics=self.metrics, connect=connect)
+        self.controller = Controller(api=api, store=self._store, fleet=self._fleet, metrics=self.metrics)
+        self._informers = [
+            informer
+            for namespace in settings.namespace_list or (None,)
+            for informer in (
+                Informer(
+                    api,
+                    api_version="v1",
+                    kind="Pod",
+                    namespace=namespace,
+                    selector=WORKER_SELECTOR,
+                    changed=self._fleet.pod_changed,
+                ),
+                Informer(
+                    api,
+                    api_version="apps/v1",
+                    kind="Deployment",
+                    namespace=namespace,
+                    selector=WORKER_SELECTOR,
+                    changed=self.controller.deployment_changed,
+                ),
+            )
+        ]
+        self.health = Health(self._informers, stale_s=settings.stale_seconds)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Reconcile until told to stop.
+
+        What runs is known before what is declared is read, so that a start does not take running workers for missing.
+        """
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(self._fleet.close)
+            await self.health.serve(self.settings.health_port)
+            stack.push_async_callback(self.health.close)
+            if self.settings.metrics_port:
+                server, thread = prometheus_client.start_http_server(
+                    self.settings.metrics_port, registry=self.metrics.registry
+                )
+                stack.callback(thread.join)
+                stack.callback(server.server_close)
+                stack.callback(server.shutdown)
+            tasks: list[asyncio.Task[Any]] = [asyncio.create_task(informer.run()) for informer in self._informers]
+            stack.push_async_callback(_end, tasks)
+            stopped = asyncio.create_task(_wait(stop))
+            tasks.append(stopped)
+            synced = asyncio.create_task(self._synced())
+            await asyncio.wait([synced, stopped], return_when=asyncio.FIRST_COMPLETED)
+            if stop.is_set():
+                synced.cancel()
+                return
+            _log.info("watching", namespaces=self.settings.namespace_list or "all")
+            tasks.append(asyncio.create_task(self.controller.queue.run(workers=self.settings.workers)))
+            tasks.append(asyncio.create_task(self._resync_forever()))
+            await kopf.operator(
+                registry=registry_of(self.controller),
+                settings=operator_settings(),
+                standalone=True,
+                clusterwide=not self.settings.namespace_list,
+                namespaces=self.settings.namespace_list,
+                stop_flag=stop,
+            )
+
+    async def _synced(self) -> None:
+        for informer in self._informers:
+            await informer.synced.wait()
+
+    def _pool_changed(self, pool: Key) -> None:
+        self.controller.pool_changed(pool)
+
+    async def _resync_forever(self) -> None:
+        """Compare what is known with what is, in case a deletion went unseen while a watch was broken."""
+        while True:
+            await asyncio.sleep(self.settings.resync_seconds)
+            try:
+                await self._resync()
+            except ApiError as error:
+                _log.warning("resync_failed", error=str(error))
+
+    async def _resync(self) -> None:
+        for kind, known in (("VoiceModel", self._store.models), ("TTSWorkerPool", self._store.pools)):
+            for namespace in self.settings.namespace_list or (None,):
+                items = (await self._api.list(API_VERSION, kind, namespace))["items"]
+                present = {(item["metadata"]["namespace"], item["metadata"]["name"]) for item in items}
+                gone = [key for key in known if (namespace in {None, key.namespace}) and tuple(key) not in present]
+                for key in gone:
+                    body = {"metadata": {"namespace": key.namespace, "name": key.name}}
+                    self.controller.noted(kind, body, gone=True)
+                for item in items:
+                    self.controller.noted(kind, item, gone=False)
+        self.controller.resync()
+
+
+async def _end(tasks: list[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _wait(event: asyncio.Event) -> None:
+    await event.wait()

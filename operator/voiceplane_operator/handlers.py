@@ -1,0 +1,46 @@
+"""What kopf calls: each handler takes note of an object and asks for its reconcile, and does nothing else.
+
+Raw events rather than kopf's change handlers: those keep their progress in annotations and add finalizers, which would
+hold a VoiceModel back while no operator runs.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import kopf
+
+from voiceplane_operator.specs.base import GROUP, VERSION
+
+if TYPE_CHECKING:
+    from voiceplane_operator.reconcile.controller import Controller
+
+KINDS = {"voicemodels": "VoiceModel", "ttsworkerpools": "TTSWorkerPool"}
+# kopf renews a watch after so long, so that one whose connection died unseen is found.
+WATCH_TIMEOUT_S = 240
+
+
+def registry_of(controller: Controller) -> kopf.OperatorRegistry:
+    """The handlers of a controller."""
+    registry = kopf.OperatorRegistry()
+    for plural, kind in KINDS.items():
+
+        async def note(event: kopf.RawEvent, kind: str = kind, **_: Any) -> None:
+            controller.noted(kind, event["object"], gone=event["type"] == "DELETED")
+
+        kopf.on.event(GROUP, VERSION, plural, id=f"note-{plural}", registry=registry)(note)
+    return registry
+
+
+def operator_settings() -> kopf.OperatorSettings:
+    """How kopf is to behave."""
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False  # the events that people read are written by the controller
+    settings.posting.level = logging.CRITICAL
+    settings.watching.server_timeout = WATCH_TIMEOUT_S
+    settings.watching.client_timeout = WATCH_TIMEOUT_S + 30
+    settings.watching.connect_timeout = 10
+    settings.peering.standalone = True
+    settings.scanning.disabled = True  # no CRD is made while it runs, and namespaced rights see none
+    return settings

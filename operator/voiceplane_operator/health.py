@@ -1,0 +1,58 @@
+"""GET /healthz: whether the operator still hears of the cluster, which a watch that died unseen does not."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from voiceplane_operator.kube.informer import Informer
+
+
+class Health:
+    """Judges the watches by when they last heard of the API server."""
+
+    def __init__(self, informers: Sequence[Informer], *, stale_s: float) -> None:
+        self._informers = informers
+        self._stale_s = stale_s
+        self._runner: web.AppRunner | None = None
+
+    def problem(self) -> str:
+        """What is wrong; empty if nothing is."""
+        now = asyncio.get_running_loop().time()
+        for informer in self._informers:
+            if not informer.synced.is_set():
+                return f"the first list of {informer.kind} is not in yet"
+            if now - informer.contact > self._stale_s:
+                return f"nothing was heard of {informer.kind} for {now - informer.contact:.0f} s"
+        return ""
+
+    async def serve(self, port: int) -> int:
+        """Answer on a port of all addresses; returns the port."""
+        app = web.Application()
+        app.router.add_get("/healthz", self._alive)
+        app.router.add_get("/readyz", self._ready)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, None, port)
+        await site.start()
+        return int(self._runner.addresses[0][1])
+
+    async def close(self) -> None:
+        """Answer no more."""
+        if self._runner:
+            await self._runner.cleanup()
+
+    async def _ready(self, _: web.Request) -> web.Response:
+        problem = self.problem()
+        return web.Response(text=problem or "ok", status=503 if problem else 200)
+
+    async def _alive(self, _: web.Request) -> web.Response:
+        # Before the first list it lives, and waits: a restart would not make an unreachable API server answer sooner.
+        synced = all(informer.synced.is_set() for informer in self._informers)
+        problem = self.problem() if synced else ""
+        return web.Response(text=problem or "ok", status=503 if problem else 200)

@@ -1,0 +1,55 @@
+"""Events: what `kubectl describe` shows a person."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from voiceplane_common.logs import get_logger
+
+from voiceplane_operator.kube.api import ApiError
+from voiceplane_operator.names import FIELD_MANAGER
+from voiceplane_operator.specs.base import API_VERSION
+
+if TYPE_CHECKING:
+    from voiceplane_operator.kube.api import Api
+    from voiceplane_operator.resources import Meta
+
+MAX_MESSAGE_CHARS = 1024
+
+_log = get_logger("events")
+
+
+async def tell(api: Api, kind: str, meta: Meta, *, warning: bool, reason: str, message: str) -> None:
+    """Write an event on one of our objects. One that can't be written is logged: nothing depends on it."""
+    try:
+        await api.create(event(kind, meta, warning=warning, reason=reason, message=message, now=datetime.now(UTC)))
+    except ApiError as error:
+        _log.warning("event_not_written", kind=kind, name="/".join(meta.key), error=str(error))
+
+
+def event(kind: str, meta: Meta, *, warning: bool, reason: str, message: str, now: datetime) -> dict[str, Any]:
+    """An event on one of our objects."""
+    time = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": f"{meta.key.name}.{uuid.uuid4().hex[:16]}", "namespace": meta.key.namespace},
+        "involvedObject": {
+            "apiVersion": API_VERSION,
+            "kind": kind,
+            "namespace": meta.key.namespace,
+            "name": meta.key.name,
+            "uid": meta.uid,
+        },
+        "type": "Warning" if warning else "Normal",
+        "reason": reason,
+        "message": message[:MAX_MESSAGE_CHARS] or reason,
+        "firstTimestamp": time,
+        "lastTimestamp": time,
+        "count": 1,
+        "source": {"component": FIELD_MANAGER},
+        "reportingComponent": FIELD_MANAGER,
+        "reportingInstance": "",
+    }

@@ -1,0 +1,271 @@
+"""Makes the cluster what the custom resources say. Every job starts from what is, not from what has changed."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from voiceplane_operator.builders.objects import owned_objects
+from voiceplane_operator.builders.pod import pod_template, template_hash
+from voiceplane_operator.declarations import models_file, refusals, request_of, wanted_by
+from voiceplane_operator.kube.api import ApiError
+from voiceplane_operator.kube.events import tell
+from voiceplane_operator.names import DELETION_COST, TEMPLATE_HASH
+from voiceplane_operator.reconcile.model_status import Seen, model_status
+from voiceplane_operator.reconcile.pool_status import PoolView, pool_status
+from voiceplane_operator.reconcile.queue import Job, WorkQueue
+from voiceplane_operator.resources import Key
+from voiceplane_operator.specs.base import API_VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from voiceplane_proto.v1 import tts_pb2
+
+    from voiceplane_operator.kube.api import Api
+    from voiceplane_operator.metrics import Metrics
+    from voiceplane_operator.reconcile.store import Store
+    from voiceplane_operator.resources import Meta, Model, Pool
+    from voiceplane_operator.workers.fleet import Fleet
+    from voiceplane_operator.workers.link import WorkerLink
+
+# What changes with every session is written at most this often; everything else at once.
+VOLATILE_EVERY_S = 10.0
+VOLATILE = frozenset({"sessions", "queueDepth", "lastUsed", "expiresAt", "references"})
+INVALID = frozenset({400, 403, 404, 422})
+
+
+class Controller:
+    """Reconciles one pool or one model at a time."""
+
+    def __init__(self, *, api: Api, store: Store, fleet: Fleet, metrics: Metrics) -> None:
+        """Prepare.
+
+        Args:
+            api: The API server.
+            store: What is declared.
+            fleet: What runs.
+            metrics: Counts.
+        """
+        self._api = api
+        self._store = store
+        self._fleet = fleet
+        self._metrics = metrics
+        self.queue = WorkQueue(self.reconcile, metrics=metrics)
+        self.deployments: dict[Key, dict[str, Any]] = {}
+        self._applied: dict[tuple[Key, str], str] = {}
+        self._written: dict[Job, float] = {}
+
+    # ------------------------------------------------------------ what has changed
+
+    def noted(self, kind: str, body: Mapping[str, Any], *, gone: bool) -> None:
+        """A custom resource is new, changed or gone."""
+        key = self._store.note(kind, body, gone=gone)
+        if gone:
+            self._forget(kind, key)
+        if kind == "VoiceModel":
+            self._store.refused = refusals(self._store.models.values())
+        self._ask_for_all_of(key.namespace)
+
+    def deployment_changed(self, key: Key, deployment: dict[str, Any] | None) -> None:
+        """A Deployment of ours is new, changed or gone."""
+        pool = Key(key.namespace, key.name.removesuffix("-tts"))
+        if deployment is None:
+            self.deployments.pop(pool, None)
+            self._applied.pop((pool, "Deployment"), None)
+        else:
+            self.deployments[pool] = deployment
+        self.queue.add(Job("TTSWorkerPool", pool))
+
+    def pool_changed(self, pool: Key) -> None:
+        """A worker of a pool is new, changed or gone."""
+        self.queue.add(Job("TTSWorkerPool", pool))
+        for key in self._store.models_of(pool.namespace):
+            self.queue.add(Job("VoiceModel", key))
+
+    def resync(self) -> None:
+        """Look at everything again, and write again what others may have changed."""
+        self._applied.clear()
+        for key in self._store.pools:
+            self.queue.add(Job("TTSWorkerPool", key))
+        for key in self._store.models:
+            self.queue.add(Job("VoiceModel", key))
+
+    def _ask_for_all_of(self, namespace: str) -> None:
+        for key in self._store.pools_of(namespace):
+            self.tell_workers(key)  # before anything is written: a voice must not wait for the API server
+            self.queue.add(Job("TTSWorkerPool", key))
+        for key in self._store.models_of(namespace):
+            self.queue.add(Job("VoiceModel", key))
+
+    def _forget(self, kind: str, key: Key) -> None:
+        job = Job(kind, key)
+        self.queue.forget(job)
+        self._written.pop(job, None)
+        for applied in [each for each in self._applied if each[0] == key and kind == "TTSWorkerPool"]:
+            del self._applied[applied]
+
+    # ------------------------------------------------------------ what is done
+
+    async def reconcile(self, job: Job) -> None:
+        """Bring one object to what it should be, and say how it is."""
+        self._metrics.api_calls.set(self._api.calls)
+        try:
+            if job.kind == "TTSWorkerPool":
+                await self._reconcile_pool(job)
+            else:
+                await self._reconcile_model(job)
+        except ApiError as error:
+            if error.status != 404:  # the object has gone meanwhile, and its event is on its way
+                raise
+
+    def tell_workers(self, pool: Key) -> None:
+        """Say to each worker of a pool what it is to have."""
+        known = self._store.pools.get(pool)
+        if known is None:
+            return
+        wanted = self._requests(known)
+        for link in self._fleet.links_of(pool).values():
+            link.want(wanted)
+
+    def _requests(self, pool: Pool) -> dict[str, tts_pb2.LoadModelRequest]:
+        models = self._store.models
+        wanted = wanted_by(pool, models.values(), self._store.refused)
+        return {model_id: request_of(model, self._base_of(model)) for model_id, model in wanted.items()}
+
+    def _base_of(self, model: Model) -> Model | None:
+        lora = model.spec.lora
+        return self._store.models.get(model.key._replace(name=lora.base_model_ref.name)) if lora else None
+
+    async def _reconcile_pool(self, job: Job) -> None:
+        pool = self._store.pools.get(job.key)
+        if pool is None or pool.meta.deleting:
+            return
+        self.tell_workers(pool.key)
+        replicas = pool.spec.starting_replicas
+        problem = ""
+        await self._rank_for_scale_down(pool, replicas)
+        for manifest in owned_objects(pool, models_file=models_file(self._requests(pool).values()), replicas=replicas):
+            try:
+                await self._apply(pool, manifest)
+            except ApiError as error:
+                if error.status not in INVALID:
+                    raise
+                problem = problem or f"the API server refuses the {manifest['kind']}: {error.message}"
+        view = PoolView(
+            deployment=self.deployments.get(pool.key),
+            pods=self._fleet.pods_of(pool.key),
+            workers=[link.state for link in self._fleet.links_of(pool.key).values() if link.state],
+            template_hash=template_hash(pod_template(pool)),
+            replicas=replicas,
+            problem=problem,
+        )
+        await self._write(job, pool.meta, before=pool.status, status=pool_status(pool, view, now=_now()))
+        if problem:
+            raise ApiError(422, "Invalid", problem)  # comes back later: what was missing may have been made
+
+    async def _reconcile_model(self, job: Job) -> None:
+        model = self._store.models.get(job.key)
+        if model is None or model.meta.deleting:
+            return
+        pools = [
+            pool
+            for pool in self._store.pools_of(model.key.namespace).values()
+            if model.spec.pool_selector.matches(dict(pool.meta.labels))
+        ]
+        declaration = request_of(model, self._base_of(model)).declaration
+        seen = [
+            _seen(model, pool.key.name, link, declaration)
+            for pool in pools
+            for link in self._fleet.links_of(pool.key).values()
+            if link.state is not None and model.spec.family in link.families
+        ]
+        refusal = self._store.refused.get(model.key)
+        status = model_status(model, seen=[] if refusal else seen, pools=len(pools), refusal=refusal, now=_now())
+        await self._write(job, model.meta, before=model.status, status=status)
+
+    async def _apply(self, pool: Pool, manifest: dict[str, Any]) -> None:
+        """Apply a manifest, unless the same one has been and nobody has changed it since."""
+        kind = manifest["kind"]
+        digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+        present = self.deployments.get(pool.key) if kind == "Deployment" else None
+        if self._applied.get((pool.key, kind)) == digest:
+            if present is None or _as_applied(present, manifest):
+                return
+            self._metrics.drift.labels(kind=kind).inc()
+        await self._api.apply(manifest)
+        self._applied[pool.key, kind] = digest
+
+    async def _rank_for_scale_down(self, pool: Pool, replicas: int) -> None:
+        """Before pods have to go, say which ones have the least to do."""
+        links = self._fleet.links_of(pool.key)
+        pods = self._fleet.pods_of(pool.key)
+        if len(pods) <= replicas:
+            return
+        for name, pod in pods.items():
+            state = links[name].state if name in links else None
+            cost = str(state.load.sessions if state else 0)
+            present = (pod["metadata"].get("annotations") or {}).get(DELETION_COST, "0")
+            if cost != present:
+                await self._api.annotate("v1", "Pod", pool.key.namespace, name, {DELETION_COST: cost})
+
+    async def _write(self, job: Job, meta: Meta, *, before: Mapping[str, Any], status: dict[str, Any]) -> None:
+        """Write a status that says something new, and tell people of a change that matters to them."""
+        if before == status:
+            return
+        now = asyncio.get_running_loop().time()
+        if _lasting(before) == _lasting(status):
+            wait_s = self._written.get(job, -VOLATILE_EVERY_S) + VOLATILE_EVERY_S - now
+            if wait_s > 0:
+                self.queue.add_later(job, wait_s)
+                return
+        self._written[job] = now
+        namespace, name = job.key
+        body = await self._api.replace_status(API_VERSION, job.kind, namespace, name, uid=meta.uid, status=status)
+        self._store.note(job.kind, body, gone=False)
+        old, new = _condition(before, "Ready"), _condition(status, "Ready")
+        if (old.get("status"), old.get("reason")) != (new["status"], new["reason"]):
+            warning = new["status"] == "False" and _condition(status, "Degraded").get("status") == "True"
+            await tell(self._api, job.kind, meta, warning=warning, reason=new["reason"], message=new["message"])
+
+
+def _seen(model: Model, pool: str, link: WorkerLink, declaration: str) -> Seen:
+    status = link.reported().get(model.model_id)
+    setback = link.setbacks.get(model.model_id)
+    refused = setback.error if setback and setback.declaration == declaration else None
+    return Seen(
+        worker=link.name,
+        pool=pool,
+        status=status,
+        current=status is not None and status.declaration == declaration,
+        usable=link.usable,
+        refusal=(refused.reason.title().replace("_", ""), refused.message) if refused else None,
+    )
+
+
+def _as_applied(present: Mapping[str, Any], manifest: Mapping[str, Any]) -> bool:
+    """Whether a Deployment still is what was applied, as far as that is seen without asking the API server."""
+    annotations = present["metadata"].get("annotations") or {}
+    wanted = manifest["spec"].get("replicas")
+    same_size = wanted is None or present["spec"].get("replicas") == wanted
+    return same_size and bool(annotations.get(TEMPLATE_HASH) == manifest["metadata"]["annotations"][TEMPLATE_HASH])
+
+
+def _lasting(value: Any) -> Any:
+    """A status without what changes with every session."""
+    if isinstance(value, dict):
+        return {key: _lasting(each) for key, each in value.items() if key not in VOLATILE}
+    if isinstance(value, list):
+        return [_lasting(each) for each in value]
+    return value
+
+
+def _condition(status: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    return next((dict(each) for each in status.get("conditions") or () if each["type"] == kind), {})
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,202 @@
+"""A VoiceModel's status, made anew from what the workers report. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from voiceplane_client import state_name
+from voiceplane_proto.v1 import tts_pb2
+
+from voiceplane_operator.reconcile.conditions import Verdict, conditions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    from voiceplane_operator.declarations import Refusal
+    from voiceplane_operator.resources import Model
+
+MAX_TEXT_CHARS = 1000
+ON_THE_WAY = frozenset({tts_pb2.MODEL_STATE_FETCHING, tts_pb2.MODEL_STATE_LOADING, tts_pb2.MODEL_STATE_WARMING})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """A model on one worker.
+
+    Attributes:
+        worker: The pod.
+        pool: Its pool.
+        status: What the worker says; None if it does not know the model yet.
+        current: Whether that is said of the present declaration.
+        usable: Whether the worker takes sessions.
+        refusal: What LoadModel was refused with, as reason and message.
+    """
+
+    worker: str
+    pool: str
+    status: tts_pb2.ModelStatus | None
+    current: bool
+    usable: bool
+    refusal: tuple[str, str] | None = None
+
+    @property
+    def resident(self) -> bool:
+        """Whether the declared content speaks."""
+        return self.current and self.status is not None and self.status.state == tts_pb2.MODEL_STATE_RESIDENT
+
+    @property
+    def failure(self) -> tuple[str, str] | None:
+        """Why it does not, as reason and message."""
+        if self.refusal:
+            return self.refusal
+        if self.status is None:
+            return None
+        if self.status.state == tts_pb2.MODEL_STATE_FAILED or self.status.reason == "ReloadFailed":
+            return self.status.reason or "LoadFailed", self.status.message
+        return None
+
+
+def model_status(
+    model: Model, *, seen: Sequence[Seen], pools: int, refusal: Refusal | None, now: str
+) -> dict[str, Any]:
+    """The whole status of a VoiceModel.
+
+    Args:
+        model: It.
+        seen: It on each worker that can load its family and is to know it.
+        pools: Pools that are to have it.
+        refusal: Why it is given to no worker.
+        now: RFC 3339.
+    """
+    resident = sum(each.resident for each in seen)
+    verdicts = [
+        Verdict(
+            type="Accepted",
+            status=refusal is None,
+            reason=refusal.reason if refusal else "Accepted",
+            message=refusal.message if refusal else "",
+        ),
+        ready := _ready(model, seen, pools=pools, refusal=refusal),
+        _fetched(seen),
+        _degraded(seen),
+    ]
+    status: dict[str, Any] = {
+        "observedGeneration": model.meta.generation,
+        "modelId": model.model_id,
+        "phase": ready.reason,
+        "desired": len(seen),
+        "resident": resident,
+        "residency": f"{resident}/{len(seen)}",
+        "sessions": sum(each.status.references for each in seen if each.status),
+        "workers": [_worker(each) for each in sorted(seen, key=lambda each: each.worker)],
+        "conditions": conditions(
+            verdicts, before=model.status.get("conditions") or [], generation=model.meta.generation, now=now
+        ),
+    }
+    statuses = [each.status for each in seen if each.status]
+    if used := [each.last_used for each in statuses if each.HasField("last_used")]:
+        status["lastUsed"] = _time(max(used, key=_seconds))
+    if expiries := [each.expires_at for each in statuses if each.HasField("expires_at")]:
+        status["expiresAt"] = _time(min(expiries, key=_seconds))
+    return status
+
+
+def _ready(model: Model, seen: Sequence[Seen], *, pools: int, refusal: Refusal | None) -> Verdict:
+    """The first verdict that holds."""
+    status, reason, message = next(
+        chain(_without_workers(model, seen, pools=pools, refusal=refusal), _on_workers(model, seen))
+    )
+    return Verdict(type="Ready", status=status, reason=reason, message=message)
+
+
+def _without_workers(
+    model: Model, seen: Sequence[Seen], *, pools: int, refusal: Refusal | None
+) -> Iterator[tuple[bool, str, str]]:
+    if refusal:
+        yield False, refusal.reason, refusal.message
+    if not pools:
+        yield False, "NoPool", "no TTSWorkerPool of this namespace matches spec.poolSelector: apply one"
+    if not seen:
+        message = f"no running worker of the {pools} matching pools can load family {model.spec.family}"
+        yield False, "NoWorker", message
+
+
+def _on_workers(model: Model, seen: Sequence[Seen]) -> Iterator[tuple[bool, str, str]]:
+    workers = _workers(len(seen))
+    resident = sum(each.resident and each.usable for each in seen)
+    if resident == len(seen):
+        yield True, "Resident", f"resident on {workers}"
+    if resident:
+        yield True, "PartlyResident", f"resident on {resident} of {workers}"
+    for each in seen:
+        if each.failure:
+            reason, message = each.failure
+            yield False, reason, f"{each.worker}: {message}"
+    told = [each.status.state for each in seen if each.current and each.status]
+    if len(told) == len(seen) and set(told) <= {tts_pb2.MODEL_STATE_ABSENT, tts_pb2.MODEL_STATE_DRAINING}:
+        if model.spec.residency.policy == "onDemand":
+            yield True, "OnDemand", "loaded by the first session that asks for it"
+        yield True, "Evicted", "unloaded for want of use or room; the next session loads it again"
+    for state in told:
+        if state in ON_THE_WAY:
+            name = state_name(state)
+            yield False, name.capitalize(), f"{name} on {sum(each == state for each in told)} of {workers}"
+    yield False, "Waiting", f"resident on none of {workers} yet"
+
+
+def _fetched(seen: Sequence[Seen]) -> Verdict:
+    fetched = [
+        each
+        for each in seen
+        if each.current
+        and each.status
+        and each.status.state
+        in {tts_pb2.MODEL_STATE_LOADING, tts_pb2.MODEL_STATE_WARMING, tts_pb2.MODEL_STATE_RESIDENT}
+    ]
+    if seen and len(fetched) == len(seen):
+        return Verdict(type="Fetched", status=True, reason="Fetched")
+    return Verdict(
+        type="Fetched", status=False, reason="NotFetched", message=f"fetched on {len(fetched)} of {_workers(len(seen))}"
+    )
+
+
+def _degraded(seen: Sequence[Seen]) -> Verdict:
+    failures = [(each.worker, *failure) for each in seen if (failure := each.failure)]
+    if not failures:
+        return Verdict(type="Degraded", status=False, reason="AsExpected")
+    told = "; ".join(f"{worker}: {message}" for worker, _, message in failures)
+    return Verdict(type="Degraded", status=True, reason=failures[0][1], message=told)
+
+
+def _worker(seen: Seen) -> dict[str, Any]:
+    status = seen.status
+    entry: dict[str, Any] = {
+        "worker": seen.worker,
+        "pool": seen.pool,
+        "state": state_name(status.state) if status else "absent",
+        "references": status.references if status else 0,
+    }
+    if status and status.sha256:
+        entry["sha256"] = status.sha256
+    if seen.failure:
+        entry["reason"], entry["message"] = seen.failure[0][:128], seen.failure[1][:MAX_TEXT_CHARS]
+    elif status and status.reason:
+        entry["reason"] = status.reason[:128]
+    return entry
+
+
+def _workers(number: int) -> str:
+    return "1 worker" if number == 1 else f"{number} workers"
+
+
+def _seconds(timestamp: Timestamp) -> float:
+    return timestamp.seconds + timestamp.nanos / 1e9
+
+
+def _time(timestamp: Timestamp) -> str:
+    return datetime.fromtimestamp(timestamp.seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

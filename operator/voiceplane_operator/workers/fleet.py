@@ -1,0 +1,115 @@
+"""All workers of the cluster: a link to each pod that has an address."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from voiceplane_client import WorkerClient
+
+from voiceplane_operator.names import GRPC_PORT, POOL_LABEL
+from voiceplane_operator.resources import Key
+from voiceplane_operator.workers.link import WorkerLink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from voiceplane_operator.metrics import Metrics
+    from voiceplane_operator.workers.link import Connect
+
+GONE_PHASES = frozenset({"Succeeded", "Failed"})
+
+
+class Fleet:
+    """The workers by pod.
+
+    Attributes:
+        pods: The pods, as they were last seen.
+    """
+
+    def __init__(self, *, changed: Callable[[Key], None], metrics: Metrics, connect: Connect = WorkerClient) -> None:
+        """Prepare.
+
+        Args:
+            changed: Called with the pool of a worker that has changed.
+            metrics: Counts.
+            connect: Makes a client of an address.
+        """
+        self.pods: dict[Key, dict[str, Any]] = {}
+        self._changed = changed
+        self._metrics = metrics
+        self._connect = connect
+        self._links: dict[Key, WorkerLink] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def pod_changed(self, key: Key, pod: dict[str, Any] | None) -> None:
+        """Take note of a pod, or that it has gone."""
+        before = self.pods.get(key)
+        address = address_of(pod) if pod else None
+        link = self._links.get(key)
+        if link and link.address != address:
+            del self._links[key]
+            self._close(link)
+            link = None
+        if pod is None:
+            self.pods.pop(key, None)
+        else:
+            self.pods[key] = pod
+            if address and link is None:
+                self._open(key, pool_of(pod, key), address)
+        self._metrics.workers.set(len(self._links))
+        for each in filter(None, (before, pod)):
+            self._changed(pool_of(each, key))
+
+    def pods_of(self, pool: Key) -> dict[str, dict[str, Any]]:
+        """A pool's pods by name, without those that have ended."""
+        return {
+            key.name: pod
+            for key, pod in sorted(self.pods.items())
+            if pool_of(pod, key) == pool and pod["status"].get("phase") not in GONE_PHASES
+        }
+
+    def links_of(self, pool: Key) -> dict[str, WorkerLink]:
+        """The links to a pool's workers, by pod."""
+        return {
+            name: link
+            for name in self.pods_of(pool)
+            if (link := self._links.get(Key(pool.namespace, name))) is not None
+        }
+
+    async def close(self) -> None:
+        """Let go of all."""
+        for link in self._links.values():
+            self._close(link)
+        self._links.clear()
+        await asyncio.gather(*self._closing, return_exceptions=True)
+
+    def _open(self, key: Key, pool: Key, address: str) -> None:
+        link = WorkerLink(
+            name=key.name,
+            address=address,
+            changed=lambda: self._changed(pool),
+            metrics=self._metrics,
+            connect=self._connect,
+        )
+        self._links[key] = link
+        link.start()
+
+    def _close(self, link: WorkerLink) -> None:
+        task = asyncio.create_task(link.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+
+def pool_of(pod: dict[str, Any], key: Key) -> Key:
+    """The pool that a pod belongs to."""
+    return Key(key.namespace, pod["metadata"]["labels"].get(POOL_LABEL, ""))
+
+
+def address_of(pod: dict[str, Any]) -> str | None:
+    """Where a pod's worker listens; None before it has an address and after it has ended."""
+    status = pod["status"]
+    ip = status.get("podIP")
+    if not ip or status.get("phase") in GONE_PHASES:
+        return None
+    return f"[{ip}]:{GRPC_PORT}" if ":" in ip else f"{ip}:{GRPC_PORT}"

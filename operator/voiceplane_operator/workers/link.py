@@ -1,0 +1,207 @@
+"""One worker: what it reports, at once, and what it is asked for until it is as it should be."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+from typing import TYPE_CHECKING, Protocol
+
+from voiceplane_client import WorkerClient
+from voiceplane_common.errors import VoiceplaneError
+from voiceplane_common.logs import get_logger
+from voiceplane_proto.v1 import tts_pb2
+
+from voiceplane_operator.workers.convergence import LoadAction, Setback, actions, set_back
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from voiceplane_operator.metrics import Metrics
+    from voiceplane_operator.workers.convergence import Action
+
+RECONNECT_S = 0.2
+# UnloadModel answers at the latest after this, with the model still draining; WatchState tells when it has gone.
+UNLOAD_ANSWER_MS = 1
+
+_log = get_logger("workers")
+
+
+class Connect(Protocol):
+    """Makes a client of an address."""
+
+    def __call__(self, address: str) -> WorkerClient:
+        """A client; the link closes it."""
+        ...
+
+
+class WorkerLink:
+    """A connection to one worker for as long as its pod lives.
+
+    Attributes:
+        name: Of its pod.
+        address: "host:port".
+        state: What it reported last; None while it is out of reach.
+        families: The families that it can load.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        address: str,
+        changed: Callable[[], None],
+        metrics: Metrics,
+        connect: Connect = WorkerClient,
+    ) -> None:
+        """Prepare; `start` connects.
+
+        Args:
+            name: Of its pod.
+            address: "host:port".
+            changed: Called after each change of `state` or `setbacks`.
+            metrics: Counts calls.
+            connect: Makes the client.
+        """
+        self.name = name
+        self.address = address
+        self.state: tts_pb2.WorkerState | None = None
+        self.families: frozenset[str] = frozenset()
+        self.setbacks: dict[str, Setback] = {}
+        self._changed = changed
+        self._metrics = metrics
+        self._connect = connect
+        self._wanted: dict[str, tts_pb2.LoadModelRequest] = {}
+        self._told = False
+        self._asked: dict[str, asyncio.Task[None]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._client: WorkerClient | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Connect, and keep connected."""
+        self._task = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """Let go of it."""
+        if self._timer:
+            self._timer.cancel()
+        tasks = [*self._asked.values(), *([self._task] if self._task else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def want(self, wanted: Mapping[str, tts_pb2.LoadModelRequest]) -> None:
+        """What it is to have from now on, by model id; what was declared and is not among it goes."""
+        self._told = True
+        if self._wanted != wanted:
+            self._wanted = dict(wanted)
+        self._converge()
+
+    def reported(self) -> dict[str, tts_pb2.ModelStatus]:
+        """Its models by id; none while it is out of reach."""
+        return {model.model_id: model for model in self.state.models} if self.state else {}
+
+    @property
+    def usable(self) -> bool:
+        """Whether it takes sessions."""
+        return self.state is not None and self.state.ready and not self.state.draining
+
+    async def _run(self) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            self._client = client = self._connect(self.address)
+            stack.push_async_callback(client.close)
+            while True:
+                try:
+                    self.families = frozenset(family.name for family in (await client.capabilities()).families)
+                    async for state in client.watch_state():
+                        self._know(state)
+                except VoiceplaneError as error:
+                    if self.state is not None:
+                        _log.info("worker_lost", worker=self.name, address=self.address, reason=error.reason)
+                if self.state is not None:
+                    self.state = None
+                    self.setbacks.clear()  # its next process begins anew
+                    self._changed()
+                await asyncio.sleep(RECONNECT_S)
+
+    def _know(self, state: tts_pb2.WorkerState) -> None:
+        if self.state is None:
+            _log.info("worker_found", worker=self.name, address=self.address)
+        self.state = state
+        self._note_failures(state)
+        self._changed()
+        self._converge()
+
+    def _note_failures(self, state: tts_pb2.WorkerState) -> None:
+        """A load that failed is tried again later; one that succeeded begins anew."""
+        now = asyncio.get_running_loop().time()
+        for model in state.models:
+            request = self._wanted.get(model.model_id)
+            setback = self.setbacks.get(model.model_id)
+            if request is None:
+                continue
+            failed = model.state == tts_pb2.MODEL_STATE_FAILED or model.reason == "ReloadFailed"
+            if failed and model.model_id not in self._asked and not (setback and now < setback.retry_at):
+                self.setbacks[model.model_id] = set_back(setback, request.declaration, None, now=now)
+            elif (
+                not failed and model.state == tts_pb2.MODEL_STATE_RESIDENT and model.declaration == request.declaration
+            ):
+                self.setbacks.pop(model.model_id, None)
+
+    def _converge(self) -> None:
+        if self.state is None or self.state.draining or not self._told:
+            return
+        now = asyncio.get_running_loop().time()
+        reported = self.reported()
+        for action in actions(self._wanted, reported, families=self.families, setbacks=self.setbacks, now=now):
+            model_id = action.request.model_id if isinstance(action, LoadAction) else action.model_id
+            if model_id not in self._asked:
+                task = self._asked[model_id] = asyncio.create_task(self._ask(model_id, action))
+                task.add_done_callback(functools.partial(self._answered, model_id))
+        self._wake_at(min((each.retry_at for each in self.setbacks.values() if each.retry_at > now), default=None))
+
+    def _wake_at(self, when: float | None) -> None:
+        if self._timer:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(when + 0.01, self._converge) if when is not None else None
+
+    def _answered(self, model_id: str, _: asyncio.Task[None]) -> None:
+        self._asked.pop(model_id, None)
+        if self._task and not self._task.done():
+            self._changed()
+            self._converge()
+
+    async def _ask(self, model_id: str, action: Action) -> None:
+        """One call. It never waits for a load: WatchState tells how that goes."""
+        client = self._client
+        if client is None:
+            return
+        call = "load" if isinstance(action, LoadAction) else "unload"
+        declaration = action.request.declaration if isinstance(action, LoadAction) else ""
+        outcome = "ok"
+        try:
+            if isinstance(action, LoadAction):
+                request = tts_pb2.LoadModelRequest()
+                request.CopyFrom(action.request)
+                request.no_wait = True
+                self._accept(await client.load_model(request))
+            else:
+                self._accept(await client.unload_model(model_id, drain_timeout_ms=UNLOAD_ANSWER_MS))
+        except VoiceplaneError as error:
+            outcome = error.reason or "error"
+            now = asyncio.get_running_loop().time()
+            self.setbacks[model_id] = set_back(self.setbacks.get(model_id), declaration, error, now=now)
+            _log.warning("model_call_failed", worker=self.name, call=call, model_id=model_id, reason=error.reason)
+        self._metrics.model_calls.labels(call=call, outcome=outcome).inc()
+
+    def _accept(self, status: tts_pb2.ModelStatus) -> None:
+        """What a call answers is news, too: the stream may tell it later, and the call must not be made twice."""
+        if self.state is None:
+            return
+        others = [model for model in self.state.models if model.model_id != status.model_id]
+        state = tts_pb2.WorkerState()
+        state.CopyFrom(self.state)
+        del state.models[:]
+        state.models.extend([*others, status])
+        self.state = state
