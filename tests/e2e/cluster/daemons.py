@@ -65,15 +65,20 @@ class Daemon:
         Args:
             kill: Give it no time to tidy up.
         """
-        process = self._process()
-        if process is not None:
+        for name in [signal.SIGKILL] if kill else [signal.SIGTERM, signal.SIGKILL]:
+            process = self._process()
+            if process is None:
+                break
             with contextlib.suppress(psutil.NoSuchProcess):
-                process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
-                try:
-                    _wait(process)
-                except (psutil.TimeoutExpired, subprocess.TimeoutExpired):
-                    process.kill()
-                    _wait(process)
+                process.send_signal(name)
+            deadline = time.monotonic() + END_TIMEOUT_S
+            while self.running() and time.monotonic() < deadline:
+                time.sleep(POLL_S)
+            child = _children.pop(process.pid, None)
+            if child is not None:
+                child.wait(END_TIMEOUT_S)  # collects it
+        if self.running():
+            raise RuntimeError(f"{self.name} can't be ended: see the process of {self._pid_file}")
         self._pid_file.unlink(missing_ok=True)
 
     def wait(self, what: str, ready: Callable[[], bool], *, timeout_s: float) -> None:
@@ -101,7 +106,9 @@ class Daemon:
             pid, started = self._pid_file.read_text().split()
             process = psutil.Process(int(pid))
             same = abs(process.create_time() - float(started)) < 1
-            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+            # Dead, and not collected by its parent; as long as a thread of it is there, so are its sockets.
+            dead = process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1
+            return process if same and not dead else None
         except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
             return None
 
@@ -111,12 +118,3 @@ class Daemon:
 
     def _tail(self) -> str:
         return self.log.read_text(errors="replace")[-LOG_TAIL:] if self.log.exists() else "(nothing)"
-
-
-def _wait(process: psutil.Process) -> None:
-    child = _children.get(process.pid)
-    if child is None:
-        process.wait(END_TIMEOUT_S)
-    else:
-        child.wait(END_TIMEOUT_S)
-        del _children[process.pid]
