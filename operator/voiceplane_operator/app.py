@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from voiceplane_operator.settings import OperatorSettings
     from voiceplane_operator.workers.link import Connect
 
+RETRY_S = 2.0
+
 _log = get_logger("operator")
 
 
@@ -96,11 +98,9 @@ class Operator:
             if stop.is_set():
                 synced.cancel()
                 return
-            _log.info("watching", namespaces=self.settings.namespace_list or "all")
-            tasks.append(asyncio.create_task(self.controller.queue.run(workers=self.settings.workers)))
             tasks.append(asyncio.create_task(self._resync_forever()))
             await kopf.operator(
-                registry=registry_of(self.controller),
+                registry=registry_of(self.controller, self._api),
                 settings=operator_settings(),
                 standalone=True,
                 clusterwide=not self.settings.namespace_list,
@@ -116,13 +116,28 @@ class Operator:
         self.controller.pool_changed(pool)
 
     async def _resync_forever(self) -> None:
-        """Compare what is known with what is, in case a deletion went unseen while a watch was broken."""
-        while True:
-            await asyncio.sleep(self.settings.resync_seconds)
-            try:
-                await self._resync()
-            except ApiError as error:
-                _log.warning("resync_failed", error=str(error))
+        """Read everything that is declared, begin to work, and read it again from time to time.
+
+        Nothing is judged before all is known: a voice is not without a pool because it was read first. Later reads find
+        the deletions that went unseen while a watch was broken.
+        """
+        working: asyncio.Task[None] | None = None
+        try:
+            while True:
+                try:
+                    await self._resync()
+                    pause_s = float(self.settings.resync_seconds)
+                except ApiError as error:
+                    _log.warning("resync_failed", error=str(error))
+                    pause_s = RETRY_S
+                else:
+                    if working is None:
+                        _log.info("watching", namespaces=self.settings.namespace_list or "all")
+                        working = asyncio.create_task(self.controller.queue.run(workers=self.settings.workers))
+                await asyncio.sleep(pause_s)
+        finally:
+            if working:
+                await _end([working])
 
     async def _resync(self) -> None:
         for kind, known in (("VoiceModel", self._store.models), ("TTSWorkerPool", self._store.pools)):

@@ -70,9 +70,7 @@ def _own_refusal(model: Model, names: Mapping[Key, Model]) -> Refusal | None:
     if lora:
         base = names.get(model.key._replace(name=lora.base_model_ref.name))
         if base is None:
-            message = (
-                f"lora.baseModelRef: no VoiceModel {lora.base_model_ref.name} is in this namespace: apply it"
-            )
+            message = f"lora.baseModelRef: no VoiceModel {lora.base_model_ref.name} is in this namespace: apply it"
             return Refusal(reason="BaseModelMissing", message=message)
         if base.spec.lora:
             message = f"lora.baseModelRef: {base.key.name} is a LoRA itself: name its base"

@@ -14,6 +14,7 @@ import kopf
 from voiceplane_operator.specs.base import GROUP, VERSION
 
 if TYPE_CHECKING:
+    from voiceplane_operator.kube.api import Api
     from voiceplane_operator.reconcile.controller import Controller
 
 KINDS = {"voicemodels": "VoiceModel", "ttsworkerpools": "TTSWorkerPool"}
@@ -21,9 +22,14 @@ KINDS = {"voicemodels": "VoiceModel", "ttsworkerpools": "TTSWorkerPool"}
 WATCH_TIMEOUT_S = 240
 
 
-def registry_of(controller: Controller) -> kopf.OperatorRegistry:
-    """The handlers of a controller."""
+def registry_of(controller: Controller, api: Api) -> kopf.OperatorRegistry:
+    """The handlers of a controller, and the way to its API server."""
     registry = kopf.OperatorRegistry()
+
+    async def log_in(**_: Any) -> kopf.ConnectionInfo:
+        return await api.credentials()
+
+    kopf.on.login(registry=registry)(log_in)
     for plural, kind in KINDS.items():
 
         async def note(event: kopf.RawEvent, kind: str = kind, **_: Any) -> None:

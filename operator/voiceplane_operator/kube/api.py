@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 import aiohttp
+import kopf
 from kubernetes.aio import client, config
 
 from voiceplane_operator.names import FIELD_MANAGER
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 CALL_TIMEOUT_S = 10.0
 # The server ends a watch after so long, so that one whose connection died unseen is renewed.
 WATCH_TIMEOUT_S = 240
+# A ServiceAccount's token is renewed in its file long before it expires.
+CREDENTIALS_LAST = timedelta(minutes=10)
 _PLURALS = {
     "VoiceModel": "voicemodels",
     "TTSWorkerPool": "ttsworkerpools",
@@ -73,6 +77,22 @@ class Api:
         else:
             await config.load_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         return cls(configuration)
+
+    async def credentials(self) -> kopf.ConnectionInfo:
+        """The same way to the API server for kopf, which asks again when it has expired."""
+        configuration = self._client.configuration
+        bearer = (await configuration.auth_settings()).get("BearerToken")
+        scheme, _, token = str(bearer["value"]).rpartition(" ") if bearer else ("", "", "")
+        return kopf.ConnectionInfo(
+            server=configuration.host,
+            ca_path=configuration.ssl_ca_cert,
+            insecure=not configuration.verify_ssl,
+            scheme=scheme or None,
+            token=token or None,
+            certificate_path=configuration.cert_file,
+            private_key_path=configuration.key_file,
+            expiration=datetime.now(UTC) + CREDENTIALS_LAST,
+        )
 
     async def close(self) -> None:
         """Close the connections."""

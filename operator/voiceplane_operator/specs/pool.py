@@ -146,7 +146,8 @@ class TTSWorkerPoolSpec(Described):
             "replicas and autoscaling are both set: remove one of them",
         ),
         Rule(
-            "self.residentCap >= size(self.preload.filter(m, !has(self.defaultModel) || m != self.defaultModel)) + "
+            "self.residentCap >= (has(self.preload) ? "
+            "size(self.preload.filter(m, !has(self.defaultModel) || m != self.defaultModel)) : 0) + "
             "(has(self.defaultModel) && self.defaultModel != '' ? 1 : 0)",
             "residentCap is less than the default and preloaded models: raise residentCap or shorten preload",
         ),

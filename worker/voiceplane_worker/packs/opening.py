@@ -79,11 +79,12 @@ def _describe(folder: Path, spec: PackRequest, known: CatalogPack | None) -> Pac
         metadata = known.metadata
     else:
         raise _broken(spec, f"{folder} has no {METADATA_FILE}")
-    if metadata.model_id != spec.model_id:
+    # Whoever names a source names the model, too: one pack may serve as several models with other options.
+    if not spec.source and metadata.model_id != spec.model_id:
         raise invalid("model_id", f"the pack is {metadata.model_id!r}, and {spec.model_id!r} is asked for")
     if spec.family and metadata.family != spec.family:
         raise invalid("family", f"the pack's family is {metadata.family!r}, and {spec.family!r} is asked for")
-    changes: dict[str, object] = {"options": {**metadata.options, **spec.options}}
+    changes: dict[str, object] = {"model_id": spec.model_id, "options": {**metadata.options, **spec.options}}
     if spec.warm_up_text:
         changes["warm_up_text"] = spec.warm_up_text
     return metadata.model_copy(update=changes)
