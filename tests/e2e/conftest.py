@@ -8,10 +8,13 @@ import pytest_asyncio
 from voiceplane_orchestrator.asr.settings import AsrSection
 from voiceplane_orchestrator.asr.whisper import WhisperRecognizer
 
+from tests.e2e.cluster_fixtures import cluster_images, cluster_kubeconfig, kubectl
 from tests.support import processes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+__all__ = ["cluster_images", "cluster_kubeconfig", "kubectl", "recognizer", "server", "worker"]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

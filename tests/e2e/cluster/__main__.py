@@ -1,55 +1,62 @@
-"""`python -m tests.e2e.cluster up|down|status|load`, from the root of the repository."""
+"""`python -m tests.e2e.cluster up|down|status|load|build|kubeconfig`, from the root of the repository."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 import time
-from pathlib import Path
 
 from tests.e2e.cluster.binaries import build_all
-from tests.e2e.cluster.cluster import Cluster
+from tests.e2e.cluster.choice import chosen, running
 
 
 def main() -> int:
     """Do what the command line says; errors say what to do about them."""
     parser = argparse.ArgumentParser(prog="python -m tests.e2e.cluster", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("build", help="build the programs that are absent")
-    commands.add_parser("up", help="start what does not run, and print the KUBECONFIG")
-    down = commands.add_parser("down", help="end it; images stay for the next time")
+    up = commands.add_parser("up", help="start what does not run, and print the KUBECONFIG")
+    up.add_argument(
+        "--on", choices=["auto", "kind", "node"], default="auto", help="auto: kind where it can pull images"
+    )
+    down = commands.add_parser("down", help="end it; a node keeps its images for the next time")
     down.add_argument("--purge", action="store_true", help="forget the images too")
     commands.add_parser("status", help="say what runs; exit status 1 if something does not")
-    load = commands.add_parser("load", help="import images from OCI or Docker archives")
-    load.add_argument("archives", nargs="+", type=Path)
+    load = commands.add_parser("load", help="give images to the cluster: archives, or names that docker has")
+    load.add_argument("images", nargs="+")
+    commands.add_parser("build", help="build the programs of a node that are absent")
+    commands.add_parser("kubeconfig", help="print the KUBECONFIG")
     arguments = parser.parse_args()
-    cluster = Cluster()
+    began = time.monotonic()
     try:
-        return _run(cluster, arguments)
+        status = _run(arguments)
     except RuntimeError as error:
         print(error, file=sys.stderr)
         return 1
+    if arguments.command in {"up", "down", "load", "build"}:
+        print(f"{arguments.command}: {time.monotonic() - began:.1f} s", file=sys.stderr)
+    return status
 
 
-def _run(cluster: Cluster, arguments: argparse.Namespace) -> int:
-    began = time.monotonic()
+def _run(arguments: argparse.Namespace) -> int:
+    if arguments.command == "build":
+        print(build_all())
+        return 0
+    if arguments.command == "up":
+        print(chosen(arguments.on).up())
+        return 0
+    cluster = running()
     match arguments.command:
-        case "build":
-            print(build_all())
-        case "up":
-            build_all()
-            print(cluster.up())
         case "down":
             cluster.down(purge=arguments.purge)
         case "load":
-            for archive in arguments.archives:
-                cluster.runtime.import_image(archive)
+            cluster.load(arguments.images)
+        case "kubeconfig":
+            print(cluster.kubeconfig)
         case "status":
             status = cluster.status()
-            for name, running in status.items():
-                print(f"{name}: {'runs' if running else 'does not run'}")
+            for name, runs in status.items():
+                print(f"{name}: {'runs' if runs else 'does not run'}")
             return 0 if all(status.values()) else 1
-    print(f"{arguments.command}: {time.monotonic() - began:.1f} s", file=sys.stderr)
     return 0
 
 

@@ -37,14 +37,8 @@ MODULES = {"coredns": MODULE / "coredns"}
 # Seccomp is libseccomp, which is C. Everything else is static.
 WITH_C = frozenset({"runc"})
 
-DEBIAN_PACKAGES = {
-    "etcd": "etcd-server",
-    "go": "golang-go",
-    "openssl": "openssl",
-    "nft": "nftables",
-    "buildah": "buildah",
-    "debootstrap": "debootstrap",
-}
+DEBIAN_PACKAGES = {"etcd": "etcd-server", "nft": "nftables", "ip": "iproute2", "umount": "mount"}
+GO_REMEDY = "install Go 1.26 or newer, see https://go.dev/dl"
 
 
 def cache_folder() -> Path:
@@ -96,8 +90,8 @@ def system_program(name: str) -> str:
     """
     path = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
     if path is None:
-        package = DEBIAN_PACKAGES.get(name, name)
-        raise RuntimeError(f"{name} is not installed: apt-get install {package}, or this system's equal")
+        debian = f"apt-get install {DEBIAN_PACKAGES.get(name, name)}, or this system's equal"
+        raise RuntimeError(f"{name} is not installed: {GO_REMEDY if name == 'go' else debian}")
     return path
 
 

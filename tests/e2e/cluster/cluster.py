@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import platformdirs
@@ -11,7 +13,7 @@ from filelock import FileLock
 
 from tests.e2e.cluster import kernel
 from tests.e2e.cluster.api_server import Address, ApiServer
-from tests.e2e.cluster.binaries import binary
+from tests.e2e.cluster.binaries import binary, build_all
 from tests.e2e.cluster.commands import run
 from tests.e2e.cluster.daemons import Daemon
 from tests.e2e.cluster.dns import Dns
@@ -19,10 +21,11 @@ from tests.e2e.cluster.node import Node, make_bridge, remove_bridge
 from tests.e2e.cluster.runtime import POD_GATEWAY, Runtime
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Sequence
 
 LOCK_TIMEOUT_S = 1800.0
 NAMESPACE_TIMEOUT_S = 30.0
+SAVE_TIMEOUT_S = 600.0
 ADDRESS = Address(api_port=17443, etcd_port=12379, peer_port=12380, advertise=POD_GATEWAY)
 
 
@@ -50,8 +53,9 @@ class Cluster:
         Returns:
             The administrator's kubeconfig.
         """
-        if os.geteuid():
+        if os.geteuid():  # before minutes of building
             raise RuntimeError("a node mounts, and makes network namespaces: run it as root, or use kind")
+        build_all()
         self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / ".lock", timeout=LOCK_TIMEOUT_S):
             if not Daemon("etcd", self._control / "run").running():
@@ -77,6 +81,18 @@ class Cluster:
         names = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"]
         names += ["containerd", "coredns", "kubelet", "kube-proxy"]
         return {name: Daemon(name, self._control / "run").running() for name in names}
+
+    def load(self, images: Sequence[str]) -> None:
+        """Take in images: archives, or names that docker has."""
+        with tempfile.TemporaryDirectory() as folder:
+            for image in images:
+                archive = Path(image)
+                if archive.is_file():
+                    self.runtime.import_once(archive)
+                else:
+                    archive = Path(folder) / "image.tar"
+                    run(["docker", "save", "--output", archive, image], timeout_s=SAVE_TIMEOUT_S)
+                    self.runtime.import_image(archive)
 
     def _start(self) -> None:
         kernel.set_switches(self.folder / "switches.json")

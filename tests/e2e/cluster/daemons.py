@@ -102,15 +102,14 @@ class Daemon:
 
     def _process(self) -> psutil.Process | None:
         """The process, if it is still the one that was started: a pid alone may be another's by now."""
-        try:
+        with contextlib.suppress(FileNotFoundError, ValueError, psutil.NoSuchProcess):
             pid, started = self._pid_file.read_text().split()
             process = psutil.Process(int(pid))
             same = abs(process.create_time() - float(started)) < 1
             # Dead, and not collected by its parent; as long as a thread of it is there, so are its sockets.
             dead = process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1
             return process if same and not dead else None
-        except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
-            return None
+        return None
 
     @property
     def _pid_file(self) -> Path:

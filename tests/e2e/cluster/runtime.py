@@ -62,6 +62,16 @@ class Runtime:
         """Take in an image from an OCI or Docker archive."""
         self.ctr("images", "import", str(archive), timeout_s=IMPORT_TIMEOUT_S)
 
+    def import_once(self, archive: Path) -> None:
+        """Take in an image, unless this very archive was taken in before."""
+        record = self.folder / "imported.json"
+        imported = json.loads(record.read_text()) if record.exists() else {}
+        status = archive.stat()
+        version = [status.st_mtime_ns, status.st_size]
+        if imported.get(str(archive)) != version:
+            self.import_image(archive)
+            record.write_text(json.dumps(imported | {str(archive): version}))
+
     def ctr(self, *arguments: str, timeout_s: float = 60.0) -> str:
         """Ask containerd, in Kubernetes' namespace."""
         return run([*self._ctr(), *arguments], timeout_s=timeout_s)

@@ -12,6 +12,9 @@ from tests.support.control_plane import ControlPlane
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# The first test may have to build the API server.
+pytestmark = pytest.mark.timeout(1800)
+
 CRD = """
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition

@@ -1,0 +1,84 @@
+"""A real cluster for tests: that of KUBECONFIG if it is set; else that of `just cluster-up`, started if need be."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.cluster.binaries import binary
+from tests.e2e.cluster.choice import chosen, running
+from tests.e2e.cluster.commands import attempt, run
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
+REPOSITORY = Path(__file__).parents[2]
+KUBECTL_TIMEOUT_S = 120.0
+BUILD_TIMEOUT_S = 1800.0
+COMPONENTS = ("worker", "orchestrator", "operator")
+
+
+@dataclass(frozen=True)
+class Kubectl:
+    """kubectl as the administrator, in one namespace."""
+
+    kubeconfig: Path
+    namespace: str
+
+    def __call__(self, *arguments: str, stdin: str | None = None) -> str:
+        """Run it; it must succeed. Returns what it printed."""
+        return run(self._command(arguments), stdin=stdin, timeout_s=KUBECTL_TIMEOUT_S)
+
+    def attempt(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run it; the caller looks at its exit status."""
+        return attempt(self._command(arguments), stdin=stdin, timeout_s=KUBECTL_TIMEOUT_S)
+
+    def _command(self, arguments: tuple[str, ...]) -> list[str | Path]:
+        return [binary("kubectl"), "--kubeconfig", self.kubeconfig, "--namespace", self.namespace, *arguments]
+
+
+@pytest.fixture(scope="session")
+def cluster_kubeconfig() -> Iterator[Path]:
+    """The administrator's kubeconfig. A cluster that was not up before is ended after the last test."""
+    given = os.environ.get("KUBECONFIG")
+    if given:
+        yield Path(given)
+        return
+    cluster = running()
+    if all(cluster.status().values()):
+        yield cluster.kubeconfig
+        return
+    cluster = chosen()
+    try:
+        yield cluster.up()
+    finally:
+        cluster.down()
+
+
+@pytest.fixture(scope="session")
+def cluster_images(cluster_kubeconfig: Path) -> dict[str, str]:
+    """Names of the images by component, built from this checkout and known to the cluster.
+
+    With KUBECONFIG they are expected to be there, with the tag of VOICEPLANE_IMAGE_TAG ("dev" if unset).
+    """
+    tag = os.environ.get("VOICEPLANE_IMAGE_TAG", "dev")
+    if "KUBECONFIG" not in os.environ:
+        built = run([REPOSITORY / "images" / "build", *COMPONENTS], timeout_s=BUILD_TIMEOUT_S)
+        running().load(built.split())
+    return {component: f"voiceplane/{component}:{tag}" for component in COMPONENTS}
+
+
+@pytest.fixture
+def kubectl(cluster_kubeconfig: Path) -> Iterator[Kubectl]:
+    """kubectl in a namespace of the test's own."""
+    kubectl = Kubectl(cluster_kubeconfig, f"test-{uuid.uuid4().hex[:8]}")
+    kubectl("create", "namespace", kubectl.namespace)
+    kubectl("wait", "--for=create", "--timeout=30s", "serviceaccount/default")
+    yield kubectl
+    kubectl("delete", "namespace", kubectl.namespace, "--wait=false")  # the next test has another
