@@ -47,3 +47,15 @@ crds:
 
 # What CI runs: set up, lint, test.
 ci: setup lint test
+
+# Start a Kubernetes cluster and print its KUBECONFIG: kind where images can be pulled, else a node of this machine's own.
+cluster-up *ARGS:
+    python -m tests.e2e.cluster up {{ ARGS }}
+
+# End the cluster.
+cluster-down *ARGS:
+    python -m tests.e2e.cluster down {{ ARGS }}
+
+# Build the images, or those that are named, and give them to the cluster that is up.
+images *NAMES:
+    built="$(images/build {{ NAMES }})"; python -m tests.e2e.cluster load $built

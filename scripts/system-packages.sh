@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Install what the tests need of the system: a second voice, a browser and its driver. The product itself needs none of it.
+# Install what the tests need of the system: a cluster, a second voice, a browser and its driver. The product itself needs none of it.
 set -euo pipefail
+
+"$(dirname "$0")/../tests/e2e/cluster/system-packages.sh"
 
 missing=()
 command -v espeak-ng >/dev/null || missing+=(espeak-ng)

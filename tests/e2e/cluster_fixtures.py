@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from tests.e2e.cluster.binaries import binary
 from tests.e2e.cluster.choice import chosen, running
+from tests.e2e.cluster.cluster import Cluster
 from tests.e2e.cluster.commands import attempt, run
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ class Kubectl:
 
     kubeconfig: Path
     namespace: str
+    program: str | Path
 
     def __call__(self, *arguments: str, stdin: str | None = None) -> str:
         """Run it; it must succeed. Returns what it printed."""
@@ -40,7 +43,7 @@ class Kubectl:
         return attempt(self._command(arguments), stdin=stdin, timeout_s=KUBECTL_TIMEOUT_S)
 
     def _command(self, arguments: tuple[str, ...]) -> list[str | Path]:
-        return [binary("kubectl"), "--kubeconfig", self.kubeconfig, "--namespace", self.namespace, *arguments]
+        return [self.program, "--kubeconfig", self.kubeconfig, "--namespace", self.namespace, *arguments]
 
 
 @pytest.fixture(scope="session")
@@ -77,7 +80,9 @@ def cluster_images(cluster_kubeconfig: Path) -> dict[str, str]:
 @pytest.fixture
 def kubectl(cluster_kubeconfig: Path) -> Iterator[Kubectl]:
     """kubectl in a namespace of the test's own."""
-    kubectl = Kubectl(cluster_kubeconfig, f"test-{uuid.uuid4().hex[:8]}")
+    # A cluster that was given, or kind's, comes with a kubectl that suits it.
+    installed = None if cluster_kubeconfig == Cluster().kubeconfig else shutil.which("kubectl")
+    kubectl = Kubectl(cluster_kubeconfig, f"test-{uuid.uuid4().hex[:8]}", installed or binary("kubectl"))
     kubectl("create", "namespace", kubectl.namespace)
     kubectl("wait", "--for=create", "--timeout=30s", "serviceaccount/default")
     yield kubectl

@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from tests.e2e.cluster import kernel
 from tests.e2e.cluster.api_server import Address, ApiServer
-from tests.e2e.cluster.binaries import binary, build_all
+from tests.e2e.cluster.binaries import MODULE, binary, build_all
 from tests.e2e.cluster.commands import run
 from tests.e2e.cluster.daemons import Daemon
 from tests.e2e.cluster.dns import Dns
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 LOCK_TIMEOUT_S = 1800.0
 NAMESPACE_TIMEOUT_S = 30.0
 SAVE_TIMEOUT_S = 600.0
+INSTALL_TIMEOUT_S = 900.0
 ADDRESS = Address(api_port=17443, etcd_port=12379, peer_port=12380, advertise=POD_GATEWAY)
 
 
@@ -53,8 +54,9 @@ class Cluster:
         Returns:
             The administrator's kubeconfig.
         """
-        if os.geteuid():  # before minutes of building
+        if os.geteuid():
             raise RuntimeError("a node mounts, and makes network namespaces: run it as root, or use kind")
+        run([MODULE / "system-packages.sh"], timeout_s=INSTALL_TIMEOUT_S)
         build_all()
         self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / ".lock", timeout=LOCK_TIMEOUT_S):
@@ -75,6 +77,12 @@ class Cluster:
             self._clear()
             if purge:
                 shutil.rmtree(self.runtime.folder, ignore_errors=True)
+
+    def restart_api(self) -> None:
+        """Kill the API server and start it again; what etcd holds stays."""
+        server = ApiServer(self._control, ADDRESS)
+        server.api.end(kill=True)
+        server.start_api()
 
     def status(self) -> dict[str, bool]:
         """Whether each program runs."""
