@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 from tests.e2e.cluster.binaries import binary
+from tests.e2e.cluster.certificates import CONTEXT
 from tests.e2e.cluster.choice import chosen, running
 from tests.e2e.cluster.cluster import Cluster
 from tests.e2e.cluster.commands import attempt, run
@@ -46,12 +48,29 @@ class Kubectl:
         return [self.program, "--kubeconfig", self.kubeconfig, "--namespace", self.namespace, *arguments]
 
 
+def given_cluster() -> Path:
+    """The kubeconfig that KUBECONFIG names.
+
+    Raises:
+        RuntimeError: It leads to a cluster that may be somebody's own.
+    """
+    path = Path(os.environ["KUBECONFIG"])
+    if not path.is_file():
+        raise RuntimeError(f"KUBECONFIG {path} is not a file: run `just cluster-up`, or unset it")
+    context = yaml.safe_load(path.read_text()).get("current-context", "")
+    if not context.startswith("kind-") and context not in {CONTEXT, os.environ.get("VOICEPLANE_E2E_CONTEXT")}:
+        raise RuntimeError(
+            f"KUBECONFIG leads to the context {context!r}, where these tests would install what they test: unset "
+            f"KUBECONFIG, or set VOICEPLANE_E2E_CONTEXT={context} to let them"
+        )
+    return path
+
+
 @pytest.fixture(scope="session")
 def cluster_kubeconfig() -> Iterator[Path]:
     """The administrator's kubeconfig. A cluster that was not up before is ended after the last test."""
-    given = os.environ.get("KUBECONFIG")
-    if given:
-        yield Path(given)
+    if "KUBECONFIG" in os.environ:
+        yield given_cluster()
         return
     cluster = running()
     if all(cluster.status().values()):

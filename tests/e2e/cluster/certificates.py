@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DAYS = "30"
+CONTEXT = "voiceplane-test"
 OPENSSL_TIMEOUT_S = 30.0
 
 
@@ -85,7 +86,6 @@ class Authority:
             user = {"token": identity}
         else:
             user = {"client-certificate-data": _base64(identity.certificate), "client-key-data": _base64(identity.key)}
-        name = "voiceplane-test"
         path.touch(mode=0o600)
         # JSON is YAML, and everyone can read it.
         path.write_text(
@@ -93,10 +93,10 @@ class Authority:
                 {
                     "apiVersion": "v1",
                     "kind": "Config",
-                    "clusters": [{"name": name, "cluster": cluster}],
-                    "users": [{"name": name, "user": user}],
-                    "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
-                    "current-context": name,
+                    "clusters": [{"name": CONTEXT, "cluster": cluster}],
+                    "users": [{"name": CONTEXT, "user": user}],
+                    "contexts": [{"name": CONTEXT, "context": {"cluster": CONTEXT, "user": CONTEXT}}],
+                    "current-context": CONTEXT,
                 },
                 indent=2,
             )
