@@ -31,7 +31,7 @@ class Rule:
 
 
 class Described(BaseModel):
-    """An object of a custom resource. The docstrings of its fields are the descriptions that `kubectl explain` shows."""
+    """An object of a custom resource. Its fields' docstrings are what `kubectl explain` shows."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -75,10 +75,10 @@ ShortText = Annotated[str, Field(max_length=253)]
 Name = Annotated[
     str,
     Field(
-        max_length=63,
+        max_length=253,
         json_schema_extra=ruled(
-            "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
-            "must be a name of lower-case letters, digits and '-', such as my-secret",
+            "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",
+            "must be a name of lower-case letters, digits, '-' and '.', such as my-secret",
         ),
     ),
 ]
@@ -106,7 +106,8 @@ class LabelSelectorRequirement(Described):
 
     rules = (
         Rule(
-            "self.operator in ['In', 'NotIn'] ? size(self.values) > 0 : size(self.values) == 0",
+            "self.operator in ['In', 'NotIn'] ? has(self.values) && size(self.values) > 0 : "
+            "!has(self.values) || size(self.values) == 0",
             "values must name at least one value for In and NotIn, and none for Exists and DoesNotExist",
         ),
     )

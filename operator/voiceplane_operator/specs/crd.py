@@ -158,28 +158,34 @@ def _inlined(schema: dict[str, Any], definitions: dict[str, Any], models: dict[s
     result: dict[str, Any] = {}
     for key, value in schema.items():
         match key:
-            case "title" | "$defs" | "additionalProperties" if value is False or key != "additionalProperties":
+            case "title" | "$defs":
                 continue
             case "properties":
                 result[key] = {name: _inlined(each, definitions, models) for name, each in value.items()}
             case "items" | "additionalProperties" if isinstance(value, dict):
                 result[key] = _inlined(value, definitions, models)
-            case "const":
-                result["enum"] = [value]
-            case "default" if value in ("", [], (), None):
-                continue  # absent says the same, and an object stays as it was written
-            case "default" if isinstance(value, dict):
-                if any(each.get("default") not in ("", [], None, {}) for each in schema.get("properties", {}).values()):
-                    result[key] = {}  # the API server then fills in what the fields say
+            case "default":
+                result |= _default(value, schema)
             case _:
                 result[key] = value
     if schema.get("type") == "object" and (owner := models.get(schema.get("title", ""))) and owner.rules:
         result["x-kubernetes-validations"] = [{"rule": each.rule, "message": each.message} for each in owner.rules]
-    return _limited(result)
+    return _on_one_line(result)
 
 
-def _limited(schema: dict[str, Any]) -> dict[str, Any]:
-    """A map's number of keys is said by maxProperties."""
-    if schema.get("type") == "object" and "description" in schema:
-        schema["description"] = " ".join(schema["description"].split())
+def _default(value: Any, schema: dict[str, Any]) -> dict[str, Any]:
+    """What the API server is to fill in; nothing where being absent says the same."""
+    if value in ("", [], (), None):
+        return {}
+    if not isinstance(value, dict):
+        return {"default": value}
+    inner = (each.get("default") for each in schema.get("properties", {}).values())
+    # The API server then fills in what the fields say.
+    return {"default": {}} if any(each not in ("", [], None, {}) for each in inner) else {}
+
+
+def _on_one_line(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema whose description has no line breaks."""
+    if isinstance(text := schema.get("description"), str):
+        schema["description"] = " ".join(text.split())
     return schema

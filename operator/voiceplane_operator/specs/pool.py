@@ -215,7 +215,8 @@ class TTSWorkerPoolSpec(Described):
     priority_class_name: Annotated[str, Field(max_length=253)] = ""
     """The PriorityClass."""
     pod_template: OpenObject | None = None
-    """metadata and spec of a pod, merged over what the operator makes: lists of named things by name, as kubectl does."""
+    """metadata and spec of a pod, merged over what the operator makes: lists of named things by name, as
+    kubectl does."""
 
     @property
     def starting_replicas(self) -> int:

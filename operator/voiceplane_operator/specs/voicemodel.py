@@ -124,7 +124,8 @@ class VoiceModelSpec(Described):
         ),
         Rule(
             "!has(self.lora) || !has(self.source)",
-            "source and lora.source are both set: a LoRA's files go into lora.source, its base has a VoiceModel of its own",
+            "source and lora.source are both set: a LoRA's files go into lora.source, "
+            "its base has a VoiceModel of its own",
         ),
         Rule(
             "!has(self.lora) || self.family in ['csm', 'cosyvoice2', 'mock']",
