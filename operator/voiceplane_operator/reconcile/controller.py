@@ -14,6 +14,7 @@ from voiceplane_operator.declarations import models_file, refusals, request_of, 
 from voiceplane_operator.kube.api import ApiError
 from voiceplane_operator.kube.events import tell
 from voiceplane_operator.names import DELETION_COST, TEMPLATE_HASH
+from voiceplane_operator.reconcile.autoscale import Load, Scale, autoscaled
 from voiceplane_operator.reconcile.model_status import Seen, model_status
 from voiceplane_operator.reconcile.pool_status import PoolView, pool_status
 from voiceplane_operator.reconcile.queue import Job, WorkQueue
@@ -58,6 +59,7 @@ class Controller:
         self.deployments: dict[Key, dict[str, Any]] = {}
         self._applied: dict[tuple[Key, str], str] = {}
         self._written: dict[Job, float] = {}
+        self._scales: dict[Key, Scale] = {}
 
     # ------------------------------------------------------------ what has changed
 
@@ -105,6 +107,8 @@ class Controller:
         job = Job(kind, key)
         self.queue.forget(job)
         self._written.pop(job, None)
+        if kind == "TTSWorkerPool":
+            self._scales.pop(key, None)
         for applied in [each for each in self._applied if each[0] == key and kind == "TTSWorkerPool"]:
             del self._applied[applied]
 
@@ -145,7 +149,7 @@ class Controller:
         if pool is None or pool.meta.deleting:
             return
         self.tell_workers(pool.key)
-        replicas = pool.spec.starting_replicas
+        replicas = self._replicas(job, pool)
         problem = ""
         await self._rank_for_scale_down(pool, replicas)
         for manifest in owned_objects(pool, models_file=models_file(self._requests(pool).values()), replicas=replicas):
@@ -166,6 +170,30 @@ class Controller:
         await self._write(job, pool.meta, before=pool.status, status=pool_status(pool, view, now=_now()))
         if problem:
             raise ApiError(422, "Invalid", problem)  # comes back later: what was missing may have been made
+
+    def _replicas(self, job: Job, pool: Pool) -> int:
+        """How many workers a pool should have; comes back when a scale-down falls due."""
+        if pool.spec.autoscaling is None:
+            self._scales.pop(pool.key, None)
+            return pool.spec.starting_replicas
+        deployment = self.deployments.get(pool.key) or {}
+        # After a restart, what there is says how many were wanted.
+        present = (deployment.get("spec") or {}).get("replicas", pool.spec.starting_replicas)
+        before = self._scales.get(pool.key) or Scale(replicas=present)
+        states = [link.state for link in self._fleet.links_of(pool.key).values() if link.state]
+        load = Load(
+            sessions=sum(state.load.sessions for state in states),
+            queue_depth=sum(state.load.queue_depth for state in states),
+            complete=len(states) >= (deployment.get("status") or {}).get("readyReplicas", 0),
+        )
+        now = asyncio.get_running_loop().time()
+        scale = autoscaled(
+            pool.spec.autoscaling, load, present=before.replicas, too_many_since=before.too_many_since, now=now
+        )
+        self._scales[pool.key] = scale
+        if scale.due is not None:
+            self.queue.add_later(job, scale.due - now)
+        return scale.replicas
 
     async def _reconcile_model(self, job: Job) -> None:
         model = self._store.models.get(job.key)

@@ -48,8 +48,11 @@ def pool_status(pool: Pool, view: PoolView, *, now: str) -> dict[str, Any]:
     """
     counted = (view.deployment or {}).get("status") or {}
     ready_replicas = counted.get("readyReplicas", 0)
-    ready = _ready(view, ready_replicas)
-    verdicts = [ready, _progressing(view, counted), _degraded(view)]
+    # A worker gets ready without its other models, so those are not why it is not.
+    gating = frozenset({pool.spec.default_model, *pool.spec.preload})
+    problems = list(_problems(view, gating))
+    ready = _ready(view, ready_replicas, problems)
+    verdicts = [ready, _progressing(view, counted), _degraded(view, problems)]
     resident = Counter(
         model.model_id
         for worker in view.workers
@@ -73,7 +76,7 @@ def pool_status(pool: Pool, view: PoolView, *, now: str) -> dict[str, Any]:
     }
 
 
-def _ready(view: PoolView, ready: int) -> Verdict:
+def _ready(view: PoolView, ready: int, problems: Sequence[tuple[str, str]]) -> Verdict:
     def verdict(status: bool, reason: str, message: str) -> Verdict:
         return Verdict(type="Ready", status=status, reason=reason, message=message)
 
@@ -84,14 +87,13 @@ def _ready(view: PoolView, ready: int) -> Verdict:
     told = f"{ready} of {view.replicas} workers ready"
     if ready >= view.replicas:
         return verdict(True, "AllReady", told)
-    problems = list(_problems(view))
     if problems:
         reason, message = problems[0]
         return verdict(False, reason, f"{told}; {message}")
     return verdict(False, "Starting", told)
 
 
-def _problems(view: PoolView) -> Iterator[tuple[str, str]]:
+def _problems(view: PoolView, gating: frozenset[str]) -> Iterator[tuple[str, str]]:
     """Why pods do not get ready, the most telling reason first."""
     unscheduled = [
         (name, condition)
@@ -112,11 +114,7 @@ def _problems(view: PoolView) -> Iterator[tuple[str, str]]:
             yield "ReplicaFailure", condition.get("message", "")
     for worker in view.workers:
         for model in worker.models:
-            if (
-                model.state == tts_pb2.MODEL_STATE_FAILED
-                and (model.is_default or model.residency == tts_pb2.RESIDENCY_PRELOAD)
-                and not worker.ready
-            ):
+            if model.state == tts_pb2.MODEL_STATE_FAILED and model.model_id in gating and not worker.ready:
                 yield "ModelFailed", f"model {model.model_id} does not load: {model.message}"
 
 
@@ -130,10 +128,9 @@ def _progressing(view: PoolView, counted: Mapping[str, Any]) -> Verdict:
     return Verdict(type="Progressing", status=False, reason="Complete")
 
 
-def _degraded(view: PoolView) -> Verdict:
-    problems = list(_problems(view))
+def _degraded(view: PoolView, problems: Sequence[tuple[str, str]]) -> Verdict:
     if view.problem:
-        problems.insert(0, ("Refused", view.problem))
+        problems = [("Refused", view.problem), *problems]
     if not problems:
         return Verdict(type="Degraded", status=False, reason="AsExpected")
     return Verdict(
