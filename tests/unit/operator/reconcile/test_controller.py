@@ -1,0 +1,121 @@
+"""What the controller asks of the API server, and that it asks nothing when nothing has changed."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from voiceplane_operator.kube.api import Api, ApiError
+from voiceplane_operator.metrics import Metrics
+from voiceplane_operator.reconcile.controller import Controller
+from voiceplane_operator.reconcile.queue import Job
+from voiceplane_operator.reconcile.store import Store
+from voiceplane_operator.resources import Key
+from voiceplane_operator.workers.fleet import Fleet
+
+from tests.support import virtual_time
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+KEY = Key("speech", "p")
+JOB = Job("TTSWorkerPool", KEY)
+
+
+class FakeApi:
+    """Takes everything, or refuses a kind with a status."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.made: list[tuple[str, dict[str, Any]]] = []
+        self.refusals: dict[str, int] = {}
+        self.pool: dict[str, Any] = {}
+
+    async def apply(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        kind = manifest["kind"]
+        self.made.append((kind, dict(manifest)))
+        if kind in self.refusals:
+            raise ApiError(self.refusals[kind], "Invalid", "no such field")
+        return dict(manifest)
+
+    async def replace_status(self, *_: str, uid: str, status: Mapping[str, Any]) -> dict[str, Any]:
+        self.made.append(("status", dict(status)))
+        return self.pool | {"status": status}
+
+    async def create(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        self.made.append((manifest["kind"], dict(manifest)))
+        return dict(manifest)
+
+    def taken(self) -> list[str]:
+        """The kinds of the calls since the last look."""
+        kinds = [kind for kind, _ in self.made]
+        self.made.clear()
+        return kinds
+
+
+def prepared(**spec: Any) -> tuple[Controller, FakeApi]:
+    api, store, metrics = FakeApi(), Store(), Metrics()
+    api.pool = {
+        "metadata": {"namespace": "speech", "name": "p", "uid": "1", "generation": 1},
+        "spec": {"image": "worker:1", "defaultModel": "first"} | spec,
+    }
+    fleet = Fleet(changed=lambda _: None, metrics=metrics)
+    controller = Controller(api=cast("Api", api), store=store, fleet=fleet, metrics=metrics)
+    controller.noted("TTSWorkerPool", api.pool, gone=False)
+    return controller, api
+
+
+def test_everything_is_applied_once_and_then_nothing_is_called() -> None:
+    async def scenario() -> None:
+        controller, api = prepared()
+        await controller.reconcile(JOB)
+        owned = ["ServiceAccount", "ConfigMap", "Service", "PodDisruptionBudget", "Deployment"]
+        assert api.taken() == [*owned, "status", "Event"]
+        await controller.reconcile(JOB)
+        assert api.taken() == []
+
+    virtual_time.run(scenario())
+
+
+def test_a_deployment_that_someone_scaled_is_applied_again() -> None:
+    async def scenario() -> None:
+        controller, api = prepared(replicas=2)
+        await controller.reconcile(JOB)
+        applied = next(made for kind, made in api.made if kind == "Deployment")
+        api.taken()
+        controller.deployment_changed(Key("speech", "p-tts"), applied | {"spec": applied["spec"] | {"replicas": 7}})
+        await controller.reconcile(JOB)
+        assert api.taken() == ["Deployment"]
+
+    virtual_time.run(scenario())
+
+
+def test_a_refused_manifest_becomes_the_pools_condition() -> None:
+    async def scenario() -> None:
+        controller, api = prepared()
+        api.refusals["Deployment"] = 422
+        with pytest.raises(ApiError, match="422 Invalid"):  # so that the job comes back later
+            await controller.reconcile(JOB)
+        status = next(made for kind, made in api.made if kind == "status")
+        assert status["phase"] == "Refused"
+        assert status["conditions"][0]["message"] == "the API server refuses the Deployment: no such field"
+
+    virtual_time.run(scenario())
+
+
+def test_after_a_restart_the_deployment_says_the_size_and_it_shrinks_when_due() -> None:
+    async def scenario() -> None:
+        autoscaling = {"minReplicas": 1, "maxReplicas": 5, "targetQueueDepth": 2, "scaleDownDelaySeconds": 30}
+        controller, api = prepared(autoscaling=autoscaling)
+        present = {"metadata": {}, "spec": {"replicas": 4}, "status": {"readyReplicas": 0}}
+        controller.deployment_changed(Key("speech", "p-tts"), present)
+        working = asyncio.create_task(controller.queue.run(workers=1))
+        await asyncio.sleep(60.0)
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+        sizes = [made["spec"]["replicas"] for kind, made in api.made if kind == "Deployment"]
+        assert sizes[0] == 4
+        assert sizes[-1] == 1
+
+    virtual_time.run(scenario())

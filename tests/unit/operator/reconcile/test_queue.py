@@ -1,0 +1,90 @@
+"""The work queue, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from voiceplane_operator.metrics import Metrics
+from voiceplane_operator.reconcile.queue import Job, WorkQueue
+from voiceplane_operator.resources import Key
+
+from tests.support import virtual_time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+JOB = Job("TTSWorkerPool", Key("speech", "p"))
+
+
+def runs(ask: Callable[[WorkQueue], None], *, until: float, takes_s: float = 0.0, failures: int = 0) -> list[float]:
+    """When JOB ran, with 4 workers."""
+    began: list[float] = []
+    at_once = 0
+
+    async def reconcile(_: Job) -> None:
+        nonlocal at_once
+        began.append(round(asyncio.get_running_loop().time(), 2))
+        at_once += 1
+        assert at_once == 1
+        await asyncio.sleep(takes_s)
+        at_once -= 1
+        if len(began) <= failures:
+            raise RuntimeError("not yet")
+
+    async def scenario() -> None:
+        await asyncio.sleep(1.0)
+        queue = WorkQueue(reconcile, metrics=Metrics())
+        task = asyncio.create_task(queue.run(workers=4))
+        ask(queue)
+        await asyncio.sleep(until)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    virtual_time.run(scenario())
+    return began
+
+
+def test_a_job_asked_for_twice_runs_once() -> None:
+    def ask(queue: WorkQueue) -> None:
+        queue.add(JOB)
+        queue.add(JOB)
+
+    assert runs(ask, until=60.0) == [1.0]
+
+
+def test_a_job_asked_for_while_running_runs_once_more_and_never_twice_at_once() -> None:
+    def ask(queue: WorkQueue) -> None:
+        queue.add(JOB)
+        for delay_s in (1.0, 2.0):
+            asyncio.get_running_loop().call_later(delay_s, queue.add, JOB)
+
+    assert runs(ask, until=60.0, takes_s=5.0) == [1.0, 6.0]
+
+
+def test_failures_come_back_later_and_later() -> None:
+    assert runs(lambda queue: queue.add(JOB), until=60.0, failures=3) == [1.0, 1.5, 2.5, 4.5]
+
+
+def test_a_job_asked_for_again_at_once_is_spaced() -> None:
+    def ask(queue: WorkQueue) -> None:
+        queue.add(JOB)
+        asyncio.get_running_loop().call_later(0.02, queue.add, JOB)
+
+    assert runs(ask, until=60.0) == [1.0, 1.1]
+
+
+def test_the_earliest_of_later_times_counts() -> None:
+    def ask(queue: WorkQueue) -> None:
+        for delay_s in (9.0, 4.0, 7.0):
+            queue.add_later(JOB, delay_s)
+
+    assert runs(ask, until=60.0) == [5.0]
+
+
+def test_a_forgotten_job_does_not_come_back() -> None:
+    def ask(queue: WorkQueue) -> None:
+        queue.add_later(JOB, 5.0)
+        queue.forget(JOB)
+
+    assert runs(ask, until=60.0) == []
