@@ -1,0 +1,85 @@
+"""What each field of a pool does to its pods: which edits replace them, and which GPU they get."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from voiceplane_operator.builders.pod import pod_template, template_hash
+from voiceplane_operator.resources import Pool
+from voiceplane_operator.specs.pool import TTSWorkerPoolSpec
+
+KEEPS_PODS = {
+    "replicas": 3,
+    "autoscaling": {"maxReplicas": 4, "targetQueueDepth": 2},
+    "rollout": {"strategy": "recreate", "maxUnavailable": 2},
+}
+REPLACES_PODS: dict[str, Any] = {
+    "image": "worker:2",
+    "imagePullPolicy": "Never",
+    "imagePullSecrets": [{"name": "registry"}],
+    "device": "cpu",
+    "gpu": {"count": 2},
+    "defaultModel": "second",
+    "preload": ["second"],
+    "ttlSeconds": 601,
+    "minResidencySeconds": 121,
+    "residentCap": 4,
+    "memoryBudget": "2Gi",
+    "maxParallelLoads": 2,
+    "sessionsPerWorker": 17,
+    "drainTimeoutSeconds": 61,
+    "cache": {"claimName": "packs"},
+    "sharedMemory": "1Gi",
+    "resources": {"limits": {"memory": "2Gi"}},
+    "nodeSelector": {"disk": "fast"},
+    "tolerations": [{"key": "speech", "operator": "Exists"}],
+    "affinity": {"nodeAffinity": {}},
+    "runtimeClassName": "nvidia",
+    "priorityClassName": "high",
+    "podTemplate": {"spec": {"hostNetwork": True}},
+}
+
+
+def template(**spec: Any) -> dict[str, Any]:
+    metadata = {"namespace": "speech", "name": "p", "uid": "1", "generation": 1}
+    whole = {"image": "worker:1", "device": "cuda", "defaultModel": "first"} | spec
+    return pod_template(Pool.read({"metadata": metadata, "spec": whole}))
+
+
+def test_every_field_has_a_row() -> None:
+    fields = {field.alias for field in TTSWorkerPoolSpec.model_fields.values()}
+    assert fields == KEEPS_PODS.keys() | REPLACES_PODS.keys()
+
+
+@pytest.mark.parametrize("field", KEEPS_PODS)
+def test_an_edit_of_size_or_rollout_keeps_the_pods(field: str) -> None:
+    assert template_hash(template(**{field: KEEPS_PODS[field]})) == template_hash(template())
+
+
+@pytest.mark.parametrize("field", REPLACES_PODS)
+def test_an_edit_of_any_other_field_replaces_the_pods(field: str) -> None:
+    assert template_hash(template(**{field: REPLACES_PODS[field]})) != template_hash(template())
+
+
+@pytest.mark.parametrize(
+    ("gpu", "resource", "count"),
+    [
+        ({}, "nvidia.com/gpu", "1"),
+        ({"count": 2}, "nvidia.com/gpu", "2"),
+        ({"resourceName": "nvidia.com/mig-1g.10gb"}, "nvidia.com/mig-1g.10gb", "1"),
+        ({"resourceName": "nvidia.com/gpu.shared"}, "nvidia.com/gpu.shared", "1"),
+    ],
+)
+def test_an_extended_gpu_is_a_limit_and_a_toleration(gpu: dict[str, Any], resource: str, count: str) -> None:
+    spec = template(gpu=gpu | {"product": "NVIDIA-L4"})["spec"]
+    assert spec["containers"][0]["resources"] == {"limits": {resource: count}}
+    assert spec["tolerations"] == [{"key": resource, "operator": "Exists", "effect": "NoSchedule"}]
+    assert spec["nodeSelector"] == {"nvidia.com/gpu.product": "NVIDIA-L4"}
+
+
+def test_a_claim_takes_the_place_of_an_extended_gpu() -> None:
+    spec = template(gpu={"claim": {"deviceClassName": "gpu.nvidia.com"}})["spec"]
+    assert spec["containers"][0]["resources"] == {"claims": [{"name": "gpu"}]}
+    assert spec["resourceClaims"] == [{"name": "gpu", "resourceClaimTemplateName": "p-tts"}]
+    assert "tolerations" not in spec
