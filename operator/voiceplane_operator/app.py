@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import kopf
 import prometheus_client
 from voiceplane_client import WorkerClient
+from voiceplane_common.kube.api import Api, ApiError
+from voiceplane_common.kube.informer import Informer
 from voiceplane_common.logs import get_logger
 
 from voiceplane_operator.handlers import operator_settings, registry_of
 from voiceplane_operator.health import Health
-from voiceplane_operator.kube.api import Api, ApiError
-from voiceplane_operator.kube.informer import Informer
 from voiceplane_operator.metrics import Metrics
 from voiceplane_operator.names import WORKER_SELECTOR
 from voiceplane_operator.reconcile.controller import Controller
@@ -23,7 +23,8 @@ from voiceplane_operator.specs.base import API_VERSION
 from voiceplane_operator.workers.fleet import Fleet
 
 if TYPE_CHECKING:
-    from voiceplane_operator.resources import Key
+    from voiceplane_common.kube.api import Key
+
     from voiceplane_operator.settings import OperatorSettings
     from voiceplane_operator.workers.link import Connect
 

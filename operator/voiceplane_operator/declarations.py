@@ -19,7 +19,9 @@ from voiceplane_operator.specs.base import GROUP
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from voiceplane_operator.resources import Key, Model, Pool
+    from voiceplane_common.kube.api import Key
+
+    from voiceplane_operator.resources import Model, Pool
 
 PREFIX = f"{GROUP}/voicemodel/"
 _RESIDENCY = {

@@ -7,6 +7,7 @@ hold a VoiceModel back while no operator runs.
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import kopf
@@ -14,10 +15,13 @@ import kopf
 from voiceplane_operator.specs.base import GROUP, VERSION
 
 if TYPE_CHECKING:
-    from voiceplane_operator.kube.api import Api
+    from voiceplane_common.kube.api import Api
+
     from voiceplane_operator.reconcile.controller import Controller
 
 KINDS = {"voicemodels": "VoiceModel", "ttsworkerpools": "TTSWorkerPool"}
+# A ServiceAccount's token is renewed in its file long before it expires.
+CREDENTIALS_LAST = timedelta(minutes=10)
 # kopf renews a watch after so long, so that one whose connection died unseen is found.
 WATCH_TIMEOUT_S = 240
 
@@ -27,7 +31,7 @@ def registry_of(controller: Controller, api: Api) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
 
     async def log_in(**_: Any) -> kopf.ConnectionInfo:
-        return await api.credentials()
+        return await credentials(api)
 
     kopf.on.login(registry=registry)(log_in)
     for plural, kind in KINDS.items():
@@ -37,6 +41,23 @@ def registry_of(controller: Controller, api: Api) -> kopf.OperatorRegistry:
 
         kopf.on.event(GROUP, VERSION, plural, id=f"note-{plural}", registry=registry)(note)
     return registry
+
+
+async def credentials(api: Api) -> kopf.ConnectionInfo:
+    """The same way to the API server for kopf, which asks again when it has expired."""
+    configuration = api.configuration
+    bearer = (await configuration.auth_settings()).get("BearerToken")
+    scheme, _, token = str(bearer["value"]).rpartition(" ") if bearer else ("", "", "")
+    return kopf.ConnectionInfo(
+        server=configuration.host,
+        ca_path=configuration.ssl_ca_cert,
+        insecure=not configuration.verify_ssl,
+        scheme=scheme or None,
+        token=token or None,
+        certificate_path=configuration.cert_file,
+        private_key_path=configuration.key_file,
+        expiration=datetime.now(UTC) + CREDENTIALS_LAST,
+    )
 
 
 def operator_settings() -> kopf.OperatorSettings:

@@ -10,7 +10,7 @@ from aiohttp import web
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from voiceplane_operator.kube.informer import Informer
+    from voiceplane_common.kube.informer import Informer
 
 
 class Health:

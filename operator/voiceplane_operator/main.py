@@ -13,10 +13,11 @@ import uvloop
 from kubernetes.aio.config import ConfigException
 from voiceplane_common import logs
 from voiceplane_common.errors import VoiceplaneError
+from voiceplane_common.kube.api import Api
 from voiceplane_common.settings import load_settings
 
 from voiceplane_operator.app import Operator
-from voiceplane_operator.kube.api import Api
+from voiceplane_operator.names import FIELD_MANAGER
 from voiceplane_operator.settings import OperatorSettings
 
 
@@ -58,7 +59,7 @@ async def _operate(settings: OperatorSettings) -> None:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
-    api = await Api.connect(settings.kubeconfig or None)
+    api = await Api.connect(settings.kubeconfig or None, field_manager=FIELD_MANAGER)
     try:
         await Operator(settings, api=api).run(stop)
     finally:

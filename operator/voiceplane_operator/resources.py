@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+from voiceplane_common.kube.api import Key
 
 from voiceplane_operator.specs.base import API_VERSION
 from voiceplane_operator.specs.pool import TTSWorkerPoolSpec
@@ -11,13 +13,6 @@ from voiceplane_operator.specs.voicemodel import VoiceModelSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-
-class Key(NamedTuple):
-    """Names an object among those of its kind."""
-
-    namespace: str
-    name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,25 +8,25 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from voiceplane_common.kube.api import ApiError, Key
+
 from voiceplane_operator.builders.objects import owned_objects
 from voiceplane_operator.builders.pod import pod_template, template_hash
 from voiceplane_operator.declarations import models_file, refusals, request_of, wanted_by
-from voiceplane_operator.kube.api import ApiError
-from voiceplane_operator.kube.events import tell
+from voiceplane_operator.events import tell
 from voiceplane_operator.names import DELETION_COST, TEMPLATE_HASH
 from voiceplane_operator.reconcile.autoscale import Load, Scale, autoscaled
 from voiceplane_operator.reconcile.model_status import Seen, model_status
 from voiceplane_operator.reconcile.pool_status import PoolView, pool_status
 from voiceplane_operator.reconcile.queue import Job, WorkQueue
-from voiceplane_operator.resources import Key
 from voiceplane_operator.specs.base import API_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from voiceplane_common.kube.api import Api
     from voiceplane_proto.v1 import tts_pb2
 
-    from voiceplane_operator.kube.api import Api
     from voiceplane_operator.metrics import Metrics
     from voiceplane_operator.reconcile.store import Store
     from voiceplane_operator.resources import Meta, Model, Pool

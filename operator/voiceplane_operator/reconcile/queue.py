@@ -13,8 +13,9 @@ from voiceplane_common.logs import get_logger
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from voiceplane_common.kube.api import Key
+
     from voiceplane_operator.metrics import Metrics
-    from voiceplane_operator.resources import Key
 
 FIRST_RETRY_S = 0.5
 LAST_RETRY_S = 60.0

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
+from voiceplane_common.kube.api import Key
 from voiceplane_common.logs import get_logger
 
-from voiceplane_operator.resources import Key, Model, Pool
+from voiceplane_operator.resources import Model, Pool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,9 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from voiceplane_client import WorkerClient
+from voiceplane_common.kube.api import Key
 
 from voiceplane_operator.names import GRPC_PORT, POOL_LABEL
-from voiceplane_operator.resources import Key
 from voiceplane_operator.workers.link import WorkerLink
 
 if TYPE_CHECKING:

@@ -6,12 +6,11 @@ import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from voiceplane_operator.kube.api import Api, ApiError
+from voiceplane_common.kube.api import Api, ApiError, Key
 from voiceplane_operator.metrics import Metrics
 from voiceplane_operator.reconcile.controller import Controller
 from voiceplane_operator.reconcile.queue import Job
 from voiceplane_operator.reconcile.store import Store
-from voiceplane_operator.resources import Key
 from voiceplane_operator.workers.fleet import Fleet
 
 from tests.support import virtual_time

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from voiceplane_common.kube.api import Key
 from voiceplane_operator.metrics import Metrics
 from voiceplane_operator.reconcile.queue import Job, WorkQueue
-from voiceplane_operator.resources import Key
 
 from tests.support import virtual_time
 

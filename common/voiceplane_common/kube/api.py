@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 import aiohttp
-import kopf
 from kubernetes.aio import client, config
-
-from voiceplane_operator.names import FIELD_MANAGER
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -20,23 +16,16 @@ if TYPE_CHECKING:
 CALL_TIMEOUT_S = 10.0
 # The server ends a watch after so long, so that one whose connection died unseen is renewed.
 WATCH_TIMEOUT_S = 240
-# A ServiceAccount's token is renewed in its file long before it expires.
-CREDENTIALS_LAST = timedelta(minutes=10)
-_PLURALS = {
-    "VoiceModel": "voicemodels",
-    "TTSWorkerPool": "ttsworkerpools",
-    "Deployment": "deployments",
-    "Service": "services",
-    "ConfigMap": "configmaps",
-    "PodDisruptionBudget": "poddisruptionbudgets",
-    "ServiceAccount": "serviceaccounts",
-    "ResourceClaimTemplate": "resourceclaimtemplates",
-    "Pod": "pods",
-    "Event": "events",
-}
 APPLY = "application/apply-patch+yaml"
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
+
+
+class Key(NamedTuple):
+    """Names an object among those of its kind."""
+
+    namespace: str
+    name: str
 
 
 class ApiError(Exception):
@@ -56,14 +45,25 @@ class ApiError(Exception):
 
 
 class Api:
-    """One API server. Close it after use."""
+    """One API server. Close it after use.
 
-    def __init__(self, configuration: client.Configuration) -> None:
+    Attributes:
+        calls: Requests so far.
+    """
+
+    def __init__(self, configuration: client.Configuration, *, field_manager: str) -> None:
+        """Prepare.
+
+        Args:
+            configuration: How the server is reached.
+            field_manager: The name under which objects are written.
+        """
         self._client = client.ApiClient(configuration)
+        self._field_manager = field_manager
         self.calls = 0
 
     @classmethod
-    async def connect(cls, kubeconfig: str | None = None) -> Api:
+    async def connect(cls, kubeconfig: str | None = None, *, field_manager: str) -> Api:
         """With a kubeconfig file, KUBECONFIG, or in a pod its own ServiceAccount.
 
         Raises:
@@ -76,23 +76,13 @@ class Api:
             )
         else:
             await config.load_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-        return cls(configuration)
+        return cls(configuration, field_manager=field_manager)
 
-    async def credentials(self) -> kopf.ConnectionInfo:
-        """The same way to the API server for kopf, which asks again when it has expired."""
-        configuration = self._client.configuration
-        bearer = (await configuration.auth_settings()).get("BearerToken")
-        scheme, _, token = str(bearer["value"]).rpartition(" ") if bearer else ("", "", "")
-        return kopf.ConnectionInfo(
-            server=configuration.host,
-            ca_path=configuration.ssl_ca_cert,
-            insecure=not configuration.verify_ssl,
-            scheme=scheme or None,
-            token=token or None,
-            certificate_path=configuration.cert_file,
-            private_key_path=configuration.key_file,
-            expiration=datetime.now(UTC) + CREDENTIALS_LAST,
-        )
+    @property
+    def configuration(self) -> client.Configuration:
+        """How the server is reached: its address, certificates and token."""
+        configuration: client.Configuration = self._client.configuration
+        return configuration
 
     async def close(self) -> None:
         """Close the connections."""
@@ -111,7 +101,7 @@ class Api:
         """Server-side apply: what the manifest says is ours, and what it no longer says goes."""
         metadata = manifest["metadata"]
         path = path_of(manifest["apiVersion"], manifest["kind"], metadata["namespace"], metadata["name"])
-        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
+        query = {"fieldManager": self._field_manager, "force": "true"}
         return await self._call("PATCH", path, query, body=manifest, content_type=APPLY)
 
     async def replace_status(
@@ -123,7 +113,7 @@ class Api:
             {"op": "test", "path": "/metadata/uid", "value": uid},
             {"op": "add", "path": "/status", "value": status},
         ]
-        query = {"fieldManager": FIELD_MANAGER}
+        query = {"fieldManager": self._field_manager}
         return await self._call("PATCH", path, query, body=patch, content_type=JSON_PATCH)
 
     async def annotate(
@@ -132,12 +122,12 @@ class Api:
         """Set annotations; None removes one."""
         body = {"metadata": {"annotations": dict(annotations)}}
         path = path_of(api_version, kind, namespace, name)
-        await self._call("PATCH", path, {"fieldManager": FIELD_MANAGER}, body=body, content_type=MERGE_PATCH)
+        await self._call("PATCH", path, {"fieldManager": self._field_manager}, body=body, content_type=MERGE_PATCH)
 
     async def create(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
         """A new object."""
         path = path_of(manifest["apiVersion"], manifest["kind"], manifest["metadata"]["namespace"])
-        return await self._call("POST", path, {"fieldManager": FIELD_MANAGER}, body=manifest)
+        return await self._call("POST", path, {"fieldManager": self._field_manager}, body=manifest)
 
     async def watch(
         self, api_version: str, kind: str, namespace: str | None, *, selector: str, resource_version: str
@@ -217,10 +207,10 @@ class Api:
 
 
 def path_of(api_version: str, kind: str, namespace: str | None, name: str | None = None) -> str:
-    """The path of an object, of a namespace's objects of a kind, or of all of them."""
+    """The path of an object, of a namespace's objects of a kind, or of all of them; for kinds with a regular plural."""
     root = f"/api/{api_version}" if "/" not in api_version else f"/apis/{api_version}"
     where = f"/namespaces/{quote(namespace)}" if namespace else ""
-    return f"{root}{where}/{_PLURALS[kind]}" + (f"/{quote(name)}" if name else "")
+    return f"{root}{where}/{kind.lower()}s" + (f"/{quote(name)}" if name else "")
 
 
 def _error_of(status: Mapping[str, Any]) -> ApiError:

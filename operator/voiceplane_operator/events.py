@@ -6,14 +6,15 @@ import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from voiceplane_common.kube.api import ApiError
 from voiceplane_common.logs import get_logger
 
-from voiceplane_operator.kube.api import ApiError
 from voiceplane_operator.names import FIELD_MANAGER
 from voiceplane_operator.specs.base import API_VERSION
 
 if TYPE_CHECKING:
-    from voiceplane_operator.kube.api import Api
+    from voiceplane_common.kube.api import Api
+
     from voiceplane_operator.resources import Meta
 
 MAX_MESSAGE_CHARS = 1024

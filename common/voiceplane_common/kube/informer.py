@@ -6,15 +6,13 @@ import asyncio
 import random
 from typing import TYPE_CHECKING, Any
 
+from voiceplane_common.kube.api import ApiError, Key
 from voiceplane_common.logs import get_logger
-
-from voiceplane_operator.kube.api import ApiError
-from voiceplane_operator.resources import Key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from voiceplane_operator.kube.api import Api
+    from voiceplane_common.kube.api import Api
 
 FIRST_PAUSE_S = 0.2
 LAST_PAUSE_S = 10.0
