@@ -113,8 +113,8 @@ class Operator:
         for informer in self._informers:
             await informer.synced.wait()
 
-    def _pool_changed(self, pool: Key) -> None:
-        self.controller.pool_changed(pool)
+    def _pool_changed(self, pool: Key, model_ids: frozenset[str] | None) -> None:
+        self.controller.pool_changed(pool, model_ids)
 
     async def _resync_forever(self) -> None:
         """Read everything that is declared, begin to work, and read it again from time to time.
@@ -143,9 +143,10 @@ class Operator:
     async def _resync(self) -> None:
         for kind, known in (("VoiceModel", self._store.models), ("TTSWorkerPool", self._store.pools)):
             for namespace in self.settings.namespace_list or (None,):
+                before = [key for key in known if namespace in {None, key.namespace}]
                 items = (await self._api.list(API_VERSION, kind, namespace))["items"]
                 present = {(item["metadata"]["namespace"], item["metadata"]["name"]) for item in items}
-                gone = [key for key in known if (namespace in {None, key.namespace}) and tuple(key) not in present]
+                gone = [key for key in before if tuple(key) not in present]  # what is newer is not in the list
                 for key in gone:
                     body = {"metadata": {"namespace": key.namespace, "name": key.name}}
                     self.controller.noted(kind, body, gone=True)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from voiceplane_proto.v1 import tts_pb2
 
+from voiceplane_operator.quantities import whole
 from voiceplane_operator.specs.base import GROUP
 
 if TYPE_CHECKING:
@@ -92,11 +93,20 @@ def wanted_by(pool: Pool, models: Iterable[Model], refused: Mapping[Key, Refusal
     return {
         model.model_id: model
         for model in models
-        if model.key.namespace == pool.key.namespace
-        and not model.meta.deleting
-        and model.key not in refused
-        and model.spec.pool_selector.matches(dict(pool.meta.labels))
+        if not model.meta.deleting and model.key not in refused and selects(model, pool) and fits(model, pool)
     }
+
+
+def selects(model: Model, pool: Pool) -> bool:
+    """Whether a VoiceModel is meant for a pool."""
+    return model.key.namespace == pool.key.namespace and model.spec.pool_selector.matches(dict(pool.meta.labels))
+
+
+def fits(model: Model, pool: Pool) -> bool:
+    """Whether a worker of a pool has room for a VoiceModel at all."""
+    if model.spec.memory is None or pool.spec.memory_budget is None:
+        return True
+    return whole(model.spec.memory) <= whole(pool.spec.memory_budget)
 
 
 def request_of(model: Model, base: Model | None = None) -> tts_pb2.LoadModelRequest:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from voiceplane_common.kube.api import Key
 
+from voiceplane_operator.names import DEMAND_AT
 from voiceplane_operator.specs.base import API_VERSION
 from voiceplane_operator.specs.pool import TTSWorkerPoolSpec
 from voiceplane_operator.specs.voicemodel import VoiceModelSpec
@@ -17,13 +18,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meta:
-    """What the operator needs of an object's metadata."""
+    """What the operator needs of an object's metadata.
+
+    Attributes:
+        demand_at: When a session last wanted a worker of a pool that had none, RFC 3339; empty if none did.
+    """
 
     key: Key
     uid: str
     generation: int
     created: str
     labels: Mapping[str, str]
+    demand_at: str
     deleting: bool
 
     @classmethod
@@ -36,6 +42,7 @@ class Meta:
             generation=metadata.get("generation", 0),
             created=metadata.get("creationTimestamp") or "",
             labels=dict(metadata.get("labels") or {}),
+            demand_at=(metadata.get("annotations") or {}).get(DEMAND_AT, ""),
             deleting="deletionTimestamp" in metadata,
         )
 

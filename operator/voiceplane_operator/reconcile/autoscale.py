@@ -17,11 +17,13 @@ class Load:
         sessions: Of all of them.
         queue_depth: Utterances under way on all of them.
         complete: Whether each worker that is ready has reported; otherwise nothing is known to be too many.
+        demanded: Whether a session has lately asked for a worker where there was none.
     """
 
     sessions: int
     queue_depth: int
     complete: bool
+    demanded: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +44,7 @@ class Scale:
 def autoscaled(spec: Autoscaling, load: Load, *, present: int, too_many_since: float | None, now: float) -> Scale:
     """The size that a pool should have now: more workers at once, fewer only after the delay.
 
-    A pool without any worker has no load to judge by and stays at minReplicas: this does not bring a pool back from
-    zero by demand.
+    A pool without any worker has no load to judge by: it stays at minReplicas, or at one if a session asks for it.
 
     Args:
         spec: The limits and targets.
@@ -52,15 +53,16 @@ def autoscaled(spec: Autoscaling, load: Load, *, present: int, too_many_since: f
         too_many_since: As the last call said.
         now: Seconds of a clock that never goes back.
     """
+    least = max(spec.min_replicas, int(load.demanded))
     if present == 0:
-        return Scale(replicas=spec.min_replicas)
+        return Scale(replicas=least)
     # A person's limits hold at once; only what the load suggests waits.
     present = max(spec.min_replicas, min(spec.max_replicas, present))
     enough = max(
         _workers_for(load.sessions, spec.target_sessions_per_worker),
         _workers_for(load.queue_depth, spec.target_queue_depth),
     )
-    enough = max(spec.min_replicas, min(spec.max_replicas, enough))
+    enough = max(least, min(spec.max_replicas, enough))
     if enough >= present:
         return Scale(replicas=enough)
     if not load.complete:

@@ -12,7 +12,7 @@ from voiceplane_common.kube.api import ApiError, Key
 
 from voiceplane_operator.builders.objects import owned_objects
 from voiceplane_operator.builders.pod import pod_template, template_hash
-from voiceplane_operator.declarations import models_file, refusals, request_of, wanted_by
+from voiceplane_operator.declarations import fits, models_file, refusals, request_of, selects, wanted_by
 from voiceplane_operator.events import tell
 from voiceplane_operator.names import DELETION_COST, TEMPLATE_HASH
 from voiceplane_operator.reconcile.autoscale import Load, Scale, autoscaled
@@ -35,7 +35,11 @@ if TYPE_CHECKING:
 
 # What changes with every session is written at most this often; everything else at once.
 VOLATILE_EVERY_S = 10.0
+# A session that waits for a worker says so again and again; once it has one, the session itself is the load.
+DEMAND_LASTS_S = 120.0
 VOLATILE = frozenset({"sessions", "queueDepth", "lastUsed", "expiresAt", "references"})
+# News of several objects within this time are acted upon together.
+GATHER_S = 0.01
 INVALID = frozenset({400, 403, 404, 422})
 
 
@@ -60,17 +64,21 @@ class Controller:
         self._applied: dict[tuple[Key, str], str] = {}
         self._written: dict[Job, float] = {}
         self._scales: dict[Key, Scale] = {}
+        self._made: dict[Key, tuple[Model, Model | None, tts_pb2.LoadModelRequest]] = {}
+        self._complete = False
+        self._news: set[str] = set()
 
     # ------------------------------------------------------------ what has changed
 
     def noted(self, kind: str, body: Mapping[str, Any], *, gone: bool) -> None:
         """A custom resource is new, changed or gone."""
-        key = self._store.note(kind, body, gone=gone)
+        key, declared = self._store.note(kind, body, gone=gone)
         if gone:
             self._forget(kind, key)
-        if kind == "VoiceModel":
-            self._store.refused = refusals(self._store.models.values())
-        self._ask_for_all_of(key.namespace)
+        if declared:
+            self._ask_for_all_of(key.namespace)
+        elif not gone:
+            self.queue.add(Job(kind, key))
 
     def deployment_changed(self, key: Key, deployment: dict[str, Any] | None) -> None:
         """A Deployment of ours is new, changed or gone."""
@@ -82,26 +90,50 @@ class Controller:
             self.deployments[pool] = deployment
         self.queue.add(Job("TTSWorkerPool", pool))
 
-    def pool_changed(self, pool: Key) -> None:
-        """A worker of a pool is new, changed or gone."""
+    def pool_changed(self, pool: Key, model_ids: frozenset[str] | None) -> None:
+        """A worker of a pool is new, changed or gone.
+
+        Args:
+            pool: The pool.
+            model_ids: The models of which the worker says something new; None for all.
+        """
         self.queue.add(Job("TTSWorkerPool", pool))
-        for key in self._store.models_of(pool.namespace):
+        store = self._store
+        keys = store.models_of(pool.namespace) if model_ids is None else store.model_keys(pool.namespace, model_ids)
+        for key in keys:
             self.queue.add(Job("VoiceModel", key))
 
     def resync(self) -> None:
-        """Look at everything again, and write again what others may have changed."""
+        """All that is declared is known: look at everything again, and write again what others may have changed."""
+        self._complete = True
+        self._judge()
         self._applied.clear()
+        for key in self._store.pools:
+            self.tell_workers(key)
         for key in self._store.pools:
             self.queue.add(Job("TTSWorkerPool", key))
         for key in self._store.models:
             self.queue.add(Job("VoiceModel", key))
 
     def _ask_for_all_of(self, namespace: str) -> None:
-        for key in self._store.pools_of(namespace):
-            self.tell_workers(key)  # before anything is written: a voice must not wait for the API server
-            self.queue.add(Job("TTSWorkerPool", key))
-        for key in self._store.models_of(namespace):
-            self.queue.add(Job("VoiceModel", key))
+        """Soon, and once for all news that come together: many are declared by one `kubectl apply`."""
+        if not self._news:
+            asyncio.get_running_loop().call_later(GATHER_S, self._spread)
+        self._news.add(namespace)
+
+    def _spread(self) -> None:
+        """Tell workers before anything is written: a voice must not wait for the API server."""
+        namespaces, self._news = self._news, set()
+        self._judge()
+        for namespace in namespaces:
+            for key in self._store.pools_of(namespace):
+                self.tell_workers(key)
+                self.queue.add(Job("TTSWorkerPool", key))
+            for key in self._store.models_of(namespace):
+                self.queue.add(Job("VoiceModel", key))
+
+    def _judge(self) -> None:
+        self._store.refused = refusals(self._store.models.values())
 
     def _forget(self, kind: str, key: Key) -> None:
         job = Job(kind, key)
@@ -109,6 +141,8 @@ class Controller:
         self._written.pop(job, None)
         if kind == "TTSWorkerPool":
             self._scales.pop(key, None)
+        else:
+            self._made.pop(key, None)
         for applied in [each for each in self._applied if each[0] == key and kind == "TTSWorkerPool"]:
             del self._applied[applied]
 
@@ -127,9 +161,9 @@ class Controller:
                 raise
 
     def tell_workers(self, pool: Key) -> None:
-        """Say to each worker of a pool what it is to have."""
+        """Say to each worker of a pool what it is to have; not before all of it is known, since the rest must go."""
         known = self._store.pools.get(pool)
-        if known is None:
+        if known is None or not self._complete:
             return
         wanted = self._requests(known)
         for link in self._fleet.links_of(pool).values():
@@ -138,7 +172,15 @@ class Controller:
     def _requests(self, pool: Pool) -> dict[str, tts_pb2.LoadModelRequest]:
         models = self._store.models
         wanted = wanted_by(pool, models.values(), self._store.refused)
-        return {model_id: request_of(model, self._base_of(model)) for model_id, model in wanted.items()}
+        return {model_id: self._request(model) for model_id, model in wanted.items()}
+
+    def _request(self, model: Model) -> tts_pb2.LoadModelRequest:
+        """What workers are asked for, made once for as long as the declaration stands."""
+        base = self._base_of(model)
+        made = self._made.get(model.key)
+        if made is None or made[0] is not model or made[1] is not base:
+            made = self._made[model.key] = (model, base, request_of(model, base))
+        return made[2]
 
     def _base_of(self, model: Model) -> Model | None:
         lora = model.spec.lora
@@ -181,16 +223,20 @@ class Controller:
         present = (deployment.get("spec") or {}).get("replicas", pool.spec.starting_replicas)
         before = self._scales.get(pool.key) or Scale(replicas=present)
         states = [link.state for link in self._fleet.links_of(pool.key).values() if link.state]
+        demand_lasts_s = _demand_lasts_s(pool.meta.demand_at)
         load = Load(
             sessions=sum(state.load.sessions for state in states),
             queue_depth=sum(state.load.queue_depth for state in states),
             complete=len(states) >= (deployment.get("status") or {}).get("readyReplicas", 0),
+            demanded=demand_lasts_s > 0,
         )
         now = asyncio.get_running_loop().time()
         scale = autoscaled(
             pool.spec.autoscaling, load, present=before.replicas, too_many_since=before.too_many_since, now=now
         )
         self._scales[pool.key] = scale
+        if demand_lasts_s > 0:
+            self.queue.add_later(job, demand_lasts_s)
         if scale.due is not None:
             self.queue.add_later(job, scale.due - now)
         return scale.replicas
@@ -199,12 +245,9 @@ class Controller:
         model = self._store.models.get(job.key)
         if model is None or model.meta.deleting:
             return
-        pools = [
-            pool
-            for pool in self._store.pools_of(model.key.namespace).values()
-            if model.spec.pool_selector.matches(dict(pool.meta.labels))
-        ]
-        declaration = request_of(model, self._base_of(model)).declaration
+        matching = [pool for pool in self._store.pools_of(model.key.namespace).values() if selects(model, pool)]
+        pools = [pool for pool in matching if fits(model, pool)]
+        declaration = self._request(model).declaration
         seen = [
             _seen(model, pool.key.name, link, declaration)
             for pool in pools
@@ -212,7 +255,14 @@ class Controller:
             if link.state is not None and model.spec.family in link.families
         ]
         refusal = self._store.refused.get(model.key)
-        status = model_status(model, seen=[] if refusal else seen, pools=len(pools), refusal=refusal, now=_now())
+        status = model_status(
+            model,
+            seen=[] if refusal else seen,
+            pools=len(pools),
+            too_small=len(matching) - len(pools),
+            refusal=refusal,
+            now=_now(),
+        )
         await self._write(job, model.meta, before=model.status, status=status)
 
     async def _apply(self, pool: Pool, manifest: dict[str, Any]) -> None:
@@ -293,6 +343,17 @@ def _lasting(value: Any) -> Any:
 
 def _condition(status: Mapping[str, Any], kind: str) -> dict[str, Any]:
     return next((dict(each) for each in status.get("conditions") or () if each["type"] == kind), {})
+
+
+def _demand_lasts_s(demand_at: str) -> float:
+    """For how many more seconds a session's wish for a worker counts; 0 or less: no more."""
+    try:
+        since = datetime.fromisoformat(demand_at)
+    except ValueError:
+        return 0.0
+    if since.tzinfo is None:
+        return 0.0
+    return DEMAND_LASTS_S - max(0.0, (datetime.now(UTC) - since).total_seconds())
 
 
 def _now() -> str:

@@ -62,7 +62,7 @@ class Seen:
 
 
 def model_status(
-    model: Model, *, seen: Sequence[Seen], pools: int, refusal: Refusal | None, now: str
+    model: Model, *, seen: Sequence[Seen], pools: int, too_small: int = 0, refusal: Refusal | None, now: str
 ) -> dict[str, Any]:
     """The whole status of a VoiceModel.
 
@@ -70,6 +70,7 @@ def model_status(
         model: It.
         seen: It on each worker that can load its family and is to know it.
         pools: Pools that are to have it.
+        too_small: Further pools that it is meant for and does not fit into.
         refusal: Why it is given to no worker.
         now: RFC 3339.
     """
@@ -81,7 +82,7 @@ def model_status(
             reason=refusal.reason if refusal else "Accepted",
             message=refusal.message if refusal else "",
         ),
-        ready := _ready(model, seen, pools=pools, refusal=refusal),
+        ready := _ready(model, seen, pools=pools, too_small=too_small, refusal=refusal),
         _fetched(seen),
         _degraded(seen),
     ]
@@ -106,19 +107,24 @@ def model_status(
     return status
 
 
-def _ready(model: Model, seen: Sequence[Seen], *, pools: int, refusal: Refusal | None) -> Verdict:
+def _ready(model: Model, seen: Sequence[Seen], *, pools: int, too_small: int, refusal: Refusal | None) -> Verdict:
     """The first verdict that holds."""
     status, reason, message = next(
-        chain(_without_workers(model, seen, pools=pools, refusal=refusal), _on_workers(model, seen))
+        chain(
+            _without_workers(model, seen, pools=pools, too_small=too_small, refusal=refusal), _on_workers(model, seen)
+        )
     )
     return Verdict(type="Ready", status=status, reason=reason, message=message)
 
 
 def _without_workers(
-    model: Model, seen: Sequence[Seen], *, pools: int, refusal: Refusal | None
+    model: Model, seen: Sequence[Seen], *, pools: int, too_small: int, refusal: Refusal | None
 ) -> Iterator[tuple[bool, str, str]]:
     if refusal:
         yield False, refusal.reason, refusal.message
+    if not pools and too_small:
+        message = f"spec.memory {model.spec.memory} is more than spec.memoryBudget of each matching TTSWorkerPool"
+        yield False, "TooLarge", f"{message}: raise one pool's memoryBudget"
     if not pools:
         yield False, "NoPool", "no TTSWorkerPool of this namespace matches spec.poolSelector: apply one"
     if not seen:

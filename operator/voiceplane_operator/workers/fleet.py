@@ -27,11 +27,18 @@ class Fleet:
         pods: The pods, as they were last seen.
     """
 
-    def __init__(self, *, changed: Callable[[Key], None], metrics: Metrics, connect: Connect = WorkerClient) -> None:
+    def __init__(
+        self,
+        *,
+        changed: Callable[[Key, frozenset[str] | None], None],
+        metrics: Metrics,
+        connect: Connect = WorkerClient,
+    ) -> None:
         """Prepare.
 
         Args:
-            changed: Called with the pool of a worker that has changed.
+            changed: Called with the pool of a worker that has changed, and the ids of the models of which it says
+                something new; None for all.
             metrics: Counts.
             connect: Makes a client of an address.
         """
@@ -59,7 +66,7 @@ class Fleet:
                 self._open(key, pool_of(pod, key), address)
         self._metrics.workers.set(len(self._links))
         for each in filter(None, (before, pod)):
-            self._changed(pool_of(each, key))
+            self._changed(pool_of(each, key), None)
 
     def pods_of(self, pool: Key) -> dict[str, dict[str, Any]]:
         """A pool's pods by name, without those that have ended."""
@@ -88,7 +95,7 @@ class Fleet:
         link = WorkerLink(
             name=key.name,
             address=address,
-            changed=lambda: self._changed(pool),
+            changed=lambda model_ids: self._changed(pool, model_ids),
             metrics=self._metrics,
             connect=self._connect,
         )

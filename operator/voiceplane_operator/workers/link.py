@@ -50,7 +50,7 @@ class WorkerLink:
         *,
         name: str,
         address: str,
-        changed: Callable[[], None],
+        changed: Callable[[frozenset[str] | None], None],
         metrics: Metrics,
         connect: Connect = WorkerClient,
     ) -> None:
@@ -59,7 +59,8 @@ class WorkerLink:
         Args:
             name: Of its pod.
             address: "host:port".
-            changed: Called after each change of `state` or `setbacks`.
+            changed: Called after each change of `state` or `setbacks`, with the ids of the models that it is about;
+                None for all.
             metrics: Counts calls.
             connect: Makes the client.
         """
@@ -122,15 +123,15 @@ class WorkerLink:
                 if self.state is not None:
                     self.state = None
                     self.setbacks.clear()  # its next process begins anew
-                    self._changed()
+                    self._changed(None)
                 await asyncio.sleep(RECONNECT_S)
 
     def _know(self, state: tts_pb2.WorkerState) -> None:
         if self.state is None:
             _log.info("worker_found", worker=self.name, address=self.address)
-        self.state = state
+        before, self.state = self.state, state
         self._note_failures(state)
-        self._changed()
+        self._changed(news(before, state))
         self._converge()
 
     def _note_failures(self, state: tts_pb2.WorkerState) -> None:
@@ -169,7 +170,7 @@ class WorkerLink:
     def _answered(self, model_id: str, _: asyncio.Task[None]) -> None:
         self._asked.pop(model_id, None)
         if self._task and not self._task.done():
-            self._changed()
+            self._changed(frozenset({model_id}))
             self._converge()
 
     async def _ask(self, model_id: str, action: Action) -> None:
@@ -205,3 +206,12 @@ class WorkerLink:
         del state.models[:]
         state.models.extend([*others, status])
         self.state = state
+
+
+def news(before: tts_pb2.WorkerState | None, after: tts_pb2.WorkerState) -> frozenset[str] | None:
+    """The ids of the models of which a worker says something new; None for all, since the worker itself has changed."""
+    if before is None or (before.ready, before.draining) != (after.ready, after.draining):
+        return None
+    old = {model.model_id: model for model in before.models}
+    new = {model.model_id: model for model in after.models}
+    return frozenset(model_id for model_id in old.keys() | new.keys() if old.get(model_id) != new.get(model_id))

@@ -59,7 +59,7 @@ def prepared(**spec: Any) -> tuple[Controller, FakeApi]:
         "metadata": {"namespace": "speech", "name": "p", "uid": "1", "generation": 1},
         "spec": {"image": "worker:1", "defaultModel": "first"} | spec,
     }
-    fleet = Fleet(changed=lambda _: None, metrics=metrics)
+    fleet = Fleet(changed=lambda *_: None, metrics=metrics)
     controller = Controller(api=cast("Api", api), store=store, fleet=fleet, metrics=metrics)
     controller.noted("TTSWorkerPool", api.pool, gone=False)
     return controller, api
