@@ -100,7 +100,7 @@ class Api:
     async def apply(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
         """Server-side apply: what the manifest says is ours, and what it no longer says goes."""
         metadata = manifest["metadata"]
-        path = path_of(manifest["apiVersion"], manifest["kind"], metadata["namespace"], metadata["name"])
+        path = path_of(manifest["apiVersion"], manifest["kind"], metadata.get("namespace"), metadata["name"])
         query = {"fieldManager": self._field_manager, "force": "true"}
         return await self._call("PATCH", path, query, body=manifest, content_type=APPLY)
 

@@ -1,0 +1,32 @@
+{{/* All that the operator may do: read what is declared, write what a pool owns, and say how it is. */}}
+{{- define "voiceplane.operatorRules" -}}
+- apiGroups: [voiceplane.dev]
+  resources: [voicemodels, ttsworkerpools]
+  verbs: [get, list, watch]
+- apiGroups: [voiceplane.dev]
+  resources: [voicemodels/status, ttsworkerpools/status]
+  verbs: [patch]
+# To own objects that block the deletion of their pool, where the cluster asks for that right.
+- apiGroups: [voiceplane.dev]
+  resources: [ttsworkerpools/finalizers]
+  verbs: [update]
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [list, watch, create, patch]
+- apiGroups: [""]
+  resources: [services, configmaps, serviceaccounts]
+  verbs: [create, patch]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [create, patch]
+- apiGroups: [resource.k8s.io]
+  resources: [resourceclaimtemplates]
+  verbs: [create, patch]
+# patch: the order in which a scale-down takes pods.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list, watch, patch]
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create]
+{{- end -}}
