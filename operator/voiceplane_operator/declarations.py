@@ -99,7 +99,7 @@ def wanted_by(pool: Pool, models: Iterable[Model], refused: Mapping[Key, Refusal
 
 def selects(model: Model, pool: Pool) -> bool:
     """Whether a VoiceModel is meant for a pool."""
-    return model.key.namespace == pool.key.namespace and model.spec.pool_selector.matches(dict(pool.meta.labels))
+    return model.key.namespace == pool.key.namespace and model.spec.pool_selector.matches(pool.meta.labels)
 
 
 def fits(model: Model, pool: Pool) -> bool:

@@ -93,6 +93,7 @@ class Orchestrator:
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as exits:
             exits.push_async_callback(self._discovery.aclose)
+            await self._discovery.start()
             exits.push_async_callback(self._replier.aclose)
             exits.push_async_callback(self._recognizer.aclose)
             await exits.enter_async_context(self._router)  # a worker loads its model while ours is loaded
@@ -140,9 +141,17 @@ class Orchestrator:
 
 def make_discovery(settings: OrchestratorSettings) -> Discovery:
     """Where the workers are, as the settings say."""
-    if settings.discovery.kind == "embedded":
-        return EmbeddedDiscovery(settings.discovery.worker_args)
-    return StaticDiscovery(settings.discovery.workers)
+    discovery = settings.discovery
+    if discovery.kind == "embedded":
+        return EmbeddedDiscovery(discovery.worker_args)
+    if discovery.kind == "kubernetes":
+        # Only here: one box needs no Kubernetes client.
+        from voiceplane_orchestrator.discovery.kubernetes import KubernetesDiscovery  # noqa: PLC0415
+
+        return KubernetesDiscovery(
+            namespaces=discovery.namespaces, selector=discovery.selector, kubeconfig=discovery.kubeconfig
+        )
+    return StaticDiscovery(discovery.workers)
 
 
 def make_replier(settings: OrchestratorSettings) -> Replier:

@@ -99,13 +99,20 @@ class DiscoverySection(Section):
 
     Attributes:
         kind: "static": the addresses in workers. "embedded": one worker that the orchestrator runs itself.
+            "kubernetes": the endpoints of the worker pools' Services.
         workers: "host:port" or "unix:/path".
         worker_args: Flags of the embedded worker.
+        namespaces: Of the pools; none for the pod's own.
+        selector: Labels of the EndpointSlices.
+        kubeconfig: A file; empty for KUBECONFIG or, in a pod, its own ServiceAccount.
     """
 
-    kind: Literal["static", "embedded"] = "static"
+    kind: Literal["static", "embedded", "kubernetes"] = "static"
     workers: tuple[WorkerAddress, ...] = ("127.0.0.1:50051",)
     worker_args: tuple[str, ...] = ()
+    namespaces: tuple[str, ...] = ()
+    selector: str = "app.kubernetes.io/name=voiceplane-worker"
+    kubeconfig: str = ""
 
     @model_validator(mode="after")
     def _static_names_workers(self) -> DiscoverySection:

@@ -7,10 +7,14 @@ accepted, and ignores fields that only a newer version knows.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
+from voiceplane_common.kube.labels import Requirement, matches
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 GROUP = "voiceplane.dev"
 VERSION = "v1alpha1"
@@ -128,23 +132,10 @@ class LabelSelector(Described):
     match_expressions: Annotated[tuple[LabelSelectorRequirement, ...], Field(max_length=32)] = ()
     """Further requirements; all must hold."""
 
-    def matches(self, labels: dict[str, str]) -> bool:
+    def matches(self, labels: Mapping[str, str]) -> bool:
         """Whether an object with these labels is selected."""
-        return all(labels.get(key) == value for key, value in self.match_labels.items()) and all(
-            _holds(requirement, labels) for requirement in self.match_expressions
-        )
-
-
-def _holds(requirement: LabelSelectorRequirement, labels: dict[str, str]) -> bool:
-    present = requirement.key in labels
-    match requirement.operator:
-        case "In":
-            return present and labels[requirement.key] in requirement.values
-        case "NotIn":
-            return not present or labels[requirement.key] not in requirement.values
-        case "Exists":
-            return present
-    return not present
+        requirements = (Requirement(each.key, each.operator, each.values) for each in self.match_expressions)
+        return matches(labels, equal=self.match_labels, requirements=requirements)
 
 
 class LocalReference(Described):

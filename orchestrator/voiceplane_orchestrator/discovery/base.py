@@ -5,14 +5,35 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
 
 class Discovery(Protocol):
     """A source of worker addresses."""
 
-    def watch(self) -> AsyncIterator[frozenset[str]]:
-        """The addresses ("host:port", "unix:/path") now, then again after each change, for as long as it is read."""
+    async def start(self) -> None:
+        """Prepare.
+
+        Raises:
+            VoiceplaneError: It can't work as it is set up.
+        """
+        ...
+
+    def watch(self) -> AsyncIterator[Mapping[str, bool]]:
+        """The workers now, then again after each change, for as long as it is read.
+
+        Yields:
+            By address ("host:port", "unix:/path"): whether the worker is open to new sessions. One that is not named
+            any more finishes what it is saying, and gets nothing else.
+        """
+        ...
+
+    async def demand(self, model_id: str) -> None:
+        """A session has found no worker; those that could be started for it are asked for.
+
+        Args:
+            model_id: What the session wants; empty for any default model.
+        """
         ...
 
     async def aclose(self) -> None:

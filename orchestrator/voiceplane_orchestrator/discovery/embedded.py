@@ -46,12 +46,18 @@ class EmbeddedDiscovery:
         self._registry = StaticDiscovery([self._address])
         self._supervisor: asyncio.Task[None] | None = None
 
-    async def watch(self) -> AsyncIterator[frozenset[str]]:
+    async def start(self) -> None:
+        """See Discovery; the worker starts when it is first watched."""
+
+    async def demand(self, model_id: str) -> None:
+        """See Discovery; its worker is always wanted."""
+
+    async def watch(self) -> AsyncIterator[dict[str, bool]]:
         """See Discovery."""
         if self._supervisor is None:
             self._supervisor = asyncio.create_task(self._supervise())
-        async for addresses in self._registry.watch():
-            yield addresses
+        async for offers in self._registry.watch():
+            yield offers
 
     async def aclose(self) -> None:
         """Stop the worker, by SIGTERM and, if it does not obey, by SIGKILL."""

@@ -25,7 +25,13 @@ class StaticDiscovery:
             self._version += 1
             self._changed.notify_all()
 
-    async def watch(self) -> AsyncIterator[frozenset[str]]:
+    async def start(self) -> None:
+        """See Discovery."""
+
+    async def demand(self, model_id: str) -> None:
+        """See Discovery; there are no more workers than those that are given."""
+
+    async def watch(self) -> AsyncIterator[dict[str, bool]]:
         """See Discovery."""
         told = -1
         while not self._closed:
@@ -34,7 +40,7 @@ class StaticDiscovery:
                     await self._changed.wait()
             if not self._closed:
                 told = self._version
-                yield self._addresses
+                yield dict.fromkeys(self._addresses, True)
 
     async def aclose(self) -> None:
         """End the iterators."""

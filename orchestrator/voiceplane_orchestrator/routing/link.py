@@ -30,6 +30,7 @@ class WorkerLink:
     """Watches one worker until it is closed.
 
     Attributes:
+        open: Discovery lets new sessions go there.
         leaving: Discovery names it no longer: it takes no new utterance, and is closed when no session uses it.
     """
 
@@ -44,6 +45,7 @@ class WorkerLink:
         self._changed = changed
         self._known = WorkerView(address=address)
         self._breaker = Breaker(jitter=lambda: random.uniform(0.8, 1.2))  # noqa: S311 - it spreads waits
+        self.open = True
         self.leaving = False
         self._users = 0
         self._unused = asyncio.Event()
@@ -52,7 +54,7 @@ class WorkerLink:
 
     def view(self) -> WorkerView:
         """What is known now."""
-        return replace(self._known, barred=self._breaker.is_open(asyncio.get_running_loop().time()))
+        return replace(self._known, open=self.open, barred=self._breaker.is_open(asyncio.get_running_loop().time()))
 
     def failed(self) -> None:
         """A session has failed here."""

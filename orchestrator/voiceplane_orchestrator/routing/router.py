@@ -34,6 +34,7 @@ class Router:
         self._links: dict[str, WorkerLink] = {}
         self._changed = asyncio.Event()
         self._follower: asyncio.Task[None] | None = None
+        self._demand: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._leaving: set[WorkerLink] = set()
 
@@ -42,7 +43,7 @@ class Router:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        tasks = [task for task in (self._follower, *self._tasks) if task is not None]
+        tasks = [task for task in (self._follower, self._demand, *self._tasks) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -91,6 +92,11 @@ class Router:
         if link is None:
             raise unavailable("WORKER_GONE", f"the worker {address} has gone away", retry_after_ms=100)
         return link
+
+    def demand(self, model_id: str) -> None:
+        """Ask for a worker to be started for a session that has found none."""
+        if self._demand is None or self._demand.done():
+            self._demand = asyncio.create_task(self._discovery.demand(model_id))
 
     async def wait_changed(self, *, timeout_s: float) -> None:
         """Return after the next change of any worker, or at the timeout."""
@@ -172,13 +178,15 @@ class Router:
             _log.warning("load_failed", address=address, model_id=model_id, reason=error.reason)
 
     async def _follow(self) -> None:
-        async for addresses in self._discovery.watch():
-            for address in addresses - self._links.keys():
+        async for offers in self._discovery.watch():
+            for address in offers.keys() - self._links.keys():
                 self._links[address] = WorkerLink(address, changed=self._note)
-            for address in self._links.keys() - addresses:
+            for address in self._links.keys() - offers.keys():
                 link = self._links.pop(address)
                 self._leaving.add(link)
                 self._run(self._let_leave(link))
+            for address, is_open in offers.items():
+                self._links[address].open = is_open
             self._note()
 
     async def _let_leave(self, link: WorkerLink) -> None:

@@ -194,8 +194,8 @@ def _no_worker(workers: Sequence[WorkerView]) -> VoiceplaneError:
         why = "none is known: start one, or set discovery.workers"
     elif not any(worker.connected for worker in workers):
         why = f"none of {', '.join(worker.address for worker in workers)} can be reached: start one"
-    elif all(worker.draining for worker in workers if worker.connected):
-        why = "all of them are about to exit"
+    elif all(worker.draining or not worker.open for worker in workers if worker.connected):
+        why = "all of them are starting or about to exit"
     else:
         why = "all of their sessions are in use"
     return unavailable(NO_WORKER, f"no worker takes a session: {why}", retry_after_ms=1000)

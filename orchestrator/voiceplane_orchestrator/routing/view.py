@@ -67,11 +67,13 @@ class WorkerView:
 
     Attributes:
         address: Where it listens.
+        open: Discovery lets new sessions go there.
         connected: Its state is being watched; otherwise the rest is what was known last.
         barred: The circuit breaker keeps sessions away from it.
     """
 
     address: str
+    open: bool = True
     connected: bool = False
     barred: bool = False
     ready: bool = False
@@ -89,7 +91,7 @@ class WorkerView:
     def takes_sessions(self) -> bool:
         """Whether a new session may be sent here."""
         full = self.max_sessions > 0 and self.sessions >= self.max_sessions
-        return self.connected and not self.barred and not self.draining and not full
+        return self.open and self.connected and not self.barred and not self.draining and not full
 
     def model(self, model_id: str) -> ModelView | None:
         """A model that the worker knows; empty for its default."""

@@ -304,6 +304,7 @@ class Speaker:
                         waiting = True
                         self._on_state(SpeakerState(kind="no_worker", reason=error.message))
                     if error.reason in {NO_WORKER, NO_MODEL}:
+                        self._router.demand(self._wanted.model_id)
                         await self._router.wait_changed(timeout_s=RECHECK_S)
                 else:
                     return self._line

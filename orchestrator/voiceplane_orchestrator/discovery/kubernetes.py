@@ -1,0 +1,196 @@
+"""Workers of a cluster: the endpoints of the worker pools' Services, watched through the API, never polled."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from voiceplane_common.errors import failed_precondition
+from voiceplane_common.logs import get_logger
+
+try:
+    from kubernetes.aio.config import ConfigException
+    from voiceplane_common.kube.api import Api, ApiError, Key
+    from voiceplane_common.kube.informer import Informer
+    from voiceplane_common.kube.labels import Requirement, matches
+except ImportError as error:
+    raise failed_precondition(
+        "EXTRA_MISSING",
+        f"discovery.kind kubernetes needs the extra voiceplane-orchestrator[kubernetes]: {error}",
+        field="discovery.kind",
+    ) from None
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Mapping
+
+OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+FIELD_MANAGER = "voiceplane-orchestrator"
+GRPC_PORT_NAME = "grpc"
+DEFAULT_PORT = 50051
+POOLS = "voiceplane.dev/v1alpha1"
+DEMAND_AT = "voiceplane.dev/demand-at"
+# A session that waits for a worker says so again and again; the operator is told at most this often.
+DEMAND_EVERY_S = 10.0
+
+_log = get_logger("discovery")
+
+
+class KubernetesDiscovery:
+    """Watches EndpointSlices of some namespaces."""
+
+    def __init__(self, *, namespaces: Iterable[str] = (), selector: str, kubeconfig: str = "") -> None:
+        """Prepare; `start` connects.
+
+        Args:
+            namespaces: Of the worker pools; none for the pod's own.
+            selector: Labels of the EndpointSlices.
+            kubeconfig: A file; empty for KUBECONFIG or, in a pod, its own ServiceAccount.
+        """
+        self._namespaces = tuple(namespaces)
+        self._selector = selector
+        self._kubeconfig = kubeconfig
+        self._api: Api | None = None
+        self._informers: list[Informer] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._news = asyncio.Event()
+        self._closed = False
+        self._demanded_at: dict[str, float] = {}
+
+    async def start(self) -> None:
+        """See Discovery.
+
+        Raises:
+            VoiceplaneError: FAILED_PRECONDITION: NO_CLUSTER or NO_NAMESPACE.
+        """
+        try:
+            self._api = await Api.connect(self._kubeconfig or None, field_manager=FIELD_MANAGER)
+        except ConfigException as error:
+            message = f"no way to the API server: {error}; set KUBECONFIG, or mount a token"
+            raise failed_precondition("NO_CLUSTER", message, field="discovery.kubeconfig") from None
+        self._namespaces = self._namespaces or (_own_namespace(),)
+        self._informers = [
+            Informer(
+                self._api,
+                api_version="discovery.k8s.io/v1",
+                kind="EndpointSlice",
+                namespace=namespace,
+                selector=self._selector,
+                changed=self._note,
+            )
+            for namespace in self._namespaces
+        ]
+        self._tasks = [asyncio.create_task(informer.run()) for informer in self._informers]
+
+    async def watch(self) -> AsyncIterator[dict[str, bool]]:
+        """See Discovery; for one reader. While the API server is out of reach, the workers known last stay."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            if self._closed:
+                return
+            yield offers(each for informer in self._informers for each in informer.objects.values())
+
+    async def demand(self, model_id: str) -> None:
+        """See Discovery: pools without a ready worker that would serve it are marked, and the operator scales them."""
+        now = asyncio.get_running_loop().time()
+        if self._api is None or now - self._demanded_at.get(model_id, -DEMAND_EVERY_S) < DEMAND_EVERY_S:
+            return
+        self._demanded_at[model_id] = now
+        stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        for namespace in self._namespaces:
+            try:
+                pools = (await self._api.list(POOLS, "TTSWorkerPool", namespace))["items"]
+                models = (await self._api.list(POOLS, "VoiceModel", namespace))["items"] if model_id else []
+                for name in wakeable(pools, models, model_id):
+                    await self._api.annotate(POOLS, "TTSWorkerPool", namespace, name, {DEMAND_AT: stamp})
+                    _log.info("pool_asked_for", pool=name, namespace=namespace, model_id=model_id)
+            except ApiError as error:
+                _log.warning("pool_not_asked_for", namespace=namespace, error=str(error))
+
+    async def aclose(self) -> None:
+        """See Discovery."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._closed = True
+        self._news.set()
+        if self._api:
+            await self._api.close()
+
+    def _note(self, _: Key, __: dict[str, Any] | None) -> None:
+        self._news.set()
+
+
+def offers(slices: Iterable[Mapping[str, Any]]) -> dict[str, bool]:
+    """Addresses, and whether each is open to new sessions, from EndpointSlices.
+
+    A terminating endpoint is left out, though it may still serve: what it is saying goes on, and nothing else begins
+    there. An endpoint may be in two slices for a moment; one that says yes is enough.
+
+    Source: https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/#conditions
+    """
+    found: dict[str, bool] = {}
+    for each in slices:
+        port = next((one.get("port") for one in each.get("ports") or () if one.get("name") == GRPC_PORT_NAME), None)
+        for endpoint in each.get("endpoints") or ():
+            conditions = endpoint.get("conditions") or {}
+            if conditions.get("terminating"):
+                continue
+            is_open = conditions.get("ready") is not False  # none means ready
+            for host in endpoint["addresses"][:1]:  # the others are the same
+                address = f"[{host}]:{port or DEFAULT_PORT}" if ":" in host else f"{host}:{port or DEFAULT_PORT}"
+                found[address] = found.get(address, False) or is_open
+    return found
+
+
+def wakeable(pools: Iterable[Mapping[str, Any]], models: Iterable[Mapping[str, Any]], model_id: str) -> list[str]:
+    """The names of the pools that an autoscaler keeps without a ready worker and that would serve a model.
+
+    Args:
+        pools: TTSWorkerPools of a namespace.
+        models: Its VoiceModels.
+        model_id: What is wanted; empty for a default model.
+    """
+    selectors = [
+        (model["spec"].get("poolSelector") or {})
+        for model in models
+        if (model["spec"].get("modelId") or model["metadata"]["name"]) == model_id
+    ]
+    return [
+        pool["metadata"]["name"]
+        for pool in pools
+        if "autoscaling" in pool["spec"]
+        and not (pool.get("status") or {}).get("readyReplicas")
+        and _serves(pool, selectors, model_id)
+    ]
+
+
+def _serves(pool: Mapping[str, Any], selectors: Iterable[Mapping[str, Any]], model_id: str) -> bool:
+    spec = pool["spec"]
+    if not model_id:
+        return bool(spec.get("defaultModel"))
+    if model_id == spec.get("defaultModel") or model_id in (spec.get("preload") or ()):
+        return True
+    labels = pool["metadata"].get("labels") or {}
+    return any(_selects(selector, labels) for selector in selectors)
+
+
+def _selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    requirements = [
+        Requirement(each["key"], each["operator"], each.get("values") or ())
+        for each in selector.get("matchExpressions") or ()
+    ]
+    return matches(labels, equal=selector.get("matchLabels") or {}, requirements=requirements)
+
+
+def _own_namespace() -> str:
+    try:
+        return OWN_NAMESPACE.read_text(encoding="utf-8").strip()
+    except OSError:
+        message = "not in a pod, and discovery.namespaces is empty: name the namespaces of the worker pools"
+        if "KUBERNETES_SERVICE_HOST" in os.environ:
+            message = "the pod has no ServiceAccount token: mount it, or name discovery.namespaces"
+        raise failed_precondition("NO_NAMESPACE", message, field="discovery.namespaces") from None
