@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import uuid
@@ -38,13 +39,14 @@ class Kubectl:
 
     def __call__(self, *arguments: str, stdin: str | None = None) -> str:
         """Run it; it must succeed. Returns what it printed."""
-        return run(self._command(arguments), stdin=stdin, timeout_s=KUBECTL_TIMEOUT_S)
+        return run(self.command(*arguments), stdin=stdin, timeout_s=KUBECTL_TIMEOUT_S)
 
     def attempt(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run it; the caller looks at its exit status."""
-        return attempt(self._command(arguments), stdin=stdin, timeout_s=KUBECTL_TIMEOUT_S)
+        return attempt(self.command(*arguments), stdin=stdin, timeout_s=KUBECTL_TIMEOUT_S)
 
-    def _command(self, arguments: tuple[str, ...]) -> list[str | Path]:
+    def command(self, *arguments: str) -> list[str | Path]:
+        """The whole command line."""
         return [self.program, "--kubeconfig", self.kubeconfig, "--namespace", self.namespace, *arguments]
 
 
@@ -96,13 +98,22 @@ def cluster_images(cluster_kubeconfig: Path) -> dict[str, str]:
     return {component: f"voiceplane/{component}:{tag}" for component in COMPONENTS}
 
 
-@pytest.fixture
-def kubectl(cluster_kubeconfig: Path) -> Iterator[Kubectl]:
-    """kubectl in a namespace of the test's own."""
+@contextlib.contextmanager
+def namespace_of_its_own(cluster_kubeconfig: Path) -> Iterator[Kubectl]:
+    """kubectl in a namespace that goes in the end."""
     # A cluster that was given, or kind's, comes with a kubectl that suits it.
     installed = None if cluster_kubeconfig == Cluster().kubeconfig else shutil.which("kubectl")
     kubectl = Kubectl(cluster_kubeconfig, f"test-{uuid.uuid4().hex[:8]}", installed or binary("kubectl"))
     kubectl("create", "namespace", kubectl.namespace)
     kubectl("wait", "--for=create", "--timeout=30s", "serviceaccount/default")
-    yield kubectl
-    kubectl("delete", "namespace", kubectl.namespace, "--wait=false")  # the next test has another
+    try:
+        yield kubectl
+    finally:
+        kubectl("delete", "namespace", kubectl.namespace, "--wait=false")  # the next test has another
+
+
+@pytest.fixture
+def kubectl(cluster_kubeconfig: Path) -> Iterator[Kubectl]:
+    """kubectl in a namespace of the test's own."""
+    with namespace_of_its_own(cluster_kubeconfig) as kubectl:
+        yield kubectl
