@@ -158,9 +158,10 @@ class Site:
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The events of an object of ours."""
-        return json.loads(
-            self.kubectl("get", "events", "--field-selector", f"involvedObject.name={name}", "-o", "json")
-        )["items"]
+        selector = f"involvedObject.name={name}"
+        found: list[dict[str, Any]]
+        found = json.loads(self.kubectl("get", "events", "--field-selector", selector, "-o", "json"))["items"]
+        return found
 
     def pods(self, pool: str) -> dict[str, str]:
         """The uid of each pod that is not being deleted, by name, and that none of its containers was restarted."""
