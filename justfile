@@ -46,7 +46,11 @@ crds:
     python scripts/generate_crds.py
 
 # What CI runs: set up, lint, test.
-ci: setup lint test
+ci: setup lint cluster-build test
+
+# Build the programs of the tests' cluster, which takes minutes the first time; they are kept outside of the checkout.
+cluster-build:
+    python -m tests.e2e.cluster build
 
 # Start a Kubernetes cluster and print its KUBECONFIG: kind where images can be pulled, else a node of this machine's own.
 cluster-up *ARGS:
