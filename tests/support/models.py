@@ -85,6 +85,7 @@ class FakeLoader:
         pending: Loads under way.
         alive: Models that were handed out and have not been closed.
         started: How many loads of each model have begun.
+        specs: What was asked for, in order.
         most_at_once: The most loads that were under way together.
         closed: The models that were closed, in order.
     """
@@ -93,6 +94,7 @@ class FakeLoader:
         self.pending: list[PendingLoad] = []
         self.alive: list[FakeModel] = []
         self.started: dict[str, int] = {}
+        self.specs: list[ModelSpec] = []
         self.most_at_once = 0
         self.closed: list[FakeModel] = []
         self._by_itself = by_itself
@@ -115,6 +117,7 @@ class FakeLoader:
         load = PendingLoad(spec.model_id)
         assert all(other.model_id != spec.model_id for other in self.pending), "two loads of one model at once"
         self.started[spec.model_id] = self.started.get(spec.model_id, 0) + 1
+        self.specs.append(spec)
         self.pending.append(load)
         self._begun.set()
         self.most_at_once = max(self.most_at_once, len(self.pending))

@@ -135,18 +135,22 @@ class WorkerLink:
         self._converge()
 
     def _note_failures(self, state: tts_pb2.WorkerState) -> None:
-        """A load that failed is tried again later; one that succeeded begins anew."""
+        """A load that failed is tried again later; one that succeeded begins anew.
+
+        The failure is that of the declaration that the worker names, which an edit may have replaced meanwhile.
+        """
         now = asyncio.get_running_loop().time()
         for model in state.models:
-            request = self._wanted.get(model.model_id)
-            setback = self.setbacks.get(model.model_id)
-            if request is None:
+            if model.model_id not in self._wanted or model.model_id in self._asked:
                 continue
-            failed = model.state == tts_pb2.MODEL_STATE_FAILED or model.reason == "ReloadFailed"
-            if failed and model.model_id not in self._asked and not (setback and now < setback.retry_at):
-                self.setbacks[model.model_id] = set_back(setback, request.declaration, None, now=now)
+            setback = self.setbacks.get(model.model_id)
+            known = setback is not None and setback.declaration == model.declaration
+            if model.state == tts_pb2.MODEL_STATE_FAILED or model.reason == "ReloadFailed":
+                if setback is None or not known or now >= setback.retry_at:
+                    self.setbacks[model.model_id] = set_back(setback, model.declaration, None, now=now)
             elif (
-                not failed and model.state == tts_pb2.MODEL_STATE_RESIDENT and model.declaration == request.declaration
+                model.state == tts_pb2.MODEL_STATE_RESIDENT
+                and model.declaration == self._wanted[model.model_id].declaration
             ):
                 self.setbacks.pop(model.model_id, None)
 
@@ -170,12 +174,14 @@ class WorkerLink:
     def _answered(self, model_id: str, _: asyncio.Task[None]) -> None:
         self._asked.pop(model_id, None)
         if self._task and not self._task.done():
+            if self.state is not None:
+                self._note_failures(self.state)  # it may have been told before the answer
             self._changed(frozenset({model_id}))
             self._converge()
 
     async def _ask(self, model_id: str, action: Action) -> None:
         """One call. It never waits for a load: WatchState tells how that goes."""
-        client = self._client
+        client, before = self._client, self._reported(model_id)
         if client is None:
             return
         call = "load" if isinstance(action, LoadAction) else "unload"
@@ -186,15 +192,20 @@ class WorkerLink:
                 request = tts_pb2.LoadModelRequest()
                 request.CopyFrom(action.request)
                 request.no_wait = True
-                self._accept(await client.load_model(request))
+                answer = await client.load_model(request)
             else:
-                self._accept(await client.unload_model(model_id, drain_timeout_ms=UNLOAD_ANSWER_MS))
+                answer = await client.unload_model(model_id, drain_timeout_ms=UNLOAD_ANSWER_MS)
+            if self._reported(model_id) == before:  # otherwise the stream has told something that is newer
+                self._accept(answer)
         except VoiceplaneError as error:
             outcome = error.reason or "error"
             now = asyncio.get_running_loop().time()
             self.setbacks[model_id] = set_back(self.setbacks.get(model_id), declaration, error, now=now)
             _log.warning("model_call_failed", worker=self.name, call=call, model_id=model_id, reason=error.reason)
         self._metrics.model_calls.labels(call=call, outcome=outcome).inc()
+
+    def _reported(self, model_id: str) -> tts_pb2.ModelStatus | None:
+        return self.reported().get(model_id)
 
     def _accept(self, status: tts_pb2.ModelStatus) -> None:
         """What a call answers is news, too: the stream may tell it later, and the call must not be made twice."""

@@ -151,7 +151,7 @@ class ModelManager:
 
         A resident model of the same content answers at once, and a load of it under way is joined. Other content is
         loaded beside the old, which serves until the new is resident. A model that drains with references stays.
-        What a spec leaves empty is as it was, or as the catalog says.
+        What a spec leaves empty is as it was, or as the catalog says; with a declaration, always as the catalog says.
 
         Args:
             spec: What to load.
@@ -293,20 +293,21 @@ class ModelManager:
             _log.warning("load_failed", model_id=spec.model_id, reason=error.reason, message=error.message)
 
     def _same_content(self, entry: Entry, have: ModelSpec, want: ModelSpec) -> bool:
-        """Whether `want` asks for what `have` is; what it leaves empty is the same."""
+        """Whether `want` asks for what `have` is; what it leaves empty is the same, unless it is a declaration."""
         known = self._catalog.find(entry.model_id)
         source = have.source or (known.metadata.source if known else None)
         family = have.family or (entry.serving.loaded.pack.metadata.family if entry.serving else want.family)
-        return all(
-            not wanted or wanted == present
-            for wanted, present in (
-                (want.source, source),
-                (want.family, family),
-                (want.warm_up_text, have.warm_up_text),
-                (want.base_model_id, have.base_model_id),
-                (want.options, have.options),
-            )
+        wanted_source = want.source
+        if want.declaration and known:
+            wanted_source = want.source or known.metadata.source
+        contents = (
+            (want.warm_up_text, have.warm_up_text),
+            (want.base_model_id, have.base_model_id),
+            (want.options, have.options),
         )
+        return all(
+            not wanted or wanted == present for wanted, present in ((wanted_source, source), (want.family, family))
+        ) and all((not wanted and not want.declaration) or wanted == present for wanted, present in contents)
 
     def _load_for_session(self, entry: Entry) -> Load:
         now = self._clock.now()
@@ -365,6 +366,8 @@ def _with_rules(have: ModelSpec, want: ModelSpec) -> ModelSpec:
 
 
 def _with_content(have: ModelSpec, want: ModelSpec) -> ModelSpec:
+    if want.declaration:  # it says all of what is wanted: what it leaves empty is not wanted any more
+        return want
     return replace(
         have,
         source=want.source or have.source,

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+import contextlib
+import sys
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from voiceplane_common.errors import VoiceplaneError
+from voiceplane_common.kube.api import Api, ApiError
+from voiceplane_orchestrator.app import make_discovery
 from voiceplane_orchestrator.discovery.kubernetes import KubernetesDiscovery, offers, wakeable
+from voiceplane_orchestrator.settings import DiscoverySection, OrchestratorSettings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 
 def endpoint(address: str, **conditions: bool) -> dict[str, Any]:
@@ -91,3 +100,98 @@ async def test_without_a_cluster_the_start_says_what_to_do(monkeypatch: pytest.M
     with pytest.raises(VoiceplaneError, match=r"no way to the API server.*set KUBECONFIG") as failure:
         await KubernetesDiscovery(selector="").start()
     assert failure.value.reason == "NO_CLUSTER"
+
+
+class FakeApi:
+    """A cluster of one namespace: its pools and voices, and a watch whose events the test gives."""
+
+    def __init__(self, slices: list[dict[str, Any]] | None = None) -> None:
+        self.items: dict[str, list[dict[str, Any]]] = {
+            "EndpointSlice": slices or [],
+            "TTSWorkerPool": POOLS,
+            "VoiceModel": MODELS,
+        }
+        self.events: asyncio.Queue[dict[str, Any] | ApiError] = asyncio.Queue()
+        self.lists: list[str] = []
+        self.asked_for: list[str] = []
+        self.refusal: ApiError | None = None
+
+    async def list(self, _: str, kind: str, *__: object) -> dict[str, Any]:
+        self.lists.append(kind)
+        if self.refusal:
+            raise self.refusal
+        return {"items": self.items[kind], "metadata": {"resourceVersion": "1"}}
+
+    async def watch(self, *_: object, **__: object) -> AsyncIterator[dict[str, Any]]:
+        while True:
+            event = await self.events.get()
+            if isinstance(event, ApiError):
+                raise event
+            yield event
+
+    async def annotate(self, *where: Any) -> None:
+        self.asked_for.append(where[3])
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+def named(endpoint_slice: dict[str, Any]) -> dict[str, Any]:
+    return {"metadata": {"namespace": "speech", "name": "a", "resourceVersion": "2"}, **endpoint_slice}
+
+
+@contextlib.asynccontextmanager
+async def discovering(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[KubernetesDiscovery]:
+    async def connect(*_: object, **__: object) -> FakeApi:
+        return api
+
+    monkeypatch.setattr(Api, "connect", connect)
+    discovery = KubernetesDiscovery(namespaces=["speech"], selector="")
+    await discovery.start()
+    try:
+        async with asyncio.timeout(10):
+            yield discovery
+    finally:
+        await discovery.aclose()
+
+
+async def test_a_broken_watch_keeps_the_workers_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = FakeApi([named(slice_of(endpoint("10.0.0.1", ready=True)))])
+    async with discovering(api, monkeypatch) as discovery:
+        watch = aiter(discovery.watch())
+        assert await anext(watch) == {"10.0.0.1:50051": True}
+        api.events.put_nowait(ApiError(0, "Unreachable", "no answer"))
+        both = slice_of(endpoint("10.0.0.1", ready=True), endpoint("10.0.0.2", ready=False))
+        api.events.put_nowait({"type": "MODIFIED", "object": named(both)})
+        assert await anext(watch) == {"10.0.0.1:50051": True, "10.0.0.2:50051": False}
+        assert api.lists == ["EndpointSlice"], "what was known was not asked for again"
+        api.events.put_nowait({"type": "DELETED", "object": named(both)})
+        assert await anext(watch) == {}
+
+
+async def test_a_pool_is_asked_for_once_however_many_sessions_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = FakeApi()
+    async with discovering(api, monkeypatch) as discovery:
+        wanted = ["joe", "", "unheard-of", *(f"guess-{number}" for number in range(50))]
+        answers = await asyncio.gather(*(discovery.demand(model_id) for model_id in wanted))
+    assert answers == [True, True, *[False] * 51]
+    assert api.asked_for == ["default"]
+    assert sorted(api.lists) == ["EndpointSlice", "TTSWorkerPool", "VoiceModel"]
+
+
+async def test_who_may_not_look_at_pools_wakes_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api = FakeApi()
+    async with discovering(api, monkeypatch) as discovery:
+        api.refusal = ApiError(403, "Forbidden", 'cannot list resource "ttsworkerpools"')
+        assert not await discovery.demand("joe")
+    assert "ttsworkerpools" in "".join(capsys.readouterr())
+
+
+def test_without_the_extra_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "kubernetes.aio.config", None)
+    monkeypatch.delitem(sys.modules, "voiceplane_orchestrator.discovery.kubernetes")
+    with pytest.raises(VoiceplaneError, match=r"voiceplane-orchestrator\[kubernetes\]") as failure:
+        make_discovery(OrchestratorSettings(discovery=DiscoverySection(kind="kubernetes")))
+    assert failure.value.reason == "EXTRA_MISSING"

@@ -124,3 +124,17 @@ async def test_declaring_other_content_of_a_resident_model_loads_it_again() -> N
     await settle()
     assert (bench.status("a").generation, bench.status("a").declaration) == (2, "ns/a@3")
     await bench.manager.close()
+
+
+async def test_what_an_edit_leaves_out_is_gone() -> None:
+    bench = Bench()
+    declared = ModelSpec(model_id="a", source=SOURCE, options={"speed": "2"}, warm_up_text="Hi.", declaration="v1")
+    await bench.manager.load(declared)
+    edited = ModelSpec(model_id="a", source=SOURCE, declaration="v2")
+    await bench.manager.load(edited)
+    assert bench.loader.specs[-1].options == {}
+    assert bench.loader.specs[-1].warm_up_text == ""
+    loads = len(bench.loader.specs)
+    await bench.manager.load(ModelSpec(model_id="a", source=SOURCE, declaration="v3"))
+    assert len(bench.loader.specs) == loads, "the content is the same, only its declaration is another one"
+    assert bench.status("a").declaration == "v3"

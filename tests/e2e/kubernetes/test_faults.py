@@ -1,0 +1,211 @@
+"""What dies, is wiped, drained or deleted while it is in use: nothing is lost, and all comes back by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.bench.websocket import Socket
+from tests.e2e.kubernetes.site import OPERATOR
+from tests.support.listener import Listener
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.e2e.kubernetes.site import Site
+
+# The first one may build Kubernetes, and images.
+pytestmark = [pytest.mark.timeout(3600), pytest.mark.asyncio(loop_scope="module")]
+
+TEXT = "One two three. Four five six. Seven eight nine. Ten eleven twelve. Thirteen fourteen. The end of it."
+
+
+@pytest.fixture(scope="module")
+def pool(site: Site) -> str:
+    """Two workers with the mock voice, and one more voice."""
+    # In a process namespace of its own a worker is process 1, which nothing in there can kill.
+    template = {"spec": {"shareProcessNamespace": True}}
+    site.apply(site.pool("mock", replicas=2, residentCap=8, podTemplate=template), site.voice("steady"))
+    site.wait_ready("mock", workers=2)
+    site.wait("vmodel/steady", "jsonpath={.status.residency}=2/2")
+    return "mock"
+
+
+@pytest.fixture
+def without_operator(site: Site) -> Iterator[None]:
+    """No operator runs; it is started again in the end, if the test has not."""
+    site.kubectl("scale", OPERATOR, "--replicas=0")
+    site.until(lambda: not site.items("pods", "app.kubernetes.io/name=voiceplane-operator"), "the operator to end")
+    yield
+    start_operator(site)
+
+
+def start_operator(site: Site) -> None:
+    site.kubectl("scale", OPERATOR, "--replicas=1")
+    site.kubectl("rollout", "status", OPERATOR, "--timeout=60s")
+
+
+def is_whole(listener: Listener) -> bool:
+    """Whether every frame came, once and in its order."""
+    times = [frame.media_time_samples for frame in listener.frames]
+    return times == [960 * number for number in range(len(times))] and listener.frames[-1].last
+
+
+async def test_a_killed_operator_loses_nothing_that_was_half_done(site: Site, pool: str) -> None:
+    before = site.pods(pool)
+    names = [f"half-{number}" for number in range(5)]
+    site.apply(*(site.voice(name) for name in names))
+    site.kubectl("delete", "pod", "-l", "app.kubernetes.io/name=voiceplane-operator", "--grace-period=0", "--force")
+    for name in names:
+        site.wait(f"vmodel/{name}", "jsonpath={.status.residency}=2/2")
+    site.kubectl("delete", "vmodel", *names)
+    site.until(lambda: not resident(site, pool) & set(names), "the voices to go")
+    assert site.pods(pool) == before
+
+
+def resident(site: Site, pool: str) -> set[str]:
+    """The models that the pool's workers hold, by its status."""
+    return {each["modelId"] for each in site.get("ttspool", pool)["status"]["residentModels"]}
+
+
+async def test_what_is_deleted_while_no_operator_runs_goes_when_it_is_back(
+    site: Site, pool: str, without_operator: None
+) -> None:
+    start_operator(site)
+    site.apply(site.voice("orphan"), site.pool("gone", replicas=1))
+    site.wait("vmodel/orphan", "jsonpath={.status.residency}=3/3")
+    site.kubectl("scale", OPERATOR, "--replicas=0")
+    site.until(lambda: not site.items("pods", "app.kubernetes.io/name=voiceplane-operator"), "the operator to end")
+    # Nothing holds a deletion back: both return at once, and what the pool owned is collected.
+    site.kubectl("delete", "vmodel/orphan", "ttspool/gone", "--timeout=10s")
+    site.until(lambda: not site.items("all", "voiceplane.dev/pool=gone"), "what the pool owned to be collected")
+    start_operator(site)
+    site.until(lambda: "orphan" not in resident(site, pool), "the voice to be unloaded")
+    assert "steady" in resident(site, pool)
+
+
+async def test_a_wiped_status_is_made_again(site: Site, pool: str) -> None:
+    for kind, name in (("vmodel", "steady"), ("ttspool", pool)):
+        wiped = '[{"op": "remove", "path": "/status"}]'
+        site.kubectl("patch", kind, name, "--subresource=status", "--type=json", "-p", wiped)
+    site.wait("vmodel/steady", "jsonpath={.status.residency}=2/2", timeout_s=10)
+    site.wait(f"ttspool/{pool}", "condition=Ready=True", timeout_s=10)
+
+
+async def test_a_killed_worker_reroutes_its_session_and_gets_its_voices_again(site: Site, pool: str) -> None:
+    with site.orchestrator() as server:
+        async with Socket.open(server, "/v1/speak", model="steady") as socket:
+            listener = Listener(socket)
+            await socket.send(type="text", text=TEXT, end=True)
+            await listener.until_frames(60)
+            victim = next(name for name, sessions in sessions_by_worker(site, pool).items() if sessions)
+            site.kubectl("exec", victim, "--", "python3", "-c", KILL_WORKER)
+            await listener.until("done", result="complete")
+            assert is_whole(listener)
+            assert any(event["type"] == "rerouted" for event in listener.events)
+    site.until(
+        lambda: restarts(site, victim) == 1 and site.get("vmodel", "steady")["status"]["residency"] == "2/2",
+        "the worker to come back with its voices",
+    )
+    site.kubectl("delete", "pod", victim)  # so that later tests see no restart
+    site.wait_ready(pool, workers=2)
+
+
+KILL_WORKER = """
+import os, pathlib, signal
+for folder in pathlib.Path("/proc").iterdir():
+    if folder.name.isdecimal() and b"bin/voiceplane-worker" in (folder / "cmdline").read_bytes():
+        os.kill(int(folder.name), signal.SIGKILL)
+"""
+
+
+def restarts(site: Site, pod: str) -> int:
+    return sum(each["restartCount"] for each in site.get("pod", pod)["status"].get("containerStatuses") or ())
+
+
+def sessions_by_worker(site: Site, pool: str) -> dict[str, int]:
+    """Sessions that hold the voice "steady", by pod; once there is one."""
+    found: dict[str, int] = {}
+
+    def any_session() -> bool:
+        workers = site.get("vmodel", "steady")["status"]["workers"]
+        found.update({each["worker"]: each["references"] for each in workers})
+        return any(found.values())
+
+    site.until(any_session, f"a session to be seen on pool {pool}")
+    return found
+
+
+async def test_a_voice_that_is_deleted_while_it_speaks_ends_its_sentence(site: Site, pool: str) -> None:
+    site.apply(site.voice("leaving"))
+    site.wait("vmodel/leaving", "jsonpath={.status.residency}=2/2")
+    with site.orchestrator() as server:
+        async with Socket.open(server, "/v1/speak", model="leaving") as socket:
+            listener = Listener(socket)
+            await socket.send(type="text", text=TEXT, end=True)
+            await listener.until_frames(60)
+            await asyncio.to_thread(site.kubectl, "delete", "vmodel", "leaving", "--timeout=10s")
+            await listener.until("done", result="complete")
+            assert is_whole(listener)
+            assert not any(event["type"] == "rerouted" for event in listener.events)
+    site.until(lambda: "leaving" not in resident(site, pool), "the voice to be unloaded")
+
+
+async def test_a_voice_that_does_not_load_says_why_once_until_it_is_mended(site: Site, pool: str) -> None:
+    site.apply(site.voice("broken", options={"fail_load": "true"}))
+    site.wait("vmodel/broken", "condition=Degraded=True")
+    condition = site.condition("vmodel", "broken")
+    assert condition["status"] == "False"
+    assert "is made to fail: remove options.fail_load" in condition["message"]
+    assert [event["type"] for event in site.events("broken")].count("Warning") == 1
+    site.patch("vmodel", "broken", {"spec": {"options": None}})
+    site.wait("vmodel/broken", "jsonpath={.status.residency}=2/2", timeout_s=10)
+    site.kubectl("delete", "vmodel", "broken")
+
+
+async def test_two_voices_of_one_id_are_told_apart(site: Site, pool: str) -> None:
+    site.apply(site.voice("older", modelId="contested"))
+    site.wait("vmodel/older", "jsonpath={.status.residency}=2/2")
+    site.until(lambda: next_second(site), "another second to begin")  # creation times are whole seconds
+    site.apply(site.voice("younger", modelId="contested", options={"load_ms": "1"}))
+    site.wait("vmodel/younger", "jsonpath={.status.phase}=DuplicateModelId")
+    assert "VoiceModel older, which is older" in site.condition("vmodel", "younger")["message"]
+    site.kubectl("delete", "vmodel", "older")
+    site.wait("vmodel/younger", "jsonpath={.status.residency}=2/2")
+    site.kubectl("delete", "vmodel", "younger")
+
+
+_seconds = itertools.count()
+
+
+def next_second(site: Site) -> bool:
+    """Whether the API server's clock has reached another second than that of the object's creation."""
+    name = f"clock-{next(_seconds)}"
+    site.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}})
+    made = site.get("configmap", name)["metadata"]["creationTimestamp"]
+    return bool(made > site.get("vmodel", "older")["metadata"]["creationTimestamp"])
+
+
+async def test_a_drained_node_takes_no_session_with_it(site: Site, pool: str) -> None:
+    node = site.items("pods", f"voiceplane.dev/pool={pool}")[0]["spec"]["nodeName"]
+    with site.orchestrator() as server:
+        async with Socket.open(server, "/v1/speak", model="steady") as socket:
+            listener = Listener(socket)
+            await socket.send(type="text", text=TEXT, end=True)
+            await listener.until_frames(60)
+            try:
+                # The budget lets one worker go at a time; the only node keeps what replaces it waiting.
+                selector = f"--pod-selector=voiceplane.dev/pool={pool}"
+                drain = asyncio.to_thread(
+                    site.kubectl.attempt, "drain", node, selector, "--delete-emptydir-data", "--timeout=8s"
+                )
+                drained, _ = await asyncio.gather(drain, listener.until("done", result="complete"))
+                assert "evicting pod" in drained.stdout + drained.stderr
+                assert is_whole(listener)
+                assert site.condition("ttspool", pool)["reason"] == "Unschedulable"
+            finally:
+                site.kubectl("uncordon", node)
+    site.wait_ready(pool, workers=2)

@@ -1,0 +1,121 @@
+"""A link asks a worker for what it lacks: at once after an edit, after a failure not before the backoff is over."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+from voiceplane_operator.metrics import Metrics
+from voiceplane_operator.workers.convergence import FIRST_RETRY_S
+from voiceplane_operator.workers.link import WorkerLink
+from voiceplane_proto.v1 import tts_pb2
+
+from tests.support import virtual_time
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from voiceplane_client import WorkerClient
+
+PREFIX = "voiceplane.dev/voicemodel/speech/joe/uid/"
+
+
+class FakeWorker:
+    """A worker whose loads fail while `broken` is true; it tells a change 20 ms after it, as the real one does."""
+
+    def __init__(self) -> None:
+        self.broken = False
+        self.calls: list[tuple[float, str]] = []
+        self._model = tts_pb2.ModelStatus()
+        self._news: asyncio.Queue[tts_pb2.WorkerState] = asyncio.Queue()
+
+    async def capabilities(self) -> tts_pb2.GetCapabilitiesResponse:
+        return tts_pb2.GetCapabilitiesResponse(families=[tts_pb2.Family(name="mock")])
+
+    async def watch_state(self) -> AsyncIterator[tts_pb2.WorkerState]:
+        yield tts_pb2.WorkerState(ready=True)
+        while True:
+            yield await self._news.get()
+
+    async def load_model(self, request: tts_pb2.LoadModelRequest) -> tts_pb2.ModelStatus:
+        loop = asyncio.get_running_loop()
+        self.calls.append((loop.time(), request.declaration.removeprefix(PREFIX)))
+        failed = self.broken
+        state = tts_pb2.MODEL_STATE_FAILED if failed else tts_pb2.MODEL_STATE_RESIDENT
+        told = tts_pb2.ModelStatus(
+            model_id="joe", state=state, declaration=request.declaration, reason="Broken" * failed
+        )
+        loop.call_later(0.02, self._news.put_nowait, tts_pb2.WorkerState(ready=True, models=[told]))
+        return tts_pb2.ModelStatus(model_id="joe", state=tts_pb2.MODEL_STATE_LOADING, declaration=request.declaration)
+
+    async def close(self) -> None:
+        pass
+
+
+def declared(version: str) -> dict[str, tts_pb2.LoadModelRequest]:
+    return {"joe": tts_pb2.LoadModelRequest(model_id="joe", family="mock", declaration=PREFIX + version)}
+
+
+def linked(worker: FakeWorker) -> WorkerLink:
+    return WorkerLink(
+        name="pod",
+        address="10.0.0.1:50051",
+        changed=lambda _: None,
+        metrics=Metrics(),
+        connect=lambda _: cast("WorkerClient", worker),
+    )
+
+
+def state_of(link: WorkerLink) -> int:
+    return link.reported()["joe"].state
+
+
+def test_a_failing_load_is_asked_for_later_and_later() -> None:
+    async def scenario() -> None:
+        worker = FakeWorker()
+        worker.broken = True
+        link = linked(worker)
+        link.start()
+        link.want(declared("v1"))
+        await asyncio.sleep(7 * FIRST_RETRY_S + 1)
+        await link.close()
+        pauses = [after - before for (before, _), (after, _) in zip(worker.calls, worker.calls[1:], strict=False)]
+        assert [round(pause / FIRST_RETRY_S, 1) for pause in pauses] == [1.0, 2.0, 4.0]
+
+    virtual_time.run(scenario())
+
+
+def test_an_edit_is_asked_for_at_once_and_its_failure_is_its_own() -> None:
+    async def scenario() -> None:
+        worker = FakeWorker()
+        worker.broken = True
+        link = linked(worker)
+        link.start()
+        link.want(declared("v1"))
+        await asyncio.sleep(1.0)
+        link.want(declared("v2"))
+        await asyncio.sleep(FIRST_RETRY_S - 0.5)
+        assert [version for _, version in worker.calls] == ["v1", "v2"]  # it fails, too, and is not asked for on and on
+        worker.broken = False
+        link.want(declared("v3"))
+        await asyncio.sleep(1.0)
+        assert [version for _, version in worker.calls] == ["v1", "v2", "v3"]
+        assert state_of(link) == tts_pb2.MODEL_STATE_RESIDENT
+        assert link.setbacks == {}
+        await link.close()
+
+    virtual_time.run(scenario())
+
+
+def test_what_is_declared_and_resident_is_not_asked_for_again() -> None:
+    async def scenario() -> None:
+        worker = FakeWorker()
+        link = linked(worker)
+        link.start()
+        for _ in range(3):
+            link.want(declared("v1"))
+            await asyncio.sleep(1.0)
+        assert len(worker.calls) == 1
+        await link.close()
+
+    virtual_time.run(scenario())
