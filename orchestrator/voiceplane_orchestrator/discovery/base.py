@@ -28,11 +28,14 @@ class Discovery(Protocol):
         """
         ...
 
-    async def demand(self, model_id: str) -> None:
+    async def demand(self, model_id: str) -> bool:
         """A session has found no worker; those that could be started for it are asked for.
 
         Args:
             model_id: What the session wants; empty for any default model.
+
+        Returns:
+            Whether one is being started.
         """
         ...
 

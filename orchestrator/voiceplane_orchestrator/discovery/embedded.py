@@ -49,8 +49,9 @@ class EmbeddedDiscovery:
     async def start(self) -> None:
         """See Discovery; the worker starts when it is first watched."""
 
-    async def demand(self, model_id: str) -> None:
+    async def demand(self, model_id: str) -> bool:
         """See Discovery; its worker is always wanted."""
+        return False
 
     async def watch(self) -> AsyncIterator[dict[str, bool]]:
         """See Discovery."""

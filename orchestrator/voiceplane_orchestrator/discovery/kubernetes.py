@@ -6,7 +6,7 @@ import asyncio
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from voiceplane_common.errors import failed_precondition
 from voiceplane_common.logs import get_logger
@@ -32,10 +32,19 @@ GRPC_PORT_NAME = "grpc"
 DEFAULT_PORT = 50051
 POOLS = "voiceplane.dev/v1alpha1"
 DEMAND_AT = "voiceplane.dev/demand-at"
-# A session that waits for a worker says so again and again; the operator is told at most this often.
+# A session that waits for a worker says so again and again; the operator is told of a pool at most this often,
 DEMAND_EVERY_S = 10.0
+# and the API server is asked at most this often which pools there are, whatever models clients may think of.
+LOOK_EVERY_S = 2.0
 
 _log = get_logger("discovery")
+
+
+class Declared(NamedTuple):
+    """The TTSWorkerPools and VoiceModels of a namespace."""
+
+    pools: list[dict[str, Any]]
+    models: list[dict[str, Any]]
 
 
 class KubernetesDiscovery:
@@ -57,7 +66,10 @@ class KubernetesDiscovery:
         self._tasks: list[asyncio.Task[None]] = []
         self._news = asyncio.Event()
         self._closed = False
-        self._demanded_at: dict[str, float] = {}
+        self._demanding = asyncio.Lock()
+        self._declared: dict[str, Declared] = {}
+        self._looked_at = -LOOK_EVERY_S
+        self._asked_at: dict[tuple[str, str], float] = {}
 
     async def start(self) -> None:
         """See Discovery.
@@ -93,22 +105,43 @@ class KubernetesDiscovery:
                 return
             yield offers(each for informer in self._informers for each in informer.objects.values())
 
-    async def demand(self, model_id: str) -> None:
+    async def demand(self, model_id: str) -> bool:
         """See Discovery: pools without a ready worker that would serve it are marked, and the operator scales them."""
-        now = asyncio.get_running_loop().time()
-        if self._api is None or now - self._demanded_at.get(model_id, -DEMAND_EVERY_S) < DEMAND_EVERY_S:
-            return
-        self._demanded_at[model_id] = now
-        stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        for namespace in self._namespaces:
-            try:
-                pools = (await self._api.list(POOLS, "TTSWorkerPool", namespace))["items"]
-                models = (await self._api.list(POOLS, "VoiceModel", namespace))["items"] if model_id else []
+        if self._api is None:
+            return False
+        async with self._demanding:
+            now = asyncio.get_running_loop().time()
+            if now - self._looked_at >= LOOK_EVERY_S:
+                self._declared = {namespace: await self._look(self._api, namespace) for namespace in self._namespaces}
+                self._looked_at = now
+            found = False
+            for namespace, (pools, models) in self._declared.items():
                 for name in wakeable(pools, models, model_id):
-                    await self._api.annotate(POOLS, "TTSWorkerPool", namespace, name, {DEMAND_AT: stamp})
-                    _log.info("pool_asked_for", pool=name, namespace=namespace, model_id=model_id)
-            except ApiError as error:
-                _log.warning("pool_not_asked_for", namespace=namespace, error=str(error))
+                    found = await self._ask_for(self._api, namespace, name, model_id) or found
+            return found
+
+    async def _look(self, api: Api, namespace: str) -> Declared:
+        try:
+            pools = (await api.list(POOLS, "TTSWorkerPool", namespace))["items"]
+            models = (await api.list(POOLS, "VoiceModel", namespace))["items"]
+        except ApiError as error:
+            _log.warning("pools_not_known", namespace=namespace, error=str(error))
+            return Declared([], [])
+        return Declared(pools, models)
+
+    async def _ask_for(self, api: Api, namespace: str, name: str, model_id: str) -> bool:
+        now = asyncio.get_running_loop().time()
+        if now - self._asked_at.get((namespace, name), -DEMAND_EVERY_S) < DEMAND_EVERY_S:
+            return True
+        stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        try:
+            await api.annotate(POOLS, "TTSWorkerPool", namespace, name, {DEMAND_AT: stamp})
+        except ApiError as error:
+            _log.warning("pool_not_asked_for", pool=name, namespace=namespace, error=str(error))
+            return False
+        self._asked_at[namespace, name] = now
+        _log.info("pool_asked_for", pool=name, namespace=namespace, model_id=model_id)
+        return True
 
     async def aclose(self) -> None:
         """See Discovery."""

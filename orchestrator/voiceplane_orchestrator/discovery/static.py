@@ -28,8 +28,9 @@ class StaticDiscovery:
     async def start(self) -> None:
         """See Discovery."""
 
-    async def demand(self, model_id: str) -> None:
+    async def demand(self, model_id: str) -> bool:
         """See Discovery; there are no more workers than those that are given."""
+        return False
 
     async def watch(self) -> AsyncIterator[dict[str, bool]]:
         """See Discovery."""

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from voiceplane_orchestrator.routing.view import Wanted, WorkerView
     from voiceplane_orchestrator.settings import RoutingSection
 
+# Whoever asks for a model that nobody knows is told so after this, even if the cluster does not answer.
+DEMAND_TIMEOUT_S = 2.0
+
 _log = get_logger("routing")
 
 
@@ -34,7 +37,7 @@ class Router:
         self._links: dict[str, WorkerLink] = {}
         self._changed = asyncio.Event()
         self._follower: asyncio.Task[None] | None = None
-        self._demand: asyncio.Task[None] | None = None
+        self._demands: dict[str, asyncio.Task[bool]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._leaving: set[WorkerLink] = set()
 
@@ -43,7 +46,7 @@ class Router:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        tasks = [task for task in (self._follower, self._demand, *self._tasks) if task is not None]
+        tasks = [task for task in (self._follower, *self._demands.values(), *self._tasks) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -93,10 +96,19 @@ class Router:
             raise unavailable("WORKER_GONE", f"the worker {address} has gone away", retry_after_ms=100)
         return link
 
-    def demand(self, model_id: str) -> None:
-        """Ask for a worker to be started for a session that has found none."""
-        if self._demand is None or self._demand.done():
-            self._demand = asyncio.create_task(self._discovery.demand(model_id))
+    def demand(self, model_id: str) -> asyncio.Task[bool]:
+        """Ask for a worker to be started for a session that has found none; the answer is whether one is."""
+        task = self._demands.get(model_id)
+        if task is None:
+            task = self._demands[model_id] = asyncio.create_task(self._discovery.demand(model_id))
+            task.add_done_callback(lambda _: self._demands.pop(model_id, None))
+        return task
+
+    async def wakes(self, model_id: str) -> bool:
+        """Whether a worker is being started that will know a model; no, if that can't be learned soon."""
+        with contextlib.suppress(TimeoutError):
+            return await asyncio.wait_for(asyncio.shield(self.demand(model_id)), DEMAND_TIMEOUT_S)
+        return False
 
     async def wait_changed(self, *, timeout_s: float) -> None:
         """Return after the next change of any worker, or at the timeout."""

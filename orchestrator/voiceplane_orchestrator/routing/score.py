@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 Policy = Literal["balanced", "least_loaded"]
 
 # Reasons of errors that pass when a worker comes, or gets room.
+UNKNOWN_MODEL = "UNKNOWN_MODEL"
 NO_WORKER = "NO_WORKER"
 NO_MODEL = "NO_MODEL"
 
@@ -191,11 +192,13 @@ def _substitute(worker: WorkerView, language: str) -> ModelView | None:
 
 def _no_worker(workers: Sequence[WorkerView]) -> VoiceplaneError:
     if not workers:
-        why = "none is known: start one, or set discovery.workers"
+        why = "none is known: start one, or set discovery.workers or discovery.namespaces"
     elif not any(worker.connected for worker in workers):
         why = f"none of {', '.join(worker.address for worker in workers)} can be reached: start one"
     elif all(worker.draining or not worker.open for worker in workers if worker.connected):
         why = "all of them are starting or about to exit"
+    elif all(worker.barred for worker in workers if worker.connected):
+        why = "those that can be reached have just failed, and are tried again soon"
     else:
         why = "all of their sessions are in use"
     return unavailable(NO_WORKER, f"no worker takes a session: {why}", retry_after_ms=1000)
@@ -208,7 +211,7 @@ def _not_served(workers: Sequence[WorkerView], wanted: Wanted) -> VoiceplaneErro
     known = ", ".join(sorted({model.model_id for worker in workers for model in worker.models})) or "none"
     if wanted.model_id:
         message = f"no worker knows the model {wanted.model_id!r}: known models are {known}"
-        return not_found("model", message, reason="UNKNOWN_MODEL")
+        return not_found("model", message, reason=UNKNOWN_MODEL)
     if wanted.language:
         message = f"no model speaks {wanted.language!r}: known models are {known}"
         return not_found("language", message, reason="UNKNOWN_LANGUAGE")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import grpc
 from voiceplane_common.errors import VoiceplaneError, not_found
 
+from voiceplane_orchestrator.routing.score import UNKNOWN_MODEL
 from voiceplane_orchestrator.sessions.conversation import Conversation
 from voiceplane_orchestrator.sessions.ears import Ears
 from voiceplane_orchestrator.sessions.events import Event, Rerouted, State
@@ -63,7 +64,7 @@ class SessionFactory:
         privacy = settings.privacy
         self._retention = Retention(privacy.retention_dir if privacy.retain_audio else None)
 
-    def selection(self, client_id: str, **choices: object) -> Selection:
+    async def selection(self, client_id: str, **choices: object) -> Selection:
         """A client's last selection with these choices; a model that has to be loaded begins to load.
 
         Raises:
@@ -72,18 +73,20 @@ class SessionFactory:
         known = self._selections.get(client_id) if client_id else Selection()
         selection = known.changed(**choices)  # type: ignore[arg-type]  # the message was validated
         try:
-            self._check(selection, session_key=client_id)
+            await self._check(selection, session_key=client_id)
         except VoiceplaneError:
             # What was remembered may have gone since; what is asked for now must be there.
             selection = Selection().changed(**choices)  # type: ignore[arg-type]  # likewise
-            self._check(selection, session_key=client_id)
+            await self._check(selection, session_key=client_id)
         return selection
 
-    def _check(self, selection: Selection, *, session_key: str) -> None:
+    async def _check(self, selection: Selection, *, session_key: str) -> None:
         try:
             choice = self._router.choose(selection.wanted(), session_key=session_key)
         except VoiceplaneError as error:
             if error.code is grpc.StatusCode.UNAVAILABLE:
+                return
+            if error.reason == UNKNOWN_MODEL and await self._router.wakes(selection.model):
                 return
             raise
         model_id = choice.load_model_id or choice.model_id

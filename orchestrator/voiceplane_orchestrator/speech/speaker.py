@@ -12,7 +12,7 @@ from voiceplane_common.errors import VoiceplaneError
 from voiceplane_common.logs import get_logger
 from voiceplane_proto.v1 import tts_pb2
 
-from voiceplane_orchestrator.routing.score import NO_MODEL, NO_WORKER
+from voiceplane_orchestrator.routing.score import NO_MODEL, NO_WORKER, UNKNOWN_MODEL
 from voiceplane_orchestrator.speech.frames import SpeechFrame
 from voiceplane_orchestrator.speech.journal import Journal
 from voiceplane_orchestrator.speech.progress import Progress
@@ -286,28 +286,47 @@ class Speaker:
         """The session that serves the next utterance; opened if there is none, or if something else is wanted."""
         async with self._line_lock:
             line = self._line
-            if line is not None and line.wanted == self._wanted and not line.fallback and not line.link.leaving:
+            if line is not None and line.wanted == self._wanted and not line.fallback and self._may_stay(line):
                 return line
             if line is not None:
                 self._give_up_line(line)
                 await asyncio.gather(*self._endings)  # its place may be the one that we need
-            deadline = asyncio.get_running_loop().time() + self._recovery_timeout_s
-            waiting = False
-            while True:
-                try:
-                    choice = self._router.choose(self._wanted, session_key=self._key, avoid=avoid)
-                    self._line = await self._open_line(choice)
-                except VoiceplaneError as error:
-                    if error.code not in REROUTED_CODES or asyncio.get_running_loop().time() >= deadline:
-                        raise
-                    if error.reason == NO_WORKER and not waiting:
-                        waiting = True
-                        self._on_state(SpeakerState(kind="no_worker", reason=error.message))
-                    if error.reason in {NO_WORKER, NO_MODEL}:
-                        self._router.demand(self._wanted.model_id)
-                        await self._router.wait_changed(timeout_s=RECHECK_S)
-                else:
-                    return self._line
+            self._line = await self._find_line(avoid)
+            return self._line
+
+    async def _find_line(self, avoid: Iterable[str]) -> _Line:
+        """A new session on the best worker; if there is none, it is waited for."""
+        deadline = asyncio.get_running_loop().time() + self._recovery_timeout_s
+        waiting = waking = False
+        while True:
+            try:
+                choice = self._router.choose(self._wanted, session_key=self._key, avoid=avoid)
+                return await self._open_line(choice)
+            except VoiceplaneError as error:
+                if asyncio.get_running_loop().time() >= deadline:
+                    raise
+                if error.reason == UNKNOWN_MODEL:  # of the workers that are there; one that is not may know it
+                    waking = waking or await self._router.wakes(self._wanted.model_id)
+                if not (waking and error.reason == UNKNOWN_MODEL) and error.code not in REROUTED_CODES:
+                    raise
+                if error.reason in {NO_WORKER, UNKNOWN_MODEL} and not waiting:
+                    waiting = True
+                    self._on_state(SpeakerState(kind="no_worker", reason=error.message))
+                if error.reason in {NO_WORKER, NO_MODEL, UNKNOWN_MODEL}:
+                    asked = self._router.demand(self._wanted.model_id)
+                    await self._router.wait_changed(timeout_s=RECHECK_S)
+                    waking = waking or (asked.done() and asked.result())
+
+    def _may_stay(self, line: _Line) -> bool:
+        """Whether a session's worker has not gone from discovery, or nobody else could take its place."""
+        if not line.link.leaving:
+            return True
+        try:
+            self._router.choose(line.wanted, session_key=self._key)
+        except VoiceplaneError:
+            self._router.demand(line.wanted.model_id)
+            return True
+        return False
 
     async def _open_line(self, choice: Choice) -> _Line:
         wanted = self._wanted

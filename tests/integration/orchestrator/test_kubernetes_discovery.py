@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(3600)
 
 NAMESPACE = "speech"
+TOLD_WITHIN_S = 1.0
 SELECTOR = "app.kubernetes.io/name=voiceplane-worker"
 ROLE = {
     "apiVersion": "rbac.authorization.k8s.io/v1",
@@ -88,6 +89,7 @@ async def test_every_change_of_an_endpoint_is_told(plane: ControlPlane, account:
         applied = time.monotonic()
         told = await following(watch, {"10.9.8.7:50051": True})
         print(f"told {max(0.0, told - applied) * 1000:.0f} ms after kubectl had returned")
+        assert told - applied < TOLD_WITHIN_S
         await apply(plane, endpoint_slice(ready=False, serving=True, terminating=True))
         await following(watch, {})
         await apply(plane, endpoint_slice(ready=True))
@@ -161,7 +163,8 @@ async def test_a_pool_at_zero_is_marked_for_the_operator(plane: ControlPlane, ac
     discovery = KubernetesDiscovery(namespaces=[NAMESPACE], selector=SELECTOR, kubeconfig=str(account))
     await discovery.start()
     try:
-        await discovery.demand("joe")
+        assert await discovery.demand("joe")
+        assert not await discovery.demand("unheard-of")
     finally:
         await discovery.aclose()
     path = "jsonpath={.metadata.annotations.voiceplane\\.dev/demand-at}"

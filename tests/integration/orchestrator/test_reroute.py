@@ -285,6 +285,64 @@ async def test_a_worker_that_discovery_drops_finishes_its_utterance_and_gets_no_
             await on.speaker.close()
 
 
+async def test_a_worker_that_discovery_drops_keeps_its_session_while_there_is_no_other() -> None:
+    async with two_workers() as workers, asyncio.timeout(60):
+        first, second = workers
+        discovery, hearing = StaticDiscovery([first]), Hearing()
+        async with Router(discovery=discovery, settings=RoutingSection()) as router:
+            await until(router, lambda: any(view.ready for view in router.workers()))
+            on = Stage(router, make_speaker(router, hearing), hearing)
+            await on.speak("One.")
+            await discovery.replace([])
+            await until(router, lambda: not router.workers())
+            await on.speak("Two.", utterance_id="u2", epoch=1)
+            assert (on.serving(), hearing.kinds) == (first, ["ready"])
+            newcomer = Hearing()
+            other = make_speaker(router, newcomer)
+            opening = asyncio.create_task(other.open())
+            await newcomer.until_told("no_worker")
+            await discovery.replace([second])
+            await opening
+            await on.speak("Three.", utterance_id="u3", epoch=1)
+            assert on.serving() == second
+            await asyncio.gather(on.speaker.close(), other.close())
+
+
+class Waking(StaticDiscovery):
+    """Starts a worker for one model, when a session wants it."""
+
+    def __init__(self, present: str, *, sleeping: str, model_id: str) -> None:
+        super().__init__([present])
+        self._all = (present, sleeping)
+        self._model_id = model_id
+
+    async def demand(self, model_id: str) -> bool:
+        if model_id == self._model_id:
+            await self.replace(self._all)
+        return model_id == self._model_id
+
+
+async def test_a_model_that_no_present_worker_knows_is_waited_for_if_a_worker_is_started_for_it(
+    tmp_path: Path,
+) -> None:
+    pack = tmp_path / "mock" / "other"
+    pack.mkdir(parents=True)
+    (pack / "metadata.yaml").write_text(METADATA.replace("mock", "other", 1), encoding="utf-8")
+    other = ("--adapter", "mock", "--default_model", "other", "--packs_dir", str(tmp_path))
+    async with worker(*MOCK) as (present, _), worker(*other) as (sleeping, _), asyncio.timeout(60):
+        discovery = Waking(present, sleeping=sleeping, model_id="other")
+        async with Router(discovery=discovery, settings=RoutingSection()) as router:
+            await until(router, lambda: any(view.ready for view in router.workers()))
+            with pytest.raises(VoiceplaneError) as caught:
+                await make_speaker(router, Hearing(), wanted=Wanted(model_id="nobody")).open()
+            assert caught.value.reason == "UNKNOWN_MODEL"
+            hearing = Hearing()
+            on = Stage(router, make_speaker(router, hearing, wanted=Wanted(model_id="other")), hearing)
+            await on.speak("One.")
+            assert (on.serving(), hearing.kinds) == (sleeping, ["no_worker", "ready"])
+            await on.speaker.close()
+
+
 async def test_an_interrupted_utterance_frees_its_worker_for_the_next_one() -> None:
     async with worker(*MOCK) as (address, _), stage(address) as on:
         speaking = on.speak(TEXT)

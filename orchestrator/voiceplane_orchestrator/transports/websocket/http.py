@@ -95,7 +95,7 @@ class HttpEndpoints:
             name = ".".join(str(part) for part in problem["loc"])
             raise invalid(name, f"{name or 'body'}: {problem['msg']}", reason="INVALID_MESSAGE") from None
         check_text(wanted.input, max_chars=self._factory.settings.limits.max_text_chars, field="input")
-        selection = self._factory.selection("", model=wanted.model, voice=wanted.voice, speed=wanted.speed)
+        selection = await self._factory.selection("", model=wanted.model, voice=wanted.voice, speed=wanted.speed)
         with self._live.admit("file") as session_id:
             speaker = self._factory.speaker(session_id=session_id, selection=selection)
             try:

@@ -85,7 +85,7 @@ class SessionEndpoints:
             return
         try:
             rate_hz = protocol.check_hello(hello, microphone=microphone)
-            selection = self._factory.selection(hello.client_id or "", **_choices(hello))
+            selection = await self._factory.selection(hello.client_id or "", **_choices(hello))
         except VoiceplaneError as error:
             raise Closing(error, protocol.CLOSE_PROTOCOL) from None
         client_id = hello.client_id or uuid.uuid4().hex
@@ -149,7 +149,7 @@ class SessionEndpoints:
             case protocol.Playout():
                 session.playout(utterance=control.utterance, media_time_samples=control.media_time_samples)
             case protocol.Select():
-                selection = self._factory.selection(client_id, **_choices(control))
+                selection = await self._factory.selection(client_id, **_choices(control))
                 self._factory.remember(client_id, selection)
                 session.select(selection)
                 await connection.send_event(selected(selection))
