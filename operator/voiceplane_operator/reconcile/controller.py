@@ -128,9 +128,9 @@ class Controller:
         for namespace in namespaces:
             for key in self._store.pools_of(namespace):
                 self.tell_workers(key)
-                self.queue.add(Job("TTSWorkerPool", key))
+                self.queue.renew(Job("TTSWorkerPool", key))
             for key in self._store.models_of(namespace):
-                self.queue.add(Job("VoiceModel", key))
+                self.queue.renew(Job("VoiceModel", key))
 
     def _judge(self) -> None:
         self._store.refused = refusals(self._store.models.values())
@@ -306,7 +306,7 @@ class Controller:
         self._store.note(job.kind, body, gone=False)
         old, new = _condition(before, "Ready"), _condition(status, "Ready")
         if (old.get("status"), old.get("reason")) != (new["status"], new["reason"]):
-            warning = new["status"] == "False" and _condition(status, "Degraded").get("status") == "True"
+            warning = _condition(status, "Degraded").get("status") == "True"
             await tell(self._api, job.kind, meta, warning=warning, reason=new["reason"], message=new["message"])
 
 

@@ -54,18 +54,33 @@ class WorkQueue:
         self._running: set[Job] = set()
         self._timers: dict[Job, asyncio.TimerHandle] = {}
         self._failures: dict[Job, int] = {}
+        self._backing_off: set[Job] = set()
+        self._renewed: set[Job] = set()
         self._last_end: dict[Job, float] = {}
         self._some = asyncio.Event()
 
     def add(self, job: Job) -> None:
-        """Ask for a job. One that runs at this moment runs once more."""
+        """Ask for a job. One that runs at this moment runs once more; one that has failed comes back no sooner.
+
+        Much of what is seen is a consequence of the job's own work, which must not make a failing job spin.
+        """
+        if job in self._backing_off:
+            return
         if timer := self._timers.pop(job, None):
             timer.cancel()
         self._enqueue_soon(job)
 
+    def renew(self, job: Job) -> None:
+        """Ask for a job whose object a person has changed: what failed before may not fail now, so it runs at once."""
+        self._failures.pop(job, None)
+        self._backing_off.discard(job)
+        if job in self._running:
+            self._renewed.add(job)
+        self.add(job)
+
     def add_later(self, job: Job, delay_s: float) -> None:
         """Ask for a job after a while, unless it is asked for sooner."""
-        if job in self._waiting:
+        if job in self._waiting or job in self._backing_off:
             return
         loop = asyncio.get_running_loop()
         due = loop.time() + delay_s
@@ -80,8 +95,12 @@ class WorkQueue:
         """An object has gone: nothing of it is kept."""
         self._failures.pop(job, None)
         self._last_end.pop(job, None)
+        self._waiting.pop(job, None)
+        self._backing_off.discard(job)
+        self._renewed.discard(job)
         if timer := self._timers.pop(job, None):
             timer.cancel()
+        self._metrics.queue_depth.set(len(self._waiting))
 
     async def run(self, *, workers: int) -> None:
         """Work until cancelled."""
@@ -91,6 +110,7 @@ class WorkQueue:
 
     def _fire(self, job: Job) -> None:
         self._timers.pop(job, None)
+        self._backing_off.discard(job)
         self._enqueue(job)
 
     def _enqueue_soon(self, job: Job) -> None:
@@ -123,6 +143,7 @@ class WorkQueue:
                 continue
             self._metrics.queue_depth.set(len(self._waiting))
             self._running.add(job)
+            self._renewed.discard(job)
             began = loop.time()
             try:
                 await self._reconcile(job)
@@ -142,4 +163,11 @@ class WorkQueue:
         _log.warning(
             "reconcile_failed", kind=job.kind, name="/".join(job.key), error=repr(error), retry_in_s=round(delay_s, 1)
         )
+        if job in self._renewed:  # it failed by what was declared before, and waits to run again
+            self._failures.pop(job)
+            return
+        self._waiting.pop(job, None)
+        if timer := self._timers.pop(job, None):
+            timer.cancel()
         self.add_later(job, delay_s)
+        self._backing_off.add(job)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
 from voiceplane_common.kube.api import Key
 from voiceplane_operator.metrics import Metrics
 from voiceplane_operator.reconcile.queue import Job, WorkQueue
@@ -85,6 +86,50 @@ def test_the_earliest_of_later_times_counts() -> None:
 def test_a_forgotten_job_does_not_come_back() -> None:
     def ask(queue: WorkQueue) -> None:
         queue.add_later(JOB, 5.0)
+        queue.forget(JOB)
+
+    assert runs(ask, until=60.0) == []
+
+
+def test_news_do_not_shorten_the_wait_after_a_failure() -> None:
+    def ask(queue: WorkQueue) -> None:
+        queue.add(JOB)
+        for tenth in range(100):
+            asyncio.get_running_loop().call_later(tenth / 10, queue.add, JOB)
+            asyncio.get_running_loop().call_later(tenth / 10, queue.add_later, JOB, 0.01)
+
+    assert runs(ask, until=10.5, failures=99) == [1.0, 1.5, 2.5, 4.5, 8.5]
+
+
+def test_news_of_a_job_that_runs_and_fails_do_not_run_it_at_once() -> None:
+    def ask(queue: WorkQueue) -> None:
+        queue.add(JOB)
+        asyncio.get_running_loop().call_later(1.0, queue.add, JOB)
+        asyncio.get_running_loop().call_later(1.0, queue.add_later, JOB, 0.1)
+
+    assert runs(ask, until=60.0, takes_s=2.0, failures=1) == [1.0, 3.5]
+
+
+@pytest.mark.parametrize(("after_s", "expected"), [(10.0, [1.0, 1.5, 2.5, 4.5, 8.5, 11.0, 11.5]), (0.2, [1.0, 1.2])])
+def test_a_change_of_the_object_runs_a_failing_job_at_once(after_s: float, expected: list[float]) -> None:
+    def ask(queue: WorkQueue) -> None:
+        queue.add(JOB)
+        asyncio.get_running_loop().call_later(after_s, queue.renew, JOB)
+
+    assert runs(ask, until=60.0, failures=len(expected) - 1) == expected
+
+
+def test_a_change_while_a_job_runs_and_fails_runs_it_again_at_once() -> None:
+    def ask(queue: WorkQueue) -> None:
+        queue.add(JOB)
+        asyncio.get_running_loop().call_later(1.0, queue.renew, JOB)
+
+    assert runs(ask, until=60.0, takes_s=2.0, failures=2) == [1.0, 3.0, 5.5]
+
+
+def test_a_job_that_waits_and_is_forgotten_does_not_run() -> None:
+    def ask(queue: WorkQueue) -> None:
+        queue.add(JOB)
         queue.forget(JOB)
 
     assert runs(ask, until=60.0) == []
