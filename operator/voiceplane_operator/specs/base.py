@@ -69,7 +69,7 @@ Quantity = Annotated[
                 {
                     "rule": "type(self) == string ? isQuantity(self) && quantity(self).isGreaterThan(quantity('0')) "
                     ": self > 0",
-                    "message": "must be a positive quantity of bytes, such as 1500Mi or 2Gi",
+                    "message": "must be a positive quantity, such as 1500Mi or 2Gi of memory, or 500m of cpu",
                 }
             ],
         }

@@ -18,10 +18,22 @@ _POOL_NAME_RULE = {
     "Services are named after it",
 }
 
+_MODEL_RULES = [
+    {
+        "rule": "size(self.metadata.name) <= 128 || has(self.spec.modelId)",
+        "message": "metadata.name is longer than the 128 characters of a modelId: set spec.modelId, "
+        "or choose a shorter name",
+    },
+    {
+        "rule": "!has(self.spec.lora) || self.spec.lora.baseModelRef.name != self.metadata.name",
+        "message": "lora.baseModelRef names this VoiceModel itself: name the base that it is attached to",
+    },
+]
+
 
 def voicemodels() -> dict[str, Any]:
     """The CustomResourceDefinition of VoiceModel."""
-    return _definition(
+    definition = _definition(
         kind="VoiceModel",
         plural="voicemodels",
         short_names=["vmodel"],
@@ -38,6 +50,8 @@ def voicemodels() -> dict[str, Any]:
             _column("Age", ".metadata.creationTimestamp", type="date"),
         ],
     )
+    definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["x-kubernetes-validations"] = _MODEL_RULES
+    return definition
 
 
 def ttsworkerpools() -> dict[str, Any]:

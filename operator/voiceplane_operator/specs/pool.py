@@ -42,7 +42,8 @@ class Autoscaling(Described):
     )
 
     min_replicas: Annotated[int, Field(ge=0, le=MAX_REPLICAS)] = 1
-    """Workers at the least. 0 lets the pool go to zero; a session that finds no worker brings it back."""
+    """Workers at the least. 0 lets the pool go to zero; a session that finds no worker brings it back, by
+    the annotation voiceplane.dev/demand-at that the orchestrator writes on the pool."""
     max_replicas: Annotated[int, Field(ge=1, le=MAX_REPLICAS)]
     """Workers at the most."""
     target_sessions_per_worker: Annotated[int, Field(ge=1, le=10_000)] | None = None
@@ -169,7 +170,7 @@ class TTSWorkerPoolSpec(Described):
     image_pull_secrets: Annotated[tuple[LocalReference, ...], Field(max_length=16)] = ()
     """Secrets of this namespace that open the image's registry."""
     replicas: Annotated[int, Field(ge=0, le=MAX_REPLICAS)] | None = None
-    """Workers. Without it and without autoscaling, 1."""
+    """Workers. Without it and without autoscaling, 1; `kubectl scale` needs it to be set."""
     autoscaling: Autoscaling | None = None
     """The number of workers by load, in place of replicas."""
     device: Literal["cpu", "cuda"] = "cpu"
@@ -207,16 +208,17 @@ class TTSWorkerPoolSpec(Described):
     node_selector: _MAP_OF_STRINGS = {}
     """Labels of the nodes that workers may run on."""
     tolerations: Annotated[tuple[OpenObject, ...], Field(max_length=64)] = ()
-    """Taints of nodes that workers put up with. That of their GPU resource is added."""
+    """Taints of nodes that workers put up with. That of their GPU resource is added. Checked by the API server when the
+    Deployment is applied: condition Ready then says what is wrong."""
     affinity: OpenObject | None = None
-    """Rules of where workers run, as in a pod."""
+    """Rules of where workers run, as in a pod. Checked like tolerations."""
     runtime_class_name: Annotated[str, Field(max_length=253)] = ""
     """The RuntimeClass, such as nvidia."""
     priority_class_name: Annotated[str, Field(max_length=253)] = ""
     """The PriorityClass."""
     pod_template: OpenObject | None = None
     """metadata and spec of a pod, merged over what the operator makes: lists of named things by name, as
-    kubectl does."""
+    kubectl does. Checked like tolerations."""
 
     @property
     def starting_replicas(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 NAME = "must be a name of lower-case letters, digits, '-' and '.', such as my-secret"
-QUANTITY = "must be a positive quantity of bytes, such as 1500Mi or 2Gi"
+QUANTITY = "must be a positive quantity, such as 1500Mi or 2Gi of memory, or 500m of cpu"
 SHA256 = "must be the 64 lower-case hex digits of the pack's SHA-256, without a prefix such as sha256:"
 SOURCE = "must begin with file:///, https://, s3://, hf://, oci:// or package: and name something"
 LANGUAGE = "must be a BCP 47 language tag, such as en or en-US"
@@ -17,6 +17,7 @@ RESIDENT_CAP = "residentCap is less than the default and preloaded models: raise
 RESOURCE = "must be an extended resource, such as nvidia.com/gpu, nvidia.com/mig-1g.10gb or nvidia.com/gpu.shared"
 HOST_PATH = "must be an absolute path without '..', such as /var/lib/voiceplane"
 VALUES = "values must name at least one value for In and NotIn, and none for Exists and DoesNotExist"
+MODEL_NAME = "metadata.name is longer than the 128 characters of a modelId: set spec.modelId, or choose a shorter name"
 POOL_NAME = (
     "metadata.name must be at most 50 lower-case letters, digits and '-', beginning with a letter: "
     "Services are named after it"
@@ -99,6 +100,12 @@ VOICEMODELS = {
         _lora("base", **_source()),
         "spec",
         "source and lora.source are both set: a LoRA's files go into lora.source, its base has a VoiceModel of its own",
+    ),
+    "name too long to be the modelId": Invalid({}, "", MODEL_NAME, name="a" * 129),
+    "LoRA of itself": Invalid(
+        _lora("example"),
+        "",
+        "lora.baseModelRef names this VoiceModel itself: name the base that it is attached to",
     ),
     "memory of zero": Invalid({"memory": 0}, "spec.memory", QUANTITY),
     "memory of zero Mi": Invalid({"memory": "0Mi"}, "spec.memory", QUANTITY),
