@@ -11,6 +11,7 @@ from voiceplane_client import state_name
 from voiceplane_proto.v1 import tts_pb2
 
 from voiceplane_operator.reconcile.conditions import Verdict, conditions
+from voiceplane_operator.workers.convergence import has_failed, speaks_as_declared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -47,7 +48,12 @@ class Seen:
     @property
     def resident(self) -> bool:
         """Whether the declared content speaks."""
-        return self.current and self.status is not None and self.status.state == tts_pb2.MODEL_STATE_RESIDENT
+        return self.current and self.status is not None and speaks_as_declared(self.status)
+
+    @property
+    def former(self) -> bool:
+        """Whether older content of the model speaks."""
+        return self.status is not None and self.status.state == tts_pb2.MODEL_STATE_RESIDENT and not self.resident
 
     @property
     def failure(self) -> tuple[str, str] | None:
@@ -56,7 +62,7 @@ class Seen:
             return self.refusal
         if self.status is None:
             return None
-        if self.status.state == tts_pb2.MODEL_STATE_FAILED or self.status.reason == "ReloadFailed":
+        if has_failed(self.status):
             return self.status.reason or "LoadFailed", self.status.message
         return None
 
@@ -139,10 +145,14 @@ def _on_workers(model: Model, seen: Sequence[Seen]) -> Iterator[tuple[bool, str,
         yield True, "Resident", f"resident on {workers}"
     if resident:
         yield True, "PartlyResident", f"resident on {resident} of {workers}"
-    for each in seen:
-        if each.failure:
-            reason, message = each.failure
-            yield False, reason, f"{each.worker}: {message}"
+    failure = next(((each.worker, *each.failure) for each in seen if each.failure), None)
+    former = sum(each.former and each.usable for each in seen)
+    if former and failure:
+        yield True, failure[1], f"the former content speaks on {former} of {workers}; {failure[0]}: {failure[2]}"
+    if former:
+        yield True, "Reloading", f"the former content speaks on {former} of {workers} until the declared one is loaded"
+    if failure:
+        yield False, failure[1], f"{failure[0]}: {failure[2]}"
     told = [each.status.state for each in seen if each.current and each.status]
     if len(told) == len(seen) and set(told) <= {tts_pb2.MODEL_STATE_ABSENT, tts_pb2.MODEL_STATE_DRAINING}:
         if model.spec.residency.policy == "onDemand":

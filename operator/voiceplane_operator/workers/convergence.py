@@ -90,9 +90,19 @@ def actions(
             yield UnloadAction(model_id=model_id)
 
 
+def speaks_as_declared(status: tts_pb2.ModelStatus) -> bool:
+    """Whether what was declared last is resident, and not only older content."""
+    return status.state == tts_pb2.MODEL_STATE_RESIDENT and status.reason not in {"Reloading", "ReloadFailed"}
+
+
+def has_failed(status: tts_pb2.ModelStatus) -> bool:
+    """Whether what was declared last does not speak, though older content may."""
+    return status.state == tts_pb2.MODEL_STATE_FAILED or status.reason == "ReloadFailed"
+
+
 def _differs(status: tts_pb2.ModelStatus, request: tts_pb2.LoadModelRequest) -> bool:
     if status.declaration != request.declaration:
         return True
-    if status.state == tts_pb2.MODEL_STATE_FAILED:
+    if has_failed(status):
         return not request.declare_only
     return status.state == tts_pb2.MODEL_STATE_DRAINING and status.reason == "UnloadRequested"

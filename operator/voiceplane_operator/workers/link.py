@@ -12,7 +12,14 @@ from voiceplane_common.errors import VoiceplaneError
 from voiceplane_common.logs import get_logger
 from voiceplane_proto.v1 import tts_pb2
 
-from voiceplane_operator.workers.convergence import LoadAction, Setback, actions, set_back
+from voiceplane_operator.workers.convergence import (
+    LoadAction,
+    Setback,
+    actions,
+    has_failed,
+    set_back,
+    speaks_as_declared,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -145,13 +152,10 @@ class WorkerLink:
                 continue
             setback = self.setbacks.get(model.model_id)
             known = setback is not None and setback.declaration == model.declaration
-            if model.state == tts_pb2.MODEL_STATE_FAILED or model.reason == "ReloadFailed":
+            if has_failed(model):
                 if setback is None or not known or now >= setback.retry_at:
                     self.setbacks[model.model_id] = set_back(setback, model.declaration, None, now=now)
-            elif (
-                model.state == tts_pb2.MODEL_STATE_RESIDENT
-                and model.declaration == self._wanted[model.model_id].declaration
-            ):
+            elif speaks_as_declared(model) and model.declaration == self._wanted[model.model_id].declaration:
                 self.setbacks.pop(model.model_id, None)
 
     def _converge(self) -> None:

@@ -670,7 +670,9 @@ class ModelStatus(_message.Message):
     base_model_id: _builtins.str
     """A LoRA's base model."""
     declaration: _builtins.str
-    """LoadModelRequest.declaration of what is resident or was asked for last; empty if nobody declared it."""
+    """LoadModelRequest.declaration of what was asked for last; empty if nobody declared it. While that is loaded beside older
+    content, the state is RESIDENT with the reason "Reloading"; if it has failed, with "ReloadFailed".
+    """
     @_builtins.property
     def resident_since(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import time
+import urllib.request
 from typing import TYPE_CHECKING, Any
 
 from tests.e2e.cluster.commands import run
@@ -173,6 +174,20 @@ class Site:
                 found[pod["metadata"]["name"]] = pod["metadata"]["uid"]
         return found
 
+    def busy_workers(self, pool: str, count: int) -> set[str]:
+        """The pods that hold a session, by their own metrics; once there are so many."""
+        found: set[str] = set()
+
+        def all_are_told() -> bool:
+            for pod in self.pods(pool):
+                with self.forward(f"pod/{pod}", 9090) as port:
+                    if _sessions(port):
+                        found.add(pod)
+            return len(found) >= count
+
+        self.until(all_are_told, f"{count} workers of {pool} to be busy")
+        return found
+
     def until(self, holds: Callable[[], bool], what: str, *, timeout_s: float = 60) -> float:
         """Look until something holds.
 
@@ -194,6 +209,12 @@ class Site:
             ("logs", OPERATOR, "--tail=30"),
         )
         return "\n".join(self.kubectl.attempt(*command).stdout for command in commands)
+
+
+def _sessions(port: int) -> float:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as page:
+        lines = page.read().decode().splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith("voiceplane_worker_sessions "))
 
 
 def _image(reference: str) -> dict[str, str]:

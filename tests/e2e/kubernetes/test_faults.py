@@ -101,8 +101,8 @@ async def test_a_killed_worker_reroutes_its_session_and_gets_its_voices_again(si
             listener = Listener(socket)
             await socket.send(type="text", text=TEXT, end=True)
             await listener.until_frames(60)
-            victim = next(name for name, sessions in sessions_by_worker(site, pool).items() if sessions)
-            site.kubectl("exec", victim, "--", "python3", "-c", KILL_WORKER)
+            (victim,) = await asyncio.to_thread(site.busy_workers, pool, 1)
+            await asyncio.to_thread(site.kubectl, "exec", victim, "--", "python3", "-c", KILL_WORKER)
             await listener.until("done", result="complete")
             assert is_whole(listener)
             assert any(event["type"] == "rerouted" for event in listener.events)
@@ -124,19 +124,6 @@ for folder in pathlib.Path("/proc").iterdir():
 
 def restarts(site: Site, pod: str) -> int:
     return sum(each["restartCount"] for each in site.get("pod", pod)["status"].get("containerStatuses") or ())
-
-
-def sessions_by_worker(site: Site, pool: str) -> dict[str, int]:
-    """Sessions that hold the voice "steady", by pod; once there is one."""
-    found: dict[str, int] = {}
-
-    def any_session() -> bool:
-        workers = site.get("vmodel", "steady")["status"]["workers"]
-        found.update({each["worker"]: each["references"] for each in workers})
-        return any(found.values())
-
-    site.until(any_session, f"a session to be seen on pool {pool}")
-    return found
 
 
 async def test_a_voice_that_is_deleted_while_it_speaks_ends_its_sentence(site: Site, pool: str) -> None:

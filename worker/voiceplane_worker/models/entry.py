@@ -77,6 +77,7 @@ class Entry:
         draining: Why the model is going; empty if it is not.
         unloading: The drain was asked for, and is no eviction.
         error: Why the last load failed; beside a serving generation, why the last RELOAD did.
+        failed_declaration: Of that load.
         failures: Loads that failed since the last that succeeded.
         retry_at: Monotonic seconds before which a session does not start another load.
     """
@@ -90,6 +91,7 @@ class Entry:
     draining: str = ""
     unloading: bool = False
     error: VoiceplaneError | None = None
+    failed_declaration: str = ""
     failures: int = 0
     retry_at: float = 0.0
     generation: int = 0
@@ -153,8 +155,9 @@ class Entry:
         self.last_used = now
         self.load_seconds = now - load.started
 
-    def fail(self, error: VoiceplaneError, *, retry_at: float) -> None:
-        """Note a failed load."""
+    def fail(self, error: VoiceplaneError, *, declaration: str, retry_at: float) -> None:
+        """Note a failed load, and who declared it."""
         self.error = error
+        self.failed_declaration = declaration
         self.failures += 1
         self.retry_at = retry_at

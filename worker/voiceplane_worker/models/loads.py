@@ -91,7 +91,7 @@ class Loads:
             load.error = unavailable("MODEL_UNLOADED", f"model {entry.model_id!r} was unloaded while it was loaded")
         elif error := task.result():
             load.error = error
-            entry.fail(error, retry_at=self._clock.now() + backoff_s(entry.failures))
+            entry.fail(error, declaration=load.spec.declaration, retry_at=self._clock.now() + backoff_s(entry.failures))
             _log.warning("load_failed", model_id=entry.model_id, reason=error.reason, message=error.message)
         entry.load = None
         load.ended.set()

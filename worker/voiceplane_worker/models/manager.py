@@ -272,6 +272,7 @@ class ModelManager:
             entry.load.spec = _with_rules(entry.load.spec, spec)
         elif entry.serving and self._same_content(entry, entry.spec, spec):
             entry.spec = _with_rules(entry.spec, spec)
+            entry.error, entry.failures, entry.retry_at = None, 0, 0.0  # what had failed is not wanted any more
             self._residents.note()
         else:
             self._loads.begin(entry, _with_content(_with_rules(entry.spec, spec), spec))

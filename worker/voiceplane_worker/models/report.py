@@ -47,13 +47,22 @@ def status_of(
         generation=entry.generation,
         load_duration_ms=round(entry.load_seconds * 1000),
         base_model_id=entry.spec.base_model_id,
-        declaration=entry.spec.declaration,
+        declaration=_declaration(entry),
     )
+
+
+def _declaration(entry: Entry) -> str:
+    """What was asked for last, though older content may speak until that is loaded."""
+    if entry.load:
+        return entry.load.spec.declaration
+    return entry.failed_declaration if entry.error and entry.serving else entry.spec.declaration
 
 
 def _reason(entry: Entry) -> str:
     if entry.draining:
         return entry.draining
+    if entry.load and entry.serving:
+        return "Reloading"
     if entry.error is None:
         return ""
     if entry.serving:

@@ -65,7 +65,8 @@ class ModelStatus:
     """One model at one moment; the fields are those of the ABI's ModelStatus.
 
     Attributes:
-        reason: FAILED: a stable CamelCase reason; DRAINING: why; RESIDENT: "ReloadFailed" after a failed RELOAD.
+        reason: FAILED: a stable CamelCase reason; DRAINING: why; RESIDENT: "Reloading" while other content is loaded,
+            "ReloadFailed" after that has failed.
         message: For people; names the remedy.
         references: Leases that are held.
         resident_since: Unix seconds.
