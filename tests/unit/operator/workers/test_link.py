@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from voiceplane_client import WorkerClient
 
+# The real one tells at most every 20 ms; a load may end sooner.
+TELLS_S = 0.02
 PREFIX = "voiceplane.dev/voicemodel/speech/joe/uid/"
 
 
@@ -26,7 +28,7 @@ class FakeWorker:
     def __init__(self) -> None:
         self.broken = False
         self.calls: list[tuple[float, str]] = []
-        self._model = tts_pb2.ModelStatus()
+        self._state: tts_pb2.ModelState.ValueType | None = None
         self._news: asyncio.Queue[tts_pb2.WorkerState] = asyncio.Queue()
 
     async def capabilities(self) -> tts_pb2.GetCapabilitiesResponse:
@@ -40,16 +42,24 @@ class FakeWorker:
     async def load_model(self, request: tts_pb2.LoadModelRequest) -> tts_pb2.ModelStatus:
         loop = asyncio.get_running_loop()
         self.calls.append((loop.time(), request.declaration.removeprefix(PREFIX)))
-        failed = self.broken
-        state = tts_pb2.MODEL_STATE_FAILED if failed else tts_pb2.MODEL_STATE_RESIDENT
-        told = tts_pb2.ModelStatus(
-            model_id="joe", state=state, declaration=request.declaration, reason="Broken" * failed
-        )
-        loop.call_later(0.02, self._news.put_nowait, tts_pb2.WorkerState(ready=True, models=[told]))
-        return tts_pb2.ModelStatus(model_id="joe", state=tts_pb2.MODEL_STATE_LOADING, declaration=request.declaration)
+        declaration, before = request.declaration, self._state
+        if self.broken:
+            after, reason = before or tts_pb2.MODEL_STATE_FAILED, "ReloadFailed" if before else "Broken"
+        else:
+            self._state = after = tts_pb2.MODEL_STATE_RESIDENT
+            reason = ""
+        loop.call_later(TELLS_S, self._tell, _status(after, reason, declaration))
+        return _status(before or tts_pb2.MODEL_STATE_LOADING, "Reloading" if before else "", declaration)
+
+    def _tell(self, status: tts_pb2.ModelStatus) -> None:
+        self._news.put_nowait(tts_pb2.WorkerState(ready=True, models=[status]))
 
     async def close(self) -> None:
         pass
+
+
+def _status(state: tts_pb2.ModelState.ValueType, reason: str, declaration: str) -> tts_pb2.ModelStatus:
+    return tts_pb2.ModelStatus(model_id="joe", state=state, reason=reason, declaration=declaration)
 
 
 def declared(version: str) -> dict[str, tts_pb2.LoadModelRequest]:
@@ -116,6 +126,26 @@ def test_what_is_declared_and_resident_is_not_asked_for_again() -> None:
             link.want(declared("v1"))
             await asyncio.sleep(1.0)
         assert len(worker.calls) == 1
+        await link.close()
+
+    virtual_time.run(scenario())
+
+
+def test_a_reload_is_asked_for_once_and_a_failed_one_again_after_the_backoff() -> None:
+    async def scenario() -> None:
+        worker = FakeWorker()
+        link = linked(worker)
+        link.start()
+        link.want(declared("v1"))
+        await asyncio.sleep(1.0)
+        worker.broken = True
+        link.want(declared("v2"))
+        await asyncio.sleep(FIRST_RETRY_S - 0.5)
+        assert [version for _, version in worker.calls] == ["v1", "v2"]
+        worker.broken = False
+        await asyncio.sleep(1.0)
+        assert [version for _, version in worker.calls] == ["v1", "v2", "v2"]
+        assert link.setbacks == {}
         await link.close()
 
     virtual_time.run(scenario())

@@ -138,3 +138,20 @@ async def test_what_an_edit_leaves_out_is_gone() -> None:
     await bench.manager.load(ModelSpec(model_id="a", source=SOURCE, declaration="v3"))
     assert len(bench.loader.specs) == loads, "the content is the same, only its declaration is another one"
     assert bench.status("a").declaration == "v3"
+
+
+async def test_a_reload_names_what_it_loads_and_why_that_failed() -> None:
+    bench = Bench(by_itself=False)
+    first = asyncio.create_task(bench.manager.load(ModelSpec(model_id="a", source=SOURCE, declaration="v1")))
+    (await bench.loader.next_load()).succeed()
+    await first
+    edited = ModelSpec(model_id="a", source=SOURCE, options={"speed": "2"}, declaration="v2")
+    status = await bench.manager.load(edited, no_wait=True)
+    assert (status.state, status.reason, status.declaration) == (ModelState.RESIDENT, "Reloading", "v2")
+    (await bench.loader.next_load()).fail()
+    await settle()
+    status = bench.status("a")
+    assert (status.state, status.reason, status.declaration) == (ModelState.RESIDENT, "ReloadFailed", "v2")
+    await bench.manager.load(ModelSpec(model_id="a", source=SOURCE, declaration="v1"))
+    status = bench.status("a")
+    assert (status.state, status.reason, status.declaration) == (ModelState.RESIDENT, "", "v1")
