@@ -14,7 +14,6 @@ from voiceplane_operator.specs.base import (
     Quantity,
     Rule,
     ShortText,
-    Timestamp,
     ruled,
 )
 from voiceplane_operator.specs.voicemodel import ModelId, Seconds
@@ -266,10 +265,8 @@ class TTSWorkerPoolStatus(Described):
         ),
     ] = ()
     """What the workers hold."""
-    last_session_at: Timestamp | None = None
-    """When a session was last seen."""
     conditions: Annotated[
         tuple[Condition, ...],
         Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),
     ] = ()
-    """Ready, Progressing, Degraded and Accepted."""
+    """Ready, Progressing and Degraded."""
