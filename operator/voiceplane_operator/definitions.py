@@ -12,8 +12,10 @@ import typer
 from kubernetes.aio.config import ConfigException
 from voiceplane_common.kube.api import Api, ApiError
 
-from voiceplane_operator.names import FIELD_MANAGER
 from voiceplane_operator.specs import crd
+
+# Helm applies the definitions of an installation under this name; under another one, the next would be in conflict.
+FIELD_MANAGER = "helm"
 
 
 def apply(
