@@ -117,8 +117,9 @@ async def test_a_killed_worker_reroutes_its_session_and_gets_its_voices_again(si
 KILL_WORKER = """
 import os, pathlib, signal
 for folder in pathlib.Path("/proc").iterdir():
-    if folder.name.isdecimal() and b"bin/voiceplane-worker" in (folder / "cmdline").read_bytes():
-        os.kill(int(folder.name), signal.SIGKILL)
+    if folder.name.isdecimal() and int(folder.name) != os.getpid():
+        if b"bin/voiceplane-worker" in (folder / "cmdline").read_bytes():
+            os.kill(int(folder.name), signal.SIGKILL)
 """
 
 

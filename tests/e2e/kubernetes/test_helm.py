@@ -104,4 +104,4 @@ def test_an_operator_of_the_whole_cluster_serves_any_namespace(empty: Site, clus
         elsewhere.wait("vmodel/away", "jsonpath={.status.residency}=1/1")
         elsewhere.kubectl("delete", "ttspool/far", "vmodel/away")
     empty.helm("uninstall", RELEASE, "--wait", "--timeout", "60s")
-    assert not owned(empty)
+    empty.until(lambda: not owned(empty), "all objects to go")

@@ -91,15 +91,14 @@ async def test_a_scale_down_takes_the_idle_worker(site: Site) -> None:
     with site.orchestrator() as server:
         async with Socket.open(server, "/v1/speak") as first, Socket.open(server, "/v1/speak") as second:
             listeners = [Listener(first), Listener(second)]
-            long = " ".join([SENTENCE] * 6)
-            for socket in (first, second):
-                await socket.send(type="text", text=long, end=True)
-            for listener in listeners:
-                await listener.until_frames(10)
+            for socket, listener in zip((first, second), listeners, strict=True):
+                await socket.send(type="text", text=" ".join([SENTENCE] * 6), end=True)
+                await listener.until_frames(50)  # by then the worker's load is known to the orchestrator
+            hearing = asyncio.gather(*(listener.until("done", result="complete") for listener in listeners))
             busy = await asyncio.to_thread(site.busy_workers, "shrinking", 2)
             await asyncio.to_thread(site.kubectl, "scale", "ttspool", "shrinking", "--replicas=2")
+            await hearing
             for listener in listeners:
-                await listener.until("done", result="complete")
                 assert not any(event["type"] == "rerouted" for event in listener.events)
     site.wait_ready("shrinking", workers=2)
     assert site.pods("shrinking").keys() == busy
