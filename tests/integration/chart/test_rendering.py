@@ -1,0 +1,157 @@
+"""What the chart renders: only rights that are used, locked-down pods, one registry for all, and no wrong value."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.e2e.cluster.binaries import binary
+from tests.e2e.cluster.commands import attempt
+from tests.support.control_plane import ControlPlane
+
+# The first one may build helm.
+pytestmark = pytest.mark.timeout(3600)
+
+CHART = Path(__file__).parents[3] / "charts" / "voiceplane"
+OPEN: dict[str, Any] = {"orchestrator": {"auth": {"allowAnonymous": True}}}
+ALL: dict[str, Any] = {
+    "orchestrator": {
+        "auth": {"apiKeys": ["sesame"]},
+        "replicas": 2,
+        "ingress": {"enabled": True, "host": "voice.example.com", "tlsSecretName": "tls", "className": "nginx"},
+        "config": {"limits": {"max_sessions": 8}},
+    },
+    "networkPolicy": {"enabled": True, "clients": [{"podSelector": {}}], "monitoring": [{"namespaceSelector": {}}]},
+    "pools": {"cpu": {"defaultModel": "en_US-joe-medium"}},
+    "models": {"joe": {"family": "piper", "modelId": "en_US-joe-medium"}},
+}
+
+
+def rendered(values: dict[str, Any]) -> list[dict[str, Any]]:
+    result = attempt(
+        [binary("helm"), "template", "vp", CHART, "--namespace", "speech", "-f", "-"], stdin=json.dumps(values)
+    )
+    assert result.returncode == 0, result.stderr
+    return [each for each in yaml.safe_load_all(result.stdout) if each]
+
+
+def of_kind(objects: list[dict[str, Any]], *kinds: str) -> list[dict[str, Any]]:
+    return [each for each in objects if each["kind"] in kinds]
+
+
+def pods(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [each["spec"]["template"]["spec"] for each in of_kind(objects, "Deployment", "Job")]
+
+
+def test_no_role_has_a_wildcard_nor_reaches_into_pods_or_secrets() -> None:
+    roles = of_kind(rendered(ALL), "ClusterRole", "Role")
+    assert len(roles) == 3
+    for role in roles:
+        for rule in role["rules"]:
+            words = [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
+            assert "*" not in words
+            assert not {"pods/exec", "secrets", "pods/attach"} & set(rule["resources"])
+            assert "delete" not in rule["verbs"], "what a pool owns is collected with it"
+
+
+def test_in_its_own_namespaces_it_has_no_right_in_the_cluster() -> None:
+    objects = rendered(OPEN | {"operator": {"namespaces": ["a", "b"]}, "crds": {"upgrade": False}})
+    assert not of_kind(objects, "ClusterRole", "ClusterRoleBinding")
+    roles = [role["metadata"] for role in of_kind(objects, "Role")]
+    assert {(role["namespace"], role["name"]) for role in roles} == {
+        ("a", "vp-voiceplane-operator"),
+        ("b", "vp-voiceplane-operator"),
+        ("speech", "vp-voiceplane-orchestrator"),
+    }
+
+
+def test_pods_are_locked_down() -> None:
+    specs = pods(rendered(ALL))
+    assert len(specs) == 3
+    for spec in specs:
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in spec["containers"]:
+            security = container["securityContext"]
+            assert security["readOnlyRootFilesystem"] is True
+            assert security["allowPrivilegeEscalation"] is False
+            assert security["capabilities"] == {"drop": ["ALL"]}
+    for account in of_kind(rendered(ALL), "ServiceAccount"):
+        assert account["automountServiceAccountToken"] is False, "only a pod that needs a token asks for it"
+
+
+def test_one_registry_serves_every_image() -> None:
+    values = ALL | {"global": {"imageRegistry": "mirror.example.com:5000", "imagePullSecrets": ["key"]}}
+    objects = rendered(values)
+    images = [container["image"] for spec in pods(objects) for container in spec["containers"]]
+    images += [pool["spec"]["image"] for pool in of_kind(objects, "TTSWorkerPool")]
+    assert len(images) == 4
+    assert all(image.startswith("mirror.example.com:5000/voiceplane/") for image in images), images
+    holders = [*pods(objects), *(pool["spec"] for pool in of_kind(objects, "TTSWorkerPool"))]
+    assert all(holder["imagePullSecrets"] == [{"name": "key"}] for holder in holders)
+
+
+def test_a_digest_takes_the_place_of_the_tag() -> None:
+    digest = "sha256:" + "0" * 64
+    objects = rendered(OPEN | {"operator": {"image": {"digest": digest, "tag": "ignored"}}})
+    assert f"voiceplane/operator@{digest}" in [each["containers"][0]["image"] for each in pods(objects)]
+
+
+def test_optional_parts_are_off() -> None:
+    kinds = {each["kind"] for each in rendered(OPEN)}
+    assert not kinds & {"NetworkPolicy", "PodMonitor", "Ingress", "PodDisruptionBudget", "Secret", "TTSWorkerPool"}
+    assert {"NetworkPolicy", "Ingress", "PodDisruptionBudget", "Secret", "TTSWorkerPool"} <= {
+        each["kind"] for each in rendered(ALL)
+    }
+    assert len(of_kind(rendered(OPEN | {"metrics": {"podMonitor": {"enabled": True}}}), "PodMonitor")) == 2
+
+
+def test_the_chart_has_the_definitions_of_this_version() -> None:
+    for name in ("voicemodels", "ttsworkerpools"):
+        assert (CHART / "crds" / f"{name}.yaml").read_text() == (CHART.parents[1] / "crds" / f"{name}.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({}, "orchestrator.auth: nobody could speak to the orchestrator; set auth.apiKeys"),
+        (OPEN | {"opreator": {}}, "additional properties 'opreator' not allowed"),
+        (OPEN | {"operator": {"workers": 0}}, "'/operator/workers': minimum"),
+        (OPEN | {"operator": {"logLevel": "loud"}}, "'/operator/logLevel'"),
+        (OPEN | {"operator": {"namespaces": ["Speech"]}}, "'/operator/namespaces/0'"),
+        (OPEN | {"operator": {"image": {"digest": "abc"}}}, "'/operator/image/digest'"),
+        (OPEN | {"operator": {"image": {"pullPolicy": "Sometimes"}}}, "'/operator/image/pullPolicy'"),
+        ({"orchestrator": {"auth": {"apiKeys": [""]}}}, "'/orchestrator/auth/apiKeys/0'"),
+        ({"orchestrator": OPEN["orchestrator"] | {"service": {"port": 0}}}, "'/orchestrator/service/port'"),
+        ({"orchestrator": OPEN["orchestrator"] | {"service": {"type": "Magic"}}}, "'/orchestrator/service/type'"),
+        (OPEN | {"pools": {"cpu": "two"}}, "'/pools/cpu'"),
+        (OPEN | {"global": {"imagePullSecrets": [{"name": "key"}]}}, "'/global/imagePullSecrets/0'"),
+    ],
+)
+def test_a_wrong_value_is_named(values: dict[str, Any], told: str) -> None:
+    result = attempt([binary("helm"), "template", "vp", CHART, "-f", "-"], stdin=json.dumps(values))
+    assert result.returncode != 0
+    assert told in result.stderr
+
+
+def test_it_lints() -> None:
+    result = attempt([binary("helm"), "lint", "--strict", CHART, "-f", "-"], stdin=json.dumps(OPEN))
+    assert result.returncode == 0, result.stdout
+
+
+def test_the_api_server_takes_all_that_is_rendered() -> None:
+    with ControlPlane(controllers=True) as plane:
+        plane.kubectl("create", "namespace", "speech")
+        for name in ("voicemodels", "ttsworkerpools"):
+            plane.kubectl("apply", "--server-side", "-f", str(CHART / "crds" / f"{name}.yaml"))
+            plane.kubectl("wait", "--for=condition=Established", f"crd/{name}.voiceplane.dev", "--timeout=30s")
+        for values in (OPEN, ALL, ALL | {"operator": {"namespaces": ["speech"]}}):
+            objects = rendered(values)
+            items = {"apiVersion": "v1", "kind": "List", "items": objects}
+            result = plane.try_kubectl("apply", "--dry-run=server", "-f", "-", stdin=json.dumps(items))
+            assert result.returncode == 0, result.stderr
+            assert result.stdout.count("created (server dry run)") == len(objects)
