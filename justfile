@@ -33,6 +33,10 @@ test *ARGS:
 bench *ARGS:
     python -m tests.bench {{ ARGS }}
 
+# The operator with 200 VoiceModels and 20 pools: reconcile times, API calls at rest.
+bench-operator *ARGS:
+    python -m tests.bench.operator {{ ARGS }}
+
 # Talk to it: everything on one box, a page at localhost.
 demo *ARGS:
     voiceplane demo {{ ARGS }}

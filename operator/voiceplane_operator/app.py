@@ -46,6 +46,7 @@ class Operator:
         """
         self.settings = settings
         self.metrics = Metrics()
+        self.metrics.api_calls.set_function(lambda: api.calls)
         self._api = api
         self._store = Store()
         self._fleet = Fleet(changed=self._pool_changed, metrics=self.metrics, connect=connect)

@@ -150,7 +150,6 @@ class Controller:
 
     async def reconcile(self, job: Job) -> None:
         """Bring one object to what it should be, and say how it is."""
-        self._metrics.api_calls.set(self._api.calls)
         try:
             if job.kind == "TTSWorkerPool":
                 await self._reconcile_pool(job)
