@@ -47,6 +47,7 @@ class WorkerLink:
         self._breaker = Breaker(jitter=lambda: random.uniform(0.8, 1.2))  # noqa: S311 - it spreads waits
         self.open = True
         self.leaving = False
+        self._full = False
         self._users = 0
         self._unused = asyncio.Event()
         self._unused.set()
@@ -54,10 +55,12 @@ class WorkerLink:
 
     def view(self) -> WorkerView:
         """What is known now."""
-        return replace(self._known, open=self.open, barred=self._breaker.is_open(asyncio.get_running_loop().time()))
+        barred = self._breaker.is_open(asyncio.get_running_loop().time())
+        return replace(self._known, open=self.open, barred=barred, full=barred and self._full)
 
-    def failed(self) -> None:
-        """A session has failed here."""
+    def failed(self, *, full: bool = False) -> None:
+        """A session has failed here, or found no room."""
+        self._full = full
         wait_s = self._breaker.failed(asyncio.get_running_loop().time())
         _log.warning("worker_barred", address=self._known.address, ms=round(wait_s * 1000))
 

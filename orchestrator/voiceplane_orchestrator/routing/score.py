@@ -197,7 +197,7 @@ def _no_worker(workers: Sequence[WorkerView]) -> VoiceplaneError:
         why = f"none of {', '.join(worker.address for worker in workers)} can be reached: start one"
     elif all(worker.draining or not worker.open for worker in workers if worker.connected):
         why = "all of them are starting or about to exit"
-    elif all(worker.barred for worker in workers if worker.connected):
+    elif all(worker.barred and not worker.full for worker in workers if worker.connected):
         why = "those that can be reached have just failed, and are tried again soon"
     else:
         why = "all of their sessions are in use"

@@ -70,12 +70,14 @@ class WorkerView:
         open: Discovery lets new sessions go there.
         connected: Its state is being watched; otherwise the rest is what was known last.
         barred: The circuit breaker keeps sessions away from it.
+        full: It is barred because it had no room for a session.
     """
 
     address: str
     open: bool = True
     connected: bool = False
     barred: bool = False
+    full: bool = False
     ready: bool = False
     draining: bool = False
     worker_id: str = ""

@@ -345,7 +345,8 @@ class Speaker:
         except BaseException as error:
             link.release()
             if isinstance(error, VoiceplaneError) and error.code in REROUTED_CODES:
-                link.failed()  # keeps us away from it, so the next choice is another one
+                # This keeps us away from it, so the next choice is another one.
+                link.failed(full=error.code is grpc.StatusCode.RESOURCE_EXHAUSTED)
             raise
         info = session.info
         self._on_state(

@@ -173,7 +173,7 @@ class HttpEndpoints:
 
     async def workers(self, _request: web.Request) -> web.Response:
         """GET /v1/workers."""
-        left_out = {"models", "barred", "connected", "open"}
+        left_out = {"models", "barred", "connected", "open", "full"}
         return web.json_response(
             {
                 "workers": [
