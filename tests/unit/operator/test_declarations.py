@@ -1,0 +1,130 @@
+"""Which VoiceModels are refused, which a pool's workers are to have, and how a worker reads that."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from voiceplane_operator.declarations import is_ours, models_file, owner_uid, refusals, request_of, wanted_by
+from voiceplane_proto.v1 import tts_pb2
+from voiceplane_worker.models.declared import read_declared
+
+from tests.unit.operator.objects import a_lora, a_model, a_pool
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SOURCE = {"uri": "https://example.com/joe.tar", "sha256": "a" * 64}
+
+
+def test_of_two_with_one_id_the_older_is_served() -> None:
+    younger = a_model("a", modelId="joe", metadata={"creationTimestamp": "2026-02-01T00:00:00Z"})
+    older = a_model("b", modelId="joe", metadata={"creationTimestamp": "2026-01-01T00:00:00Z"})
+    refused = refusals([younger, older])
+    assert refused.keys() == {younger.key}
+    assert refused[younger.key].reason == "DuplicateModelId"
+    assert "belongs to VoiceModel b" in refused[younger.key].message
+
+
+def test_the_same_id_in_another_namespace_is_no_duplicate() -> None:
+    assert refusals([a_model("joe"), a_model("joe", metadata={"namespace": "other"})]) == {}
+
+
+def test_one_that_is_being_deleted_gives_its_id_free() -> None:
+    going = a_model("a", modelId="joe", metadata={"deletionTimestamp": "2026", "creationTimestamp": "2025"})
+    assert refusals([going, a_model("b", modelId="joe")]) == {}
+
+
+@pytest.mark.parametrize(
+    ("others", "base", "reason"),
+    [
+        ([], "base", "BaseModelMissing"),
+        ([a_model("base", metadata={"namespace": "other"})], "base", "BaseModelMissing"),
+        ([], "lora", "BaseModelIsLora"),
+        ([a_lora("other", "base"), a_model("base")], "other", "BaseModelIsLora"),
+    ],
+    ids=["missing", "in another namespace", "itself", "another LoRA"],
+)
+def test_a_lora_needs_a_base(others: list[Any], base: str, reason: str) -> None:
+    lora = a_lora("lora", base)
+    refused = refusals([lora, *others])
+    assert refused[lora.key].reason == reason
+    assert "baseModelRef" in refused[lora.key].message
+
+
+def test_a_lora_with_its_base_is_accepted() -> None:
+    assert refusals([a_lora("lora", "base"), a_model("base")]) == {}
+
+
+def test_a_pool_wants_what_selects_it_and_fits_and_is_accepted() -> None:
+    pool = a_pool(memoryBudget="2Gi", metadata={"labels": {"tier": "gpu"}})
+    yes = [
+        a_model("any"),
+        a_model("fits", memory="2Gi"),
+        a_model("selects", poolSelector={"matchLabels": {"tier": "gpu"}}),
+    ]
+    refused = a_lora("refused", "missing")
+    no = [
+        refused,
+        a_model("too-large", memory="2049Mi"),
+        a_model("elsewhere", metadata={"namespace": "other"}),
+        a_model("unselecting", poolSelector={"matchLabels": {"tier": "cpu"}}),
+        a_model("going", metadata={"deletionTimestamp": "2026"}),
+    ]
+    models = [*yes, *no]
+    assert wanted_by(pool, models, refusals(models)).keys() == {model.model_id for model in yes}
+
+
+def test_a_request_says_what_is_declared() -> None:
+    model = a_model(
+        source=SOURCE,
+        modelId="joe-1",
+        residency={"policy": "pinned", "minResidencySeconds": 7},
+        warmUpText="Hello.",
+        options={"speed": "1.5"},
+    )
+    request = request_of(model)
+    assert (request.model_id, request.family) == ("joe-1", "mock")
+    assert (request.source.uri, request.source.sha256) == (SOURCE["uri"], SOURCE["sha256"])
+    assert (request.residency, request.min_residency_ms) == (tts_pb2.RESIDENCY_PINNED, 7000)
+    assert (request.warm_up_text, dict(request.options)) == ("Hello.", {"speed": "1.5"})
+    assert not request.declare_only
+    assert is_ours(request.declaration)
+    assert owner_uid(request.declaration) == "uid-joe"
+
+
+def test_a_model_on_demand_is_only_declared() -> None:
+    assert request_of(a_model(residency={"policy": "onDemand"})).declare_only
+
+
+def test_the_same_spec_is_declared_in_the_same_words_and_another_one_is_not() -> None:
+    one = request_of(a_model(source=SOURCE)).declaration
+    assert request_of(a_model(source=SOURCE, poolSelector={"matchLabels": {"a": "b"}})).declaration == one
+    assert request_of(a_model(source=SOURCE | {"sha256": "b" * 64})).declaration != one
+    assert request_of(a_model(source=SOURCE, metadata={"uid": "another"})).declaration != one
+
+
+def test_a_lora_has_its_own_files_and_its_bases_id() -> None:
+    request = request_of(a_lora("lora", "base"), a_model("base", modelId="base-1"))
+    assert (request.source.uri, request.base_model_id) == ("file:///lora", "base-1")
+
+
+def test_a_worker_reads_the_models_file(tmp_path: Path) -> None:
+    models = [
+        a_model("joe", source=SOURCE, options={"a": "b"}, residency={"ttlSeconds": 9}),
+        a_model("amy", residency={"policy": "onDemand"}, warmUpText="Grüß dich: #1"),
+        a_lora("lora", "joe"),
+    ]
+    requests = [request_of(model, models[0] if model.spec.lora else None) for model in models]
+    file = tmp_path / "models.yaml"
+    file.write_text(models_file(requests), encoding="utf-8")
+    read = {model.model_id: model for model in read_declared(file)}
+    assert list(read) == ["amy", "joe", "lora"]  # in a fixed order, so that nothing is applied twice
+    for request in requests:
+        model = read[request.model_id]
+        assert (model.family, model.declaration, model.ttl_ms) == (request.family, request.declaration, request.ttl_ms)
+        assert (model.source.uri if model.source else "") == request.source.uri
+        assert (model.source.sha256 if model.source else "") == request.source.sha256
+        assert f"RESIDENCY_{model.residency.name}" == tts_pb2.Residency.Name(request.residency)
+        assert (model.base_model_id, model.warm_up_text) == (request.base_model_id, request.warm_up_text)
+        assert dict(model.options) == dict(request.options)

@@ -1,0 +1,159 @@
+"""A simulated worker always becomes what is wanted, and is asked for nothing twice or too early."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from voiceplane_operator.workers.convergence import (
+    LAST_RETRY_S,
+    LoadAction,
+    Setback,
+    UnloadAction,
+    actions,
+    has_failed,
+    set_back,
+    speaks_as_declared,
+)
+from voiceplane_proto.v1 import tts_pb2
+
+IDS = ("a", "b", "c")
+FAMILIES = frozenset({"mock"})
+FOREIGN = "operator-of-another-kind/x"
+
+
+def request(model_id: str, edition: int = 1, *, on_demand: bool = False, family: str = "mock") -> Any:
+    return tts_pb2.LoadModelRequest(
+        model_id=model_id,
+        family=family,
+        declaration=f"voiceplane.dev/voicemodel/speech/{model_id}/uid/{edition}{on_demand}",
+        declare_only=on_demand,
+    )
+
+
+def status(model_id: str, declaration: str, state: Any, reason: str = "", *, default: bool = False) -> Any:
+    return tts_pb2.ModelStatus(
+        model_id=model_id, declaration=declaration, state=state, reason=reason, is_default=default
+    )
+
+
+class Worker(RuleBasedStateMachine):
+    """A worker with three ids, whose loads take time and may fail."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wanted: dict[str, Any] = {}
+        self.models: dict[str, Any] = {"foreign": status("foreign", FOREIGN, tts_pb2.MODEL_STATE_RESIDENT)}
+        self.setbacks: dict[str, Setback] = {}
+        self.now = 0.0
+
+    def due(self) -> list[LoadAction | UnloadAction]:
+        return list(actions(self.wanted, self.models, families=FAMILIES, setbacks=self.setbacks, now=self.now))
+
+    def take(self, action: LoadAction | UnloadAction) -> None:
+        if isinstance(action, UnloadAction):
+            self.models[action.model_id].state = tts_pb2.MODEL_STATE_DRAINING
+            self.models[action.model_id].reason = "UnloadRequested"
+            return
+        asked = action.request
+        state = tts_pb2.MODEL_STATE_ABSENT if asked.declare_only else tts_pb2.MODEL_STATE_LOADING
+        self.models[asked.model_id] = status(asked.model_id, asked.declaration, state)
+
+    @rule(model_id=st.sampled_from(IDS), edition=st.integers(1, 3), on_demand=st.booleans())
+    def declare(self, model_id: str, edition: int, on_demand: bool) -> None:
+        self.wanted[model_id] = request(model_id, edition, on_demand=on_demand)
+
+    @rule(model_id=st.sampled_from(IDS))
+    def withdraw(self, model_id: str) -> None:
+        self.wanted.pop(model_id, None)
+
+    @rule(model_id=st.sampled_from(IDS), reload=st.booleans())
+    def fail(self, model_id: str, reload: bool) -> None:
+        model = self.models.get(model_id)
+        if model and model.state == tts_pb2.MODEL_STATE_LOADING:
+            model.state = tts_pb2.MODEL_STATE_RESIDENT if reload else tts_pb2.MODEL_STATE_FAILED
+            model.reason = "ReloadFailed" if reload else "DigestMismatch"
+            before = self.setbacks.get(model_id)
+            self.setbacks[model_id] = set_back(before, model.declaration, None, now=self.now)
+
+    @rule(model_id=st.sampled_from(IDS))
+    def finish(self, model_id: str) -> None:
+        model = self.models.get(model_id)
+        if model and model.state == tts_pb2.MODEL_STATE_LOADING:
+            model.state = tts_pb2.MODEL_STATE_RESIDENT
+            self.setbacks.pop(model_id, None)
+        elif model and model.state == tts_pb2.MODEL_STATE_DRAINING:
+            del self.models[model_id]
+
+    @rule(model_id=st.sampled_from(IDS))
+    def evict(self, model_id: str) -> None:
+        model = self.models.get(model_id)
+        if model and speaks_as_declared(model):
+            model.state, model.reason = tts_pb2.MODEL_STATE_ABSENT, "Evicted"
+
+    @rule()
+    def restart(self) -> None:
+        self.models = {"foreign": self.models["foreign"]}
+        self.setbacks.clear()
+
+    @rule(seconds=st.floats(0.0, 400.0))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule()
+    def act(self) -> None:
+        for action in self.due():
+            self.take(action)
+        assert self.due() == [], "asked for again though it was taken"
+
+    @invariant()
+    def nothing_is_asked_for_too_early_or_without_cause(self) -> None:
+        for action in self.due():
+            if isinstance(action, UnloadAction):
+                assert action.model_id not in {*self.wanted, "foreign"}
+                continue
+            model_id = action.request.model_id
+            setback, held = self.setbacks.get(model_id), self.models.get(model_id)
+            assert self.wanted[model_id] == action.request
+            if setback and setback.declaration == action.request.declaration:
+                assert self.now >= setback.retry_at
+            if held and held.declaration == action.request.declaration:
+                assert has_failed(held) or held.state == tts_pb2.MODEL_STATE_DRAINING
+
+    def teardown(self) -> None:
+        for _ in range(4):
+            self.now += LAST_RETRY_S
+            for action in self.due():
+                self.take(action)
+            for model_id in IDS:
+                self.finish(model_id)
+        assert self.due() == []
+        assert self.models.keys() == {*self.wanted, "foreign"}
+        for model_id, asked in self.wanted.items():
+            assert self.models[model_id].declaration == asked.declaration
+            assert asked.declare_only or not has_failed(self.models[model_id])
+
+
+Worker.TestCase.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+TestWorker = Worker.TestCase
+
+
+def test_a_family_that_the_worker_has_not_is_not_asked_for() -> None:
+    wanted = {"a": request("a", family="piper")}
+    assert list(actions(wanted, {}, families=FAMILIES, setbacks={}, now=0.0)) == []
+
+
+def test_the_workers_default_stays_though_nothing_declares_it_any_more() -> None:
+    held = {"a": status("a", request("a").declaration, tts_pb2.MODEL_STATE_RESIDENT, default=True)}
+    assert list(actions({}, held, families=FAMILIES, setbacks={}, now=0.0)) == []
+
+
+def test_failures_come_back_later_and_later_up_to_a_limit_and_another_declaration_begins_anew() -> None:
+    setback, waits = None, []
+    for _ in range(9):
+        setback = set_back(setback, "one", None, now=100.0)
+        waits.append(setback.retry_at - 100.0)
+    assert waits == [5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0, 300.0, 300.0]
+    assert set_back(setback, "two", None, now=100.0).retry_at == 105.0
