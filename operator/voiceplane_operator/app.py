@@ -11,6 +11,7 @@ import prometheus_client
 from voiceplane_client import WorkerClient
 from voiceplane_common.kube.api import Api, ApiError
 from voiceplane_common.kube.informer import Informer
+from voiceplane_common.kube.names import API_VERSION
 from voiceplane_common.logs import get_logger
 
 from voiceplane_operator.handlers import operator_settings, registry_of
@@ -19,7 +20,6 @@ from voiceplane_operator.metrics import Metrics
 from voiceplane_operator.names import WORKER_SELECTOR
 from voiceplane_operator.reconcile.controller import Controller
 from voiceplane_operator.reconcile.store import Store
-from voiceplane_operator.specs.base import API_VERSION
 from voiceplane_operator.workers.fleet import Fleet
 
 if TYPE_CHECKING:

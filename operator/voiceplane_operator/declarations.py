@@ -12,10 +12,10 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from voiceplane_common.kube.names import GROUP
 from voiceplane_proto.v1 import tts_pb2
 
 from voiceplane_operator.quantities import whole
-from voiceplane_operator.specs.base import GROUP
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from voiceplane_common.kube.api import ApiError
+from voiceplane_common.kube.names import API_VERSION
 from voiceplane_common.logs import get_logger
 
 from voiceplane_operator.names import FIELD_MANAGER
-from voiceplane_operator.specs.base import API_VERSION
 
 if TYPE_CHECKING:
     from voiceplane_common.kube.api import Api

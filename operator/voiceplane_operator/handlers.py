@@ -11,8 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import kopf
-
-from voiceplane_operator.specs.base import GROUP, VERSION
+from voiceplane_common.kube.names import GROUP, VERSION
 
 if TYPE_CHECKING:
     from voiceplane_common.kube.api import Api

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from voiceplane_operator.specs.base import GROUP
+from voiceplane_common.kube.names import GROUP
 
 FIELD_MANAGER = "voiceplane-operator"
 POOL_LABEL = f"{GROUP}/pool"
-# Written by the orchestrator on a pool whose workers a session has missed.
-DEMAND_AT = f"{GROUP}/demand-at"
 TEMPLATE_HASH = f"{GROUP}/template-hash"
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 WORKER_NAME = "voiceplane-worker"

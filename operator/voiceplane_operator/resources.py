@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from voiceplane_common.kube.api import Key
+from voiceplane_common.kube.names import API_VERSION, DEMAND_AT
 
-from voiceplane_operator.names import DEMAND_AT
-from voiceplane_operator.specs.base import API_VERSION
 from voiceplane_operator.specs.pool import TTSWorkerPoolSpec
 from voiceplane_operator.specs.voicemodel import VoiceModelSpec
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from voiceplane_common.kube.api import ApiError, Key
+from voiceplane_common.kube.names import API_VERSION
 
 from voiceplane_operator.builders.objects import owned_objects
 from voiceplane_operator.builders.pod import pod_template, template_hash
@@ -19,7 +20,6 @@ from voiceplane_operator.reconcile.autoscale import Load, Scale, autoscaled
 from voiceplane_operator.reconcile.model_status import Seen, model_status
 from voiceplane_operator.reconcile.pool_status import PoolView, pool_status
 from voiceplane_operator.reconcile.queue import Job, WorkQueue
-from voiceplane_operator.specs.base import API_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -110,7 +110,6 @@ class Controller:
         self._applied.clear()
         for key in self._store.pools:
             self.tell_workers(key)
-        for key in self._store.pools:
             self.queue.add(Job("TTSWorkerPool", key))
         for key in self._store.models:
             self.queue.add(Job("VoiceModel", key))
@@ -141,10 +140,10 @@ class Controller:
         self._written.pop(job, None)
         if kind == "TTSWorkerPool":
             self._scales.pop(key, None)
+            for applied in [each for each in self._applied if each[0] == key]:
+                del self._applied[applied]
         else:
             self._made.pop(key, None)
-        for applied in [each for each in self._applied if each[0] == key and kind == "TTSWorkerPool"]:
-            del self._applied[applied]
 
     # ------------------------------------------------------------ what is done
 

@@ -16,10 +16,6 @@ from voiceplane_common.kube.labels import Requirement, matches
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-GROUP = "voiceplane.dev"
-VERSION = "v1alpha1"
-API_VERSION = f"{GROUP}/{VERSION}"
-
 
 @dataclass(frozen=True, slots=True)
 class Rule:

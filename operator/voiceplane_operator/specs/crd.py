@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from voiceplane_operator.specs.base import GROUP, VERSION, Described
+from voiceplane_common.kube.names import GROUP, VERSION
+
+from voiceplane_operator.specs.base import Described
 from voiceplane_operator.specs.pool import TTSWorkerPoolSpec, TTSWorkerPoolStatus
 from voiceplane_operator.specs.voicemodel import VoiceModelSpec, VoiceModelStatus
 

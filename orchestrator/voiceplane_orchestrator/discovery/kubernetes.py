@@ -16,6 +16,7 @@ try:
     from voiceplane_common.kube.api import Api, ApiError, Key
     from voiceplane_common.kube.informer import Informer
     from voiceplane_common.kube.labels import Requirement, matches
+    from voiceplane_common.kube.names import API_VERSION, DEMAND_AT
 except ImportError as error:
     raise failed_precondition(
         "EXTRA_MISSING",
@@ -30,8 +31,6 @@ OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 FIELD_MANAGER = "voiceplane-orchestrator"
 GRPC_PORT_NAME = "grpc"
 DEFAULT_PORT = 50051
-POOLS = "voiceplane.dev/v1alpha1"
-DEMAND_AT = "voiceplane.dev/demand-at"
 # A session that waits for a worker says so again and again; the operator is told of a pool at most this often,
 DEMAND_EVERY_S = 10.0
 # and the API server is asked at most this often which pools there are, whatever models clients may think of.
@@ -122,8 +121,8 @@ class KubernetesDiscovery:
 
     async def _look(self, api: Api, namespace: str) -> Declared:
         try:
-            pools = (await api.list(POOLS, "TTSWorkerPool", namespace))["items"]
-            models = (await api.list(POOLS, "VoiceModel", namespace))["items"]
+            pools = (await api.list(API_VERSION, "TTSWorkerPool", namespace))["items"]
+            models = (await api.list(API_VERSION, "VoiceModel", namespace))["items"]
         except ApiError as error:
             _log.warning("pools_not_known", namespace=namespace, error=str(error))
             return Declared([], [])
@@ -135,7 +134,7 @@ class KubernetesDiscovery:
             return True
         stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         try:
-            await api.annotate(POOLS, "TTSWorkerPool", namespace, name, {DEMAND_AT: stamp})
+            await api.annotate(API_VERSION, "TTSWorkerPool", namespace, name, {DEMAND_AT: stamp})
         except ApiError as error:
             _log.warning("pool_not_asked_for", pool=name, namespace=namespace, error=str(error))
             return False

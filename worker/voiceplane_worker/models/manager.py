@@ -294,21 +294,17 @@ class ModelManager:
             _log.warning("load_failed", model_id=spec.model_id, reason=error.reason, message=error.message)
 
     def _same_content(self, entry: Entry, have: ModelSpec, want: ModelSpec) -> bool:
-        """Whether `want` asks for what `have` is; what it leaves empty is the same, unless it is a declaration."""
+        """Whether `want` asks for what `have` is. A family or source that it leaves open is the same."""
         known = self._catalog.find(entry.model_id)
-        source = have.source or (known.metadata.source if known else None)
+        listed = known.metadata.source if known else None
+        wanted = _with_content(have, want)
         family = have.family or (entry.serving.loaded.pack.metadata.family if entry.serving else want.family)
-        wanted_source = want.source
-        if want.declaration and known:
-            wanted_source = want.source or known.metadata.source
-        contents = (
-            (want.warm_up_text, have.warm_up_text),
-            (want.base_model_id, have.base_model_id),
-            (want.options, have.options),
+        return (
+            (wanted.source or listed) in {None, have.source or listed}
+            and want.family in {"", family}
+            and (wanted.warm_up_text, wanted.base_model_id, wanted.options)
+            == (have.warm_up_text, have.base_model_id, have.options)
         )
-        return all(
-            not wanted or wanted == present for wanted, present in ((wanted_source, source), (want.family, family))
-        ) and all((not wanted and not want.declaration) or wanted == present for wanted, present in contents)
 
     def _load_for_session(self, entry: Entry) -> Load:
         now = self._clock.now()
