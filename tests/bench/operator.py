@@ -18,22 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import psutil
-import yaml
 from voiceplane_common.kube.api import Api
+from voiceplane_common.kube.names import API_VERSION
 
 from tests.bench.report import Report, Section, percentile
-from tests.e2e.cluster.binaries import binary
-from tests.e2e.cluster.commands import run as run_program
+from tests.support.chart import NAMESPACE, rendered
 from tests.support.control_plane import ControlPlane
 from tests.support.fake_workers import fake_workers
 from tests.support.processes import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
 
-REPOSITORY = Path(__file__).parents[2]
-GROUP = "voiceplane.dev/v1alpha1"
-NAMESPACE = "speech"
 WORKERS_PER_POOL = 2
 DEADLINE_S = 300.0
 EDITS = 20
@@ -43,26 +39,21 @@ def pool(number: int) -> dict[str, Any]:
     """A pool with a label of its own."""
     metadata = {"name": f"pool-{number}", "namespace": NAMESPACE, "labels": {"tier": f"tier-{number}"}}
     spec = {"image": "worker:1", "replicas": WORKERS_PER_POOL, "residentCap": 1000, "defaultModel": "mock"}
-    return {"apiVersion": GROUP, "kind": "TTSWorkerPool", "metadata": metadata, "spec": spec}
+    return {"apiVersion": API_VERSION, "kind": "TTSWorkerPool", "metadata": metadata, "spec": spec}
 
 
 def voice(number: int, pools: int, **options: str) -> dict[str, Any]:
     """A voice of one of the pools."""
     spec = {"family": "mock", "poolSelector": {"matchLabels": {"tier": f"tier-{number % pools}"}}, "options": options}
     metadata = {"name": f"voice-{number}", "namespace": NAMESPACE}
-    return {"apiVersion": GROUP, "kind": "VoiceModel", "metadata": metadata, "spec": spec}
+    return {"apiVersion": API_VERSION, "kind": "VoiceModel", "metadata": metadata, "spec": spec}
 
 
 def prepare(plane: ControlPlane) -> Path:
     """Definitions, namespace and account; the account's kubeconfig."""
-    for name in ("voicemodels", "ttsworkerpools"):
-        plane.kubectl("apply", "--server-side", "-f", str(REPOSITORY / "crds" / f"{name}.yaml"))
-        plane.kubectl("wait", "--for=condition=Established", f"crd/{name}.voiceplane.dev", "--timeout=30s")
+    plane.define()
     plane.kubectl("create", "namespace", NAMESPACE)
-    values = json.dumps({"orchestrator": {"enabled": False}, "crds": {"upgrade": False}})
-    chart = REPOSITORY / "charts" / "voiceplane"
-    command: list[str | Path] = [binary("helm"), "template", "vp", chart, "--namespace", NAMESPACE, "-f", "-"]
-    objects = [each for each in yaml.safe_load_all(run_program(command, stdin=values)) if each]
+    objects = rendered({"orchestrator": {"enabled": False}, "crds": {"upgrade": False}})
     rights = [each for each in objects if each["kind"] in {"ServiceAccount", "ClusterRole", "ClusterRoleBinding"}]
     plane.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": rights}))
     return plane.kubeconfig_of("vp-voiceplane-operator", namespace=NAMESPACE)
@@ -87,12 +78,12 @@ async def until(holds: Callable[[], Any], *, poll_s: float = 0.1) -> None:
             await asyncio.sleep(poll_s)
 
 
-async def make_pods_run(api: Api, hosts: list[str]) -> None:
-    """Say of every pod that it runs at one of the hosts, once there are so many."""
+async def make_pods_run(api: Api, hosts: Sequence[str], *, namespace: str = NAMESPACE) -> None:
+    """Say of a namespace's pods that each runs at one of the hosts, once there are so many."""
     pods: list[dict[str, Any]] = []
 
     async def are_all_there() -> bool:
-        pods[:] = (await api.list("v1", "Pod", NAMESPACE))["items"]
+        pods[:] = (await api.list("v1", "Pod", namespace))["items"]
         return len(pods) == len(hosts)
 
     await until(are_all_there)
@@ -100,7 +91,7 @@ async def make_pods_run(api: Api, hosts: list[str]) -> None:
         ready = {"type": "Ready", "status": "True"}
         status = {"phase": "Running", "podIP": host, "podIPs": [{"ip": host}], "conditions": [ready]}
         metadata = pod["metadata"]
-        await api.replace_status("v1", "Pod", NAMESPACE, metadata["name"], uid=metadata["uid"], status=status)
+        await api.replace_status("v1", "Pod", namespace, metadata["name"], uid=metadata["uid"], status=status)
 
 
 async def samples(port: int) -> dict[str, float]:
@@ -137,7 +128,7 @@ async def measure(*, models: int, pools: int, rest_s: float) -> Section:
             applied_s = time.monotonic() - began
 
             async def are_ready() -> bool:
-                items = (await api.list(GROUP, "VoiceModel", NAMESPACE))["items"]
+                items = (await api.list(API_VERSION, "VoiceModel", NAMESPACE))["items"]
                 resident = [(item.get("status") or {}).get("resident") for item in items]
                 return resident == [WORKERS_PER_POOL] * models
 
@@ -173,7 +164,7 @@ async def edit(api: Api, number: int, pools: int) -> float:
     generation = (await api.apply(voice(number, pools, edited="yes")))["metadata"]["generation"]
 
     async def is_seen() -> bool:
-        status = (await api.get(GROUP, "VoiceModel", NAMESPACE, f"voice-{number}"))["status"]
+        status = (await api.get(API_VERSION, "VoiceModel", NAMESPACE, f"voice-{number}"))["status"]
         return bool(status["observedGeneration"] == generation and status["resident"] == WORKERS_PER_POOL)
 
     await until(is_seen, poll_s=0.005)

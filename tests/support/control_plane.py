@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 KUBECTL_TIMEOUT_S = 60.0
+CRDS = Path(__file__).parents[2] / "crds"
 
 
 class ControlPlane:
@@ -55,6 +56,11 @@ class ControlPlane:
         """End it, and remove its folder."""
         self.server.end(kill=True)
         shutil.rmtree(self._folder)
+
+    def define(self) -> None:
+        """Apply our CustomResourceDefinitions, and wait until the server has them."""
+        self.kubectl("apply", "--server-side", "-f", str(CRDS))
+        self.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRDS))
 
     def restart_api(self) -> None:
         """Kill the API server and start it again; what etcd holds stays."""

@@ -18,6 +18,16 @@ class Listener:
         self.events: list[dict[str, Any]] = []
         self._socket = socket
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether every frame of an utterance came, once and in its order, up to the last one."""
+        times = [frame.media_time_samples for frame in self.frames]
+        return times == [960 * number for number in range(len(times))] and bool(self.frames) and self.frames[-1].last
+
+    def was_told(self, kind: str) -> bool:
+        """Whether an event of a kind has come."""
+        return any(event["type"] == kind for event in self.events)
+
     async def until(self, kind: str, **fields: Any) -> dict[str, Any]:
         """Take messages up to an event."""
         async with asyncio.timeout(DEADLINE_S):

@@ -10,13 +10,12 @@ import pytest
 
 from tests.e2e.cluster.binaries import binary
 from tests.e2e.cluster.cluster import Cluster
-from tests.e2e.cluster_fixtures import REPOSITORY, namespace_of_its_own
+from tests.e2e.cluster_fixtures import namespace_of_its_own
 from tests.e2e.kubernetes.site import RELEASE, Site
+from tests.support.chart import CHART
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-CHART = REPOSITORY / "charts" / "voiceplane"
 
 
 @pytest.fixture(scope="session")

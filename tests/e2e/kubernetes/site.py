@@ -10,6 +10,8 @@ import time
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
+from voiceplane_common.kube.names import API_VERSION
+
 from tests.e2e.cluster.commands import run
 
 if TYPE_CHECKING:
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
 
     from tests.e2e.cluster_fixtures import Kubectl
 
-GROUP = "voiceplane.dev/v1alpha1"
 RELEASE = "vp"
 OPERATOR = f"deployment/{RELEASE}-voiceplane-operator"
 ORCHESTRATOR = f"{RELEASE}-voiceplane-orchestrator"
@@ -125,12 +126,12 @@ class Site:
             "minResidencySeconds": 0,
             "resources": {"requests": {"cpu": "10m"}},
         }
-        return {"apiVersion": GROUP, "kind": "TTSWorkerPool", "metadata": {"name": name}, "spec": known | spec}
+        return {"apiVersion": API_VERSION, "kind": "TTSWorkerPool", "metadata": {"name": name}, "spec": known | spec}
 
     def voice(self, name: str, **spec: Any) -> dict[str, Any]:
         """A VoiceModel, of the mock family if no other is named."""
         known = {"family": "mock"} | ({} if "source" in spec else {"source": {"uri": MOCK_PACK}})
-        return {"apiVersion": GROUP, "kind": "VoiceModel", "metadata": {"name": name}, "spec": known | spec}
+        return {"apiVersion": API_VERSION, "kind": "VoiceModel", "metadata": {"name": name}, "spec": known | spec}
 
     # ------------------------------------------------------------ what becomes of them
 
@@ -156,6 +157,10 @@ class Site:
         """A condition of an object; an empty one if it has none."""
         conditions = (self.get(kind, name).get("status") or {}).get("conditions") or []
         return next((each for each in conditions if each["type"] == which), {})
+
+    def resident(self, pool: str) -> set[str]:
+        """The models that a pool's workers hold, by its status."""
+        return {each["modelId"] for each in self.get("ttspool", pool)["status"]["residentModels"]}
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The events of an object of ours."""
@@ -188,18 +193,13 @@ class Site:
         self.until(all_are_told, f"{count} workers of {pool} to be busy")
         return found
 
-    def until(self, holds: Callable[[], bool], what: str, *, timeout_s: float = 60) -> float:
-        """Look until something holds.
-
-        Returns:
-            The seconds that it took.
-        """
+    def until(self, holds: Callable[[], bool], what: str, *, timeout_s: float = 60) -> None:
+        """Look until something holds."""
         began = time.monotonic()
         while not holds():
             if time.monotonic() - began > timeout_s:
                 raise AssertionError(f"waited {timeout_s:g} s for {what}\n{self.story()}")
             time.sleep(POLL_S)
-        return time.monotonic() - began
 
     def story(self) -> str:
         """What a person would look at."""

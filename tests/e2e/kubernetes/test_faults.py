@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from typing import TYPE_CHECKING
 
@@ -34,24 +35,16 @@ def pool(site: Site) -> str:
     return "mock"
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def without_operator(site: Site) -> Iterator[None]:
-    """No operator runs; it is started again in the end, if the test has not."""
+    """No operator runs; in the end one does again."""
     site.kubectl("scale", OPERATOR, "--replicas=0")
-    site.until(lambda: not site.items("pods", "app.kubernetes.io/name=voiceplane-operator"), "the operator to end")
-    yield
-    start_operator(site)
-
-
-def start_operator(site: Site) -> None:
-    site.kubectl("scale", OPERATOR, "--replicas=1")
-    site.kubectl("rollout", "status", OPERATOR, "--timeout=60s")
-
-
-def is_whole(listener: Listener) -> bool:
-    """Whether every frame came, once and in its order."""
-    times = [frame.media_time_samples for frame in listener.frames]
-    return times == [960 * number for number in range(len(times))] and listener.frames[-1].last
+    try:
+        site.until(lambda: not site.items("pods", "app.kubernetes.io/name=voiceplane-operator"), "the operator to end")
+        yield
+    finally:
+        site.kubectl("scale", OPERATOR, "--replicas=1")
+        site.kubectl("rollout", "status", OPERATOR, "--timeout=60s")
 
 
 async def test_a_killed_operator_loses_nothing_that_was_half_done(site: Site, pool: str) -> None:
@@ -62,29 +55,19 @@ async def test_a_killed_operator_loses_nothing_that_was_half_done(site: Site, po
     for name in names:
         site.wait(f"vmodel/{name}", "jsonpath={.status.residency}=2/2")
     site.kubectl("delete", "vmodel", *names)
-    site.until(lambda: not resident(site, pool) & set(names), "the voices to go")
+    site.until(lambda: not site.resident(pool) & set(names), "the voices to go")
     assert site.pods(pool) == before
 
 
-def resident(site: Site, pool: str) -> set[str]:
-    """The models that the pool's workers hold, by its status."""
-    return {each["modelId"] for each in site.get("ttspool", pool)["status"]["residentModels"]}
-
-
-async def test_what_is_deleted_while_no_operator_runs_goes_when_it_is_back(
-    site: Site, pool: str, without_operator: None
-) -> None:
-    start_operator(site)
+async def test_what_is_deleted_while_no_operator_runs_goes_when_it_is_back(site: Site, pool: str) -> None:
     site.apply(site.voice("orphan"), site.pool("gone", replicas=1))
     site.wait("vmodel/orphan", "jsonpath={.status.residency}=3/3")
-    site.kubectl("scale", OPERATOR, "--replicas=0")
-    site.until(lambda: not site.items("pods", "app.kubernetes.io/name=voiceplane-operator"), "the operator to end")
-    # Nothing holds a deletion back: both return at once, and what the pool owned is collected.
-    site.kubectl("delete", "vmodel/orphan", "ttspool/gone", "--timeout=10s")
-    site.until(lambda: not site.items("all", "voiceplane.dev/pool=gone"), "what the pool owned to be collected")
-    start_operator(site)
-    site.until(lambda: "orphan" not in resident(site, pool), "the voice to be unloaded")
-    assert "steady" in resident(site, pool)
+    with without_operator(site):
+        # Nothing holds a deletion back: both return at once, and what the pool owned is collected.
+        site.kubectl("delete", "vmodel/orphan", "ttspool/gone", "--timeout=10s")
+        site.until(lambda: not site.items("all", "voiceplane.dev/pool=gone"), "what the pool owned to be collected")
+    site.until(lambda: "orphan" not in site.resident(pool), "the voice to be unloaded")
+    assert "steady" in site.resident(pool)
 
 
 async def test_a_wiped_status_is_made_again(site: Site, pool: str) -> None:
@@ -104,8 +87,8 @@ async def test_a_killed_worker_reroutes_its_session_and_gets_its_voices_again(si
             (victim,) = await asyncio.to_thread(site.busy_workers, pool, 1)
             await asyncio.to_thread(site.kubectl, "exec", victim, "--", "python3", "-c", KILL_WORKER)
             await listener.until("done", result="complete")
-            assert is_whole(listener)
-            assert any(event["type"] == "rerouted" for event in listener.events)
+            assert listener.is_whole
+            assert listener.was_told("rerouted")
     site.until(
         lambda: restarts(site, victim) == 1 and site.get("vmodel", "steady")["status"]["residency"] == "2/2",
         "the worker to come back with its voices",
@@ -137,9 +120,9 @@ async def test_a_voice_that_is_deleted_while_it_speaks_ends_its_sentence(site: S
             await listener.until_frames(60)
             await asyncio.to_thread(site.kubectl, "delete", "vmodel", "leaving", "--timeout=10s")
             await listener.until("done", result="complete")
-            assert is_whole(listener)
-            assert not any(event["type"] == "rerouted" for event in listener.events)
-    site.until(lambda: "leaving" not in resident(site, pool), "the voice to be unloaded")
+            assert listener.is_whole
+            assert not listener.was_told("rerouted")
+    site.until(lambda: "leaving" not in site.resident(pool), "the voice to be unloaded")
 
 
 async def test_a_voice_that_does_not_load_says_why_once_until_it_is_mended(site: Site, pool: str) -> None:
@@ -192,7 +175,7 @@ async def test_a_drained_node_takes_no_session_with_it(site: Site, pool: str) ->
                 )
                 drained, _ = await asyncio.gather(drain, listener.until("done", result="complete"))
                 assert "evicting pod" in drained.stdout + drained.stderr
-                assert is_whole(listener)
+                assert listener.is_whole
                 assert site.condition("ttspool", pool)["reason"] == "Unschedulable"
             finally:
                 site.kubectl("uncordon", node)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.cluster_fixtures import REPOSITORY, namespace_of_its_own
-from tests.e2e.kubernetes.conftest import CHART
 from tests.e2e.kubernetes.site import RELEASE, Site
+from tests.support.chart import CHART
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -49,10 +49,10 @@ class Load:
             self.problems.append(f"session {name} ended: {error!r}")
 
     def _judge(self, name: int, result: str, listener: Listener) -> None:
-        times = [frame.media_time_samples for frame in listener.frames]
-        if result != "complete" or times != [960 * number for number in range(len(times))]:
-            self.problems.append(f"session {name}: {result}, {len(times)} frames")
-        self.problems += [f"session {name}: {event}" for event in listener.events if event["type"] == "rerouted"]
+        if result != "complete" or not listener.is_whole:
+            self.problems.append(f"session {name}: {result}, {len(listener.frames)} frames")
+        if listener.was_told("rerouted"):
+            self.problems.append(f"session {name}: rerouted")
         listener.events.clear()
         self.utterances += 1
 
@@ -99,7 +99,7 @@ async def test_a_scale_down_takes_the_idle_worker(site: Site) -> None:
             await asyncio.to_thread(site.kubectl, "scale", "ttspool", "shrinking", "--replicas=2")
             await hearing
             for listener in listeners:
-                assert not any(event["type"] == "rerouted" for event in listener.events)
+                assert not listener.was_told("rerouted")
     site.wait_ready("shrinking", workers=2)
     assert site.pods("shrinking").keys() == busy
     site.kubectl("delete", "ttspool", "shrinking")

@@ -116,17 +116,12 @@ async def test_a_second_voice_comes_and_goes_and_no_pod_is_restarted(site: Site,
                 said = say(server, SENTENCES[0], tmp_path / "second.wav", "--model", "second")
             assert said["model"] == "second"
         site.kubectl("delete", "vmodel", "second")
-        site.until(lambda: "second" not in resident(site, pool), "the voice to be unloaded")
+        site.until(lambda: "second" not in site.resident(pool), "the voice to be unloaded")
     p50, p95 = np.percentile(times, [50, 95])
     print(
         f"kubectl apply to resident on 2 pods, {TRIES} times: p50 {p50:.2f} s, p95 {p95:.2f} s, max {max(times):.2f} s"
     )
     assert site.pods(pool) == before
-
-
-def resident(site: Site, pool: str) -> set[str]:
-    """The models that the pool's workers hold, by its status."""
-    return {each["modelId"] for each in site.get("ttspool", pool)["status"]["residentModels"]}
 
 
 async def test_another_digest_is_refused_and_the_old_content_goes_on_speaking(

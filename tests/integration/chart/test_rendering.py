@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.e2e.cluster.binaries import binary
 from tests.e2e.cluster.commands import attempt
+from tests.support.chart import CHART, NAMESPACE, rendered, try_rendering
 from tests.support.control_plane import ControlPlane
 
 # The first one may build helm.
 pytestmark = pytest.mark.timeout(3600)
 
-CHART = Path(__file__).parents[3] / "charts" / "voiceplane"
 OPEN: dict[str, Any] = {"orchestrator": {"auth": {"allowAnonymous": True}}}
 ALL: dict[str, Any] = {
     "orchestrator": {
@@ -29,14 +27,6 @@ ALL: dict[str, Any] = {
     "pools": {"cpu": {"defaultModel": "en_US-joe-medium"}},
     "models": {"joe": {"family": "piper", "modelId": "en_US-joe-medium"}},
 }
-
-
-def rendered(values: dict[str, Any]) -> list[dict[str, Any]]:
-    result = attempt(
-        [binary("helm"), "template", "vp", CHART, "--namespace", "speech", "-f", "-"], stdin=json.dumps(values)
-    )
-    assert result.returncode == 0, result.stderr
-    return [each for each in yaml.safe_load_all(result.stdout) if each]
 
 
 def of_kind(objects: list[dict[str, Any]], *kinds: str) -> list[dict[str, Any]]:
@@ -133,7 +123,7 @@ def test_the_chart_has_the_definitions_of_this_version() -> None:
     ],
 )
 def test_a_wrong_value_is_named(values: dict[str, Any], told: str) -> None:
-    result = attempt([binary("helm"), "template", "vp", CHART, "-f", "-"], stdin=json.dumps(values))
+    result = try_rendering(values)
     assert result.returncode != 0
     assert told in result.stderr
 
@@ -145,10 +135,8 @@ def test_it_lints() -> None:
 
 def test_the_api_server_takes_all_that_is_rendered() -> None:
     with ControlPlane(controllers=True) as plane:
-        plane.kubectl("create", "namespace", "speech")
-        for name in ("voicemodels", "ttsworkerpools"):
-            plane.kubectl("apply", "--server-side", "-f", str(CHART / "crds" / f"{name}.yaml"))
-            plane.kubectl("wait", "--for=condition=Established", f"crd/{name}.voiceplane.dev", "--timeout=30s")
+        plane.kubectl("create", "namespace", NAMESPACE)
+        plane.define()
         for values in (OPEN, ALL, ALL | {"operator": {"namespaces": ["speech"]}}):
             objects = rendered(values)
             items = {"apiVersion": "v1", "kind": "List", "items": objects}

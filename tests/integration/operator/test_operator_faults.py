@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 from voiceplane_common.kube.api import Api, ApiError
+from voiceplane_common.kube.names import API_VERSION
 
 from tests.bench import operator as bench
+from tests.support.chart import NAMESPACE
 from tests.support.control_plane import ControlPlane
 from tests.support.fake_workers import fake_workers
 from tests.support.processes import free_port
@@ -51,48 +53,32 @@ def pool(namespace: str, name: str = "pool") -> dict[str, Any]:
 
 def voice(namespace: str, name: str, **spec: Any) -> dict[str, Any]:
     metadata = {"name": name, "namespace": namespace}
-    return {"apiVersion": bench.GROUP, "kind": "VoiceModel", "metadata": metadata, "spec": {"family": "mock"} | spec}
+    return {"apiVersion": API_VERSION, "kind": "VoiceModel", "metadata": metadata, "spec": {"family": "mock"} | spec}
 
 
-async def make_pod_run(api: Api, namespace: str, host: str) -> None:
-    """Say of the namespace's pod that it runs at a host, once it is there."""
-    pods: list[dict[str, Any]] = []
-
-    async def is_there() -> bool:
-        pods[:] = (await api.list("v1", "Pod", namespace))["items"]
-        return len(pods) == 1
-
-    await bench.until(is_there)
-    status = {"phase": "Running", "podIP": host, "conditions": [{"type": "Ready", "status": "True"}]}
-    metadata = pods[0]["metadata"]
-    await api.replace_status("v1", "Pod", namespace, metadata["name"], uid=metadata["uid"], status=status)
-
-
-async def until_resident(api: Api, namespace: str, name: str) -> dict[str, Any]:
-    """Until a voice is resident on one worker; its status."""
-    status: dict[str, Any] = {}
+async def until_resident(api: Api, namespace: str, name: str) -> None:
+    """Until a voice is resident on one worker."""
 
     async def is_resident() -> bool:
         try:
-            found = await api.get(bench.GROUP, "VoiceModel", namespace, name)
+            found = await api.get(API_VERSION, "VoiceModel", namespace, name)
         except ApiError as error:
             if error.status:
                 raise
             return False  # the API server is away
-        status.update(found.get("status") or {})
+        status = found.get("status") or {}
         seen = status.get("observedGeneration") == found["metadata"]["generation"]
         return bool(seen and status.get("resident") == 1)
 
     await bench.until(is_resident)
-    return status
 
 
 async def test_one_id_in_two_namespaces_is_two_voices(plane: ControlPlane, api: Api) -> None:
-    hosts = {bench.NAMESPACE: next(_hosts), OTHER: next(_hosts)}
+    hosts = {NAMESPACE: next(_hosts), OTHER: next(_hosts)}
     async with fake_workers(hosts.values()) as workers:
         for namespace, host in hosts.items():
             await api.apply(pool(namespace))
-            await make_pod_run(api, namespace, host)
+            await bench.make_pods_run(api, [host], namespace=namespace)
             await api.apply(voice(namespace, f"of-{namespace}", modelId="shared"))
         for namespace, host in hosts.items():
             await until_resident(api, namespace, f"of-{namespace}")
@@ -102,7 +88,7 @@ async def test_one_id_in_two_namespaces_is_two_voices(plane: ControlPlane, api: 
 
 async def leave(plane: ControlPlane, api: Api) -> None:
     """Delete what a test has made; the garbage collector takes the rest."""
-    for namespace in (bench.NAMESPACE, OTHER):
+    for namespace in (NAMESPACE, OTHER):
         await asyncio.to_thread(plane.kubectl, "delete", "vmodel,ttspool", "--all", "--namespace", namespace)
 
         async def are_gone(namespace: str = namespace) -> bool:
@@ -115,32 +101,32 @@ async def leave(plane: ControlPlane, api: Api) -> None:
 async def test_a_worker_that_starts_anew_gets_its_voices(plane: ControlPlane, api: Api) -> None:
     host = next(_hosts)
     async with fake_workers([host]):
-        await api.apply(pool(bench.NAMESPACE))
-        await make_pod_run(api, bench.NAMESPACE, host)
-        await api.apply(voice(bench.NAMESPACE, "kept"))
-        await until_resident(api, bench.NAMESPACE, "kept")
+        await api.apply(pool(NAMESPACE))
+        await bench.make_pods_run(api, [host])
+        await api.apply(voice(NAMESPACE, "kept"))
+        await until_resident(api, NAMESPACE, "kept")
     async with fake_workers([host]) as workers:
 
         async def has_it() -> bool:
             return "kept" in workers[host].models
 
         await bench.until(has_it)
-        await until_resident(api, bench.NAMESPACE, "kept")
+        await until_resident(api, NAMESPACE, "kept")
     await leave(plane, api)
 
 
 async def test_what_others_change_of_a_deployment_is_put_back(plane: ControlPlane, api: Api) -> None:
-    await api.apply(pool(bench.NAMESPACE))
+    await api.apply(pool(NAMESPACE))
 
     async def size() -> int | None:
-        items = (await api.list("apps/v1", "Deployment", bench.NAMESPACE))["items"]
+        items = (await api.list("apps/v1", "Deployment", NAMESPACE))["items"]
         return int(items[0]["spec"]["replicas"]) if items else None
 
     async def is_one() -> bool:
         return await size() == 1
 
     await bench.until(is_one)
-    scale = ("scale", "deployment/pool-tts", "--namespace", bench.NAMESPACE, "--replicas=5")
+    scale = ("scale", "deployment/pool-tts", "--namespace", NAMESPACE, "--replicas=5")
     await asyncio.to_thread(plane.kubectl, *scale)
     await bench.until(is_one)
     await leave(plane, api)
@@ -152,11 +138,11 @@ async def test_after_the_api_server_was_away_news_are_seen_and_nothing_is_asked_
 ) -> None:
     host = next(_hosts)
     async with fake_workers([host]) as workers:
-        await api.apply(pool(bench.NAMESPACE))
-        await make_pod_run(api, bench.NAMESPACE, host)
-        await api.apply(voice(bench.NAMESPACE, "before"))
-        await until_resident(api, bench.NAMESPACE, "before")
+        await api.apply(pool(NAMESPACE))
+        await bench.make_pods_run(api, [host])
+        await api.apply(voice(NAMESPACE, "before"))
+        await until_resident(api, NAMESPACE, "before")
         await asyncio.to_thread(plane.restart_api)
-        await api.apply(voice(bench.NAMESPACE, "after"))
-        await until_resident(api, bench.NAMESPACE, "after")
+        await api.apply(voice(NAMESPACE, "after"))
+        await until_resident(api, NAMESPACE, "after")
         assert workers[host].loads == 2

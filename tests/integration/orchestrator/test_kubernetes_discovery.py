@@ -138,12 +138,7 @@ async def test_a_role_that_is_missing_is_said_and_waited_for(
 
 
 async def test_a_pool_at_zero_is_marked_for_the_operator(plane: ControlPlane, account: Path) -> None:
-    crds = ("voicemodels", "ttsworkerpools")
-    for name in crds:
-        await asyncio.to_thread(plane.kubectl, "apply", "--server-side", "-f", f"crds/{name}.yaml")
-    for name in crds:
-        crd = f"crd/{name}.voiceplane.dev"
-        await asyncio.to_thread(plane.kubectl, "wait", "--for=condition=Established", crd, "--timeout=30s")
+    await asyncio.to_thread(plane.define)
     rules = [
         {"apiGroups": ["voiceplane.dev"], "resources": ["voicemodels"], "verbs": ["list"]},
         {"apiGroups": ["voiceplane.dev"], "resources": ["ttsworkerpools"], "verbs": ["list", "patch"]},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, cast
 
 from voiceplane_operator.metrics import Metrics
@@ -30,6 +31,11 @@ class FakeWorker:
         self.calls: list[tuple[float, str]] = []
         self._state: tts_pb2.ModelState.ValueType | None = None
         self._news: asyncio.Queue[tts_pb2.WorkerState] = asyncio.Queue()
+
+    @property
+    def versions(self) -> list[str]:
+        """What it was asked for, in order."""
+        return [version for _, version in self.calls]
 
     async def capabilities(self) -> tts_pb2.GetCapabilitiesResponse:
         return tts_pb2.GetCapabilitiesResponse(families=[tts_pb2.Family(name="mock")])
@@ -66,14 +72,22 @@ def declared(version: str) -> dict[str, tts_pb2.LoadModelRequest]:
     return {"joe": tts_pb2.LoadModelRequest(model_id="joe", family="mock", declaration=PREFIX + version)}
 
 
-def linked(worker: FakeWorker) -> WorkerLink:
-    return WorkerLink(
+@contextlib.asynccontextmanager
+async def linked(worker: FakeWorker) -> AsyncIterator[WorkerLink]:
+    """A link to a worker that is to have the first version."""
+    link = WorkerLink(
         name="pod",
         address="10.0.0.1:50051",
         changed=lambda _: None,
         metrics=Metrics(),
         connect=lambda _: cast("WorkerClient", worker),
     )
+    link.start()
+    link.want(declared("v1"))
+    try:
+        yield link
+    finally:
+        await link.close()
 
 
 def state_of(link: WorkerLink) -> int:
@@ -84,13 +98,10 @@ def test_a_failing_load_is_asked_for_later_and_later() -> None:
     async def scenario() -> None:
         worker = FakeWorker()
         worker.broken = True
-        link = linked(worker)
-        link.start()
-        link.want(declared("v1"))
-        await asyncio.sleep(7 * FIRST_RETRY_S + 1)
-        await link.close()
-        pauses = [after - before for (before, _), (after, _) in zip(worker.calls, worker.calls[1:], strict=False)]
-        assert [round(pause / FIRST_RETRY_S, 1) for pause in pauses] == [1.0, 2.0, 4.0]
+        async with linked(worker):
+            await asyncio.sleep(7 * FIRST_RETRY_S + 1)
+            pauses = [after - before for (before, _), (after, _) in zip(worker.calls, worker.calls[1:], strict=False)]
+            assert [round(pause / FIRST_RETRY_S, 1) for pause in pauses] == [1.0, 2.0, 4.0]
 
     virtual_time.run(scenario())
 
@@ -99,20 +110,17 @@ def test_an_edit_is_asked_for_at_once_and_its_failure_is_its_own() -> None:
     async def scenario() -> None:
         worker = FakeWorker()
         worker.broken = True
-        link = linked(worker)
-        link.start()
-        link.want(declared("v1"))
-        await asyncio.sleep(1.0)
-        link.want(declared("v2"))
-        await asyncio.sleep(FIRST_RETRY_S - 0.5)
-        assert [version for _, version in worker.calls] == ["v1", "v2"]  # it fails, too, and is not asked for on and on
-        worker.broken = False
-        link.want(declared("v3"))
-        await asyncio.sleep(1.0)
-        assert [version for _, version in worker.calls] == ["v1", "v2", "v3"]
-        assert state_of(link) == tts_pb2.MODEL_STATE_RESIDENT
-        assert link.setbacks == {}
-        await link.close()
+        async with linked(worker) as link:
+            await asyncio.sleep(1.0)
+            link.want(declared("v2"))
+            await asyncio.sleep(FIRST_RETRY_S - 0.5)
+            assert worker.versions == ["v1", "v2"]  # it fails, too, and is not asked for on and on
+            worker.broken = False
+            link.want(declared("v3"))
+            await asyncio.sleep(1.0)
+            assert worker.versions == ["v1", "v2", "v3"]
+            assert state_of(link) == tts_pb2.MODEL_STATE_RESIDENT
+            assert link.setbacks == {}
 
     virtual_time.run(scenario())
 
@@ -120,13 +128,11 @@ def test_an_edit_is_asked_for_at_once_and_its_failure_is_its_own() -> None:
 def test_what_is_declared_and_resident_is_not_asked_for_again() -> None:
     async def scenario() -> None:
         worker = FakeWorker()
-        link = linked(worker)
-        link.start()
-        for _ in range(3):
-            link.want(declared("v1"))
-            await asyncio.sleep(1.0)
-        assert len(worker.calls) == 1
-        await link.close()
+        async with linked(worker) as link:
+            for _ in range(3):
+                link.want(declared("v1"))
+                await asyncio.sleep(1.0)
+            assert len(worker.calls) == 1
 
     virtual_time.run(scenario())
 
@@ -134,18 +140,15 @@ def test_what_is_declared_and_resident_is_not_asked_for_again() -> None:
 def test_a_reload_is_asked_for_once_and_a_failed_one_again_after_the_backoff() -> None:
     async def scenario() -> None:
         worker = FakeWorker()
-        link = linked(worker)
-        link.start()
-        link.want(declared("v1"))
-        await asyncio.sleep(1.0)
-        worker.broken = True
-        link.want(declared("v2"))
-        await asyncio.sleep(FIRST_RETRY_S - 0.5)
-        assert [version for _, version in worker.calls] == ["v1", "v2"]
-        worker.broken = False
-        await asyncio.sleep(1.0)
-        assert [version for _, version in worker.calls] == ["v1", "v2", "v2"]
-        assert link.setbacks == {}
-        await link.close()
+        async with linked(worker) as link:
+            await asyncio.sleep(1.0)
+            worker.broken = True
+            link.want(declared("v2"))
+            await asyncio.sleep(FIRST_RETRY_S - 0.5)
+            assert worker.versions == ["v1", "v2"]
+            worker.broken = False
+            await asyncio.sleep(1.0)
+            assert worker.versions == ["v1", "v2", "v2"]
+            assert link.setbacks == {}
 
     virtual_time.run(scenario())
