@@ -67,7 +67,8 @@ async def operator(kubeconfig: Path, metrics_port: int) -> AsyncIterator[psutil.
     try:
         yield psutil.Process(child.pid)
     finally:
-        child.terminate()
+        with contextlib.suppress(ProcessLookupError):  # a test may have killed it
+            child.terminate()
         await child.wait()
 
 

@@ -1,4 +1,4 @@
-"""Workers without any voice: they take declarations as real ones do, and hold at once what they are asked for."""
+"""Workers without any voice: they take declarations as real ones do, and at once hold, or fail, what they are asked."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from voiceplane_proto.v1 import tts_pb2, tts_pb2_grpc
 from voiceplane_worker.app import SERVER_OPTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
 PORT = 50051
 # A worker tells of changes at most this often.
@@ -21,14 +21,25 @@ TELL_EVERY_S = 0.02
 class FakeWorker(tts_pb2_grpc.TTSServicer):
     """One worker.
 
+    Args:
+        host: Its address.
+
     Attributes:
+        host: Its address.
         models: By id.
         loads: LoadModel calls so far.
+        asked: Each LoadModel call: the event loop's time, and the declaration.
+        failing: The ids of models that do not load.
+        on_load: Called within each LoadModel call, before it answers.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, host: str) -> None:
+        self.host = host
         self.models: dict[str, tts_pb2.ModelStatus] = {}
         self.loads = 0
+        self.asked: list[tuple[float, str]] = []
+        self.failing: set[str] = set()
+        self.on_load: Callable[[], None] = lambda: None
         self._news: set[asyncio.Event] = set()
 
     async def GetCapabilities(self, request: object, context: object) -> tts_pb2.GetCapabilitiesResponse:  # noqa: N802
@@ -38,12 +49,17 @@ class FakeWorker(tts_pb2_grpc.TTSServicer):
     async def LoadModel(self, request: tts_pb2.LoadModelRequest, context: object) -> tts_pb2.LoadModelResponse:  # noqa: N802
         del context
         self.loads += 1
+        self.asked.append((asyncio.get_running_loop().time(), request.declaration))
+        fails = request.model_id in self.failing
         self.models[request.model_id] = tts_pb2.ModelStatus(
             model_id=request.model_id,
             family=request.family,
-            state=tts_pb2.MODEL_STATE_RESIDENT,
+            state=tts_pb2.MODEL_STATE_FAILED if fails else tts_pb2.MODEL_STATE_RESIDENT,
+            reason="LoadFailed" if fails else "",
+            message="its weights are broken" if fails else "",
             declaration=request.declaration,
         )
+        self.on_load()
         self._tell()
         return tts_pb2.LoadModelResponse(model=self.models[request.model_id])
 
@@ -78,7 +94,7 @@ async def fake_workers(hosts: Iterable[str]) -> AsyncIterator[dict[str, FakeWork
     async with contextlib.AsyncExitStack() as stack:
         for host in hosts:
             server = grpc.aio.server(options=SERVER_OPTIONS)
-            workers[host] = FakeWorker()  # type: ignore[abstract]  # nobody speaks through it
+            workers[host] = FakeWorker(host)  # type: ignore[abstract]  # nobody speaks through it
             tts_pb2_grpc.add_TTSServicer_to_server(workers[host], server)
             if server.add_insecure_port(f"{host}:{PORT}") != PORT:
                 raise RuntimeError(f"cannot listen on {host}:{PORT}")

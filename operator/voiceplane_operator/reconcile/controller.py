@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from voiceplane_common.kube.api import ApiError, Key
 from voiceplane_common.kube.names import API_VERSION
@@ -15,7 +15,7 @@ from voiceplane_operator.builders.objects import owned_objects
 from voiceplane_operator.builders.pod import pod_template, template_hash
 from voiceplane_operator.declarations import fits, models_file, refusals, request_of, selects, wanted_by
 from voiceplane_operator.events import tell
-from voiceplane_operator.names import DELETION_COST, TEMPLATE_HASH
+from voiceplane_operator.names import DELETION_COST
 from voiceplane_operator.reconcile.autoscale import Load, Scale, autoscaled
 from voiceplane_operator.reconcile.model_status import Seen, model_status
 from voiceplane_operator.reconcile.pool_status import PoolView, pool_status
@@ -43,6 +43,18 @@ GATHER_S = 0.01
 INVALID = frozenset({400, 403, 404, 422})
 
 
+class Applied(NamedTuple):
+    """A manifest that has been applied.
+
+    Attributes:
+        digest: Of the manifest.
+        generation: Of the object after that. A later one means that somebody else has changed its spec.
+    """
+
+    digest: str
+    generation: int
+
+
 class Controller:
     """Reconciles one pool or one model at a time."""
 
@@ -61,7 +73,7 @@ class Controller:
         self._metrics = metrics
         self.queue = WorkQueue(self.reconcile, metrics=metrics)
         self.deployments: dict[Key, dict[str, Any]] = {}
-        self._applied: dict[tuple[Key, str], str] = {}
+        self._applied: dict[tuple[Key, str], Applied] = {}
         self._written: dict[Job, float] = {}
         self._scales: dict[Key, Scale] = {}
         self._made: dict[Key, tuple[Model, Model | None, tts_pb2.LoadModelRequest]] = {}
@@ -267,13 +279,14 @@ class Controller:
         """Apply a manifest, unless the same one has been and nobody has changed it since."""
         kind = manifest["kind"]
         digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
-        present = self.deployments.get(pool.key) if kind == "Deployment" else None
-        if self._applied.get((pool.key, kind)) == digest:
-            if present is None or _as_applied(present, manifest):
+        applied = self._applied.get((pool.key, kind))
+        if applied and applied.digest == digest:
+            present = self.deployments.get(pool.key) if kind == "Deployment" else None
+            if present is None or present["metadata"]["generation"] <= applied.generation:
                 return
             self._metrics.drift.labels(kind=kind).inc()
-        await self._api.apply(manifest)
-        self._applied[pool.key, kind] = digest
+        answer = await self._api.apply(manifest)
+        self._applied[pool.key, kind] = Applied(digest, answer["metadata"].get("generation", 0))
 
     async def _rank_for_scale_down(self, pool: Pool, replicas: int) -> None:
         """Before pods have to go, say which ones have the least to do."""
@@ -320,14 +333,6 @@ def _seen(model: Model, pool: str, link: WorkerLink, declaration: str) -> Seen:
         usable=link.usable,
         refusal=(refused.reason.title().replace("_", ""), refused.message) if refused else None,
     )
-
-
-def _as_applied(present: Mapping[str, Any], manifest: Mapping[str, Any]) -> bool:
-    """Whether a Deployment still is what was applied, as far as that is seen without asking the API server."""
-    annotations = present["metadata"].get("annotations") or {}
-    wanted = manifest["spec"].get("replicas")
-    same_size = wanted is None or present["spec"].get("replicas") == wanted
-    return same_size and bool(annotations.get(TEMPLATE_HASH) == manifest["metadata"]["annotations"][TEMPLATE_HASH])
 
 
 def _lasting(value: Any) -> Any:

@@ -37,9 +37,10 @@ Action = LoadAction | UnloadAction
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setback:
-    """A declaration that has failed on a worker.
+    """A call that has failed on a worker.
 
     Attributes:
+        declaration: What was to be loaded; empty if the model was to be unloaded.
         error: What LoadModel refused with; None if the load itself failed, which the worker's own state tells.
         attempts: Times that it was asked for.
         retry_at: Monotonic seconds before which it is not asked for again.
@@ -86,6 +87,9 @@ def actions(
             yield LoadAction(request=request)
     for model_id, status in reported.items():
         held = status.is_default or model_id in wanted
+        setback = setbacks.get(model_id)
+        if setback and not setback.declaration and now < setback.retry_at:
+            continue
         if is_ours(status.declaration) and not held and status.state != tts_pb2.MODEL_STATE_DRAINING:
             yield UnloadAction(model_id=model_id)
 

@@ -199,6 +199,7 @@ class WorkerLink:
                 answer = await client.load_model(request)
             else:
                 answer = await client.unload_model(model_id, drain_timeout_ms=UNLOAD_ANSWER_MS)
+                self.setbacks.pop(model_id, None)
             if self._reported(model_id) == before:  # otherwise the stream has told something that is newer
                 self._accept(answer)
         except VoiceplaneError as error:

@@ -29,6 +29,7 @@ class FakeApi:
         self.calls = 0
         self.made: list[tuple[str, dict[str, Any]]] = []
         self.refusals: dict[str, int] = {}
+        self.generations: dict[str, int] = {}
         self.pool: dict[str, Any] = {}
 
     async def apply(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,7 +37,8 @@ class FakeApi:
         self.made.append((kind, dict(manifest)))
         if kind in self.refusals:
             raise ApiError(self.refusals[kind], "Invalid", "no such field")
-        return dict(manifest)
+        generation = self.generations[kind] = self.generations.get(kind, 0) + 1
+        return dict(manifest) | {"metadata": dict(manifest["metadata"]) | {"generation": generation}}
 
     async def replace_status(self, *_: str, uid: str, status: Mapping[str, Any]) -> dict[str, Any]:
         self.made.append(("status", dict(status)))
@@ -77,13 +79,34 @@ def test_everything_is_applied_once_and_then_nothing_is_called() -> None:
     virtual_time.run(scenario())
 
 
-def test_a_deployment_that_someone_scaled_is_applied_again() -> None:
+def test_a_deployment_that_someone_edited_is_applied_again_but_not_for_what_was_seen_before() -> None:
     async def scenario() -> None:
         controller, api = prepared(replicas=2)
         await controller.reconcile(JOB)
         applied = next(made for kind, made in api.made if kind == "Deployment")
         api.taken()
-        controller.deployment_changed(Key("speech", "p-tts"), applied | {"spec": applied["spec"] | {"replicas": 7}})
+
+        async def asked_for_with(generation: int) -> list[str]:
+            seen = applied | {"metadata": applied["metadata"] | {"generation": generation}}
+            controller.deployment_changed(Key("speech", "p-tts"), seen)
+            await controller.reconcile(JOB)
+            return [kind for kind in api.taken() if kind != "status"]
+
+        assert await asked_for_with(1) == []
+        assert await asked_for_with(2) == ["Deployment"]
+        assert await asked_for_with(2) == []  # that is what our own apply has made of it
+        assert await asked_for_with(1) == []  # told late
+        assert await asked_for_with(3) == ["Deployment"]
+
+    virtual_time.run(scenario())
+
+
+def test_a_deployment_that_someone_deleted_is_made_again() -> None:
+    async def scenario() -> None:
+        controller, api = prepared()
+        await controller.reconcile(JOB)
+        api.taken()
+        controller.deployment_changed(Key("speech", "p-tts"), None)
         await controller.reconcile(JOB)
         assert api.taken() == ["Deployment"]
 
@@ -107,7 +130,7 @@ def test_after_a_restart_the_deployment_says_the_size_and_it_shrinks_when_due() 
     async def scenario() -> None:
         autoscaling = {"minReplicas": 1, "maxReplicas": 5, "targetQueueDepth": 2, "scaleDownDelaySeconds": 30}
         controller, api = prepared(autoscaling=autoscaling)
-        present = {"metadata": {}, "spec": {"replicas": 4}, "status": {"readyReplicas": 0}}
+        present = {"metadata": {"generation": 1}, "spec": {"replicas": 4}, "status": {"readyReplicas": 0}}
         controller.deployment_changed(Key("speech", "p-tts"), present)
         working = asyncio.create_task(controller.queue.run(workers=1))
         await asyncio.sleep(60.0)

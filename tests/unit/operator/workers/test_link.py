@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from typing import TYPE_CHECKING, cast
 
+import grpc
+from voiceplane_common.errors import VoiceplaneError
 from voiceplane_operator.metrics import Metrics
 from voiceplane_operator.workers.convergence import FIRST_RETRY_S
 from voiceplane_operator.workers.link import WorkerLink
@@ -28,6 +31,7 @@ class FakeWorker:
 
     def __init__(self) -> None:
         self.broken = False
+        self.unloads: list[float] = []
         self.calls: list[tuple[float, str]] = []
         self._state: tts_pb2.ModelState.ValueType | None = None
         self._news: asyncio.Queue[tts_pb2.WorkerState] = asyncio.Queue()
@@ -56,6 +60,16 @@ class FakeWorker:
             reason = ""
         loop.call_later(TELLS_S, self._tell, _status(after, reason, declaration))
         return _status(before or tts_pb2.MODEL_STATE_LOADING, "Reloading" if before else "", declaration)
+
+    async def unload_model(self, model_id: str, *, drain_timeout_ms: int) -> tts_pb2.ModelStatus:
+        del drain_timeout_ms
+        loop = asyncio.get_running_loop()
+        self.unloads.append(loop.time())
+        if self.broken:
+            raise VoiceplaneError(grpc.StatusCode.INTERNAL, "BROKEN", "it does not let go")
+        self._state = None
+        loop.call_later(TELLS_S, self._news.put_nowait, tts_pb2.WorkerState(ready=True))
+        return tts_pb2.ModelStatus(model_id=model_id, state=tts_pb2.MODEL_STATE_ABSENT)
 
     def _tell(self, status: tts_pb2.ModelStatus) -> None:
         self._news.put_nowait(tts_pb2.WorkerState(ready=True, models=[status]))
@@ -149,6 +163,29 @@ def test_a_reload_is_asked_for_once_and_a_failed_one_again_after_the_backoff() -
             worker.broken = False
             await asyncio.sleep(1.0)
             assert worker.versions == ["v1", "v2", "v2"]
+            assert link.setbacks == {}
+
+    virtual_time.run(scenario())
+
+
+def test_a_refused_unload_is_asked_for_later_and_later_and_a_declaration_ends_the_wait() -> None:
+    async def scenario() -> None:
+        worker = FakeWorker()
+        async with linked(worker) as link:
+            await asyncio.sleep(1.0)
+            worker.broken = True
+            link.want({})
+            await asyncio.sleep(3 * FIRST_RETRY_S + 1)
+            pauses = [after - before for before, after in itertools.pairwise(worker.unloads)]
+            assert [round(pause / FIRST_RETRY_S, 1) for pause in pauses] == [1.0, 2.0]
+            worker.broken = False
+            link.want(declared("v2"))
+            await asyncio.sleep(1.0)
+            assert worker.versions == ["v1", "v2"]
+            link.want({})
+            await asyncio.sleep(1.0)
+            assert len(worker.unloads) == 4
+            assert link.reported() == {}
             assert link.setbacks == {}
 
     virtual_time.run(scenario())
