@@ -123,6 +123,8 @@ def request_of(model: Model, base: Model | None = None) -> tts_pb2.LoadModelRequ
         base_model_id=base.model_id if base else "",
         options=dict(spec.options),
         declare_only=spec.residency.policy == "onDemand",
+        voices=[tts_pb2.Voice(name=voice.name, language=voice.language) for voice in spec.voices],
+        languages=spec.languages,
     )
     if source:
         request.source.uri = source.uri
@@ -159,6 +161,8 @@ def _entry(request: tts_pb2.LoadModelRequest) -> dict[str, Any]:
         "warmUpText": request.warm_up_text,
         "baseModelId": request.base_model_id,
         "options": dict(request.options),
+        "voices": [{"name": voice.name, "language": voice.language} for voice in request.voices],
+        "languages": list(request.languages),
         "declaration": request.declaration,
     }
     return {key: value for key, value in entry.items() if value}

@@ -70,7 +70,7 @@ class Voice(Described):
     name: Annotated[str, Field(min_length=1, max_length=128)]
     """What a session asks for."""
     language: Language = ""
-    """Its BCP 47 language."""
+    """Its BCP 47 language. Without one, as the pack says."""
 
 
 class Lora(Described):
@@ -142,7 +142,7 @@ class VoiceModelSpec(Described):
     languages: Annotated[
         tuple[Language, ...], Field(max_length=128, json_schema_extra={"x-kubernetes-list-type": "set"})
     ] = ()
-    """The BCP 47 languages that it speaks, for routing. Without any, as the pack says."""
+    """The BCP 47 languages that it speaks; a voice may speak more than its own. Without any, as its voices say."""
     voices: Annotated[
         tuple[Voice, ...],
         Field(
@@ -150,7 +150,7 @@ class VoiceModelSpec(Described):
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
         ),
     ] = ()
-    """The voices that it offers. Without any, as the pack says."""
+    """The voices of the pack that sessions can have, the first by default. Without any, all of them."""
     lora: Lora | None = None
     """Makes this an adapter of another VoiceModel."""
     memory: Quantity | None = None

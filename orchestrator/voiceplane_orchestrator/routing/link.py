@@ -142,4 +142,5 @@ def _model_view(model: tts_pb2.ModelStatus) -> ModelView:
         memory_bytes=model.memory_bytes,
         is_default=model.is_default,
         voices=tuple(VoiceView(name=voice.name, language=voice.language) for voice in model.voices),
+        languages=tuple(model.languages),
     )

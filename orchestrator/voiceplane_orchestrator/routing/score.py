@@ -68,7 +68,7 @@ def choose(
 
     Raises:
         VoiceplaneError: UNAVAILABLE, NO_WORKER: none takes sessions. NOT_FOUND: no worker knows the model, or a
-            voice in the language.
+            voice of that name or in the language.
     """
     open_workers = [worker for worker in workers if worker.takes_sessions]
     if not open_workers:
@@ -169,14 +169,19 @@ def _rendezvous(session_key: str, address: str) -> bytes:
 
 
 def _model(worker: WorkerView, wanted: Wanted) -> ModelView | None:
-    """The model that would serve the session on this worker: the wanted one, else one that speaks the language."""
+    """The model that would serve the session on this worker: the wanted one, else one with the voice and language."""
     if wanted.model_id:
-        return worker.model(wanted.model_id)
+        model = worker.model(wanted.model_id)
+        return model if model is not None and model.has_voice(wanted.voice) else None
     default = worker.model("")
-    if default is not None and default.speaks(wanted.language):
+    if default is not None and _suits(default, wanted):
         return default
-    speaking = [model for model in worker.models if model.speaks(wanted.language) and model.voices]
+    speaking = [model for model in worker.models if _suits(model, wanted) and model.voices]
     return next((model for model in speaking if model.resident), speaking[0] if speaking else None)
+
+
+def _suits(model: ModelView, wanted: Wanted) -> bool:
+    return model.speaks(wanted.language) and model.has_voice(wanted.voice)
 
 
 def _is_resident(worker: WorkerView, wanted: Wanted) -> bool:
@@ -204,14 +209,27 @@ def _no_worker(workers: Sequence[WorkerView]) -> VoiceplaneError:
     return unavailable(NO_WORKER, f"no worker takes a session: {why}", retry_after_ms=1000)
 
 
+def _voice_not_served(models: Sequence[ModelView], wanted: Wanted) -> VoiceplaneError:
+    speaking = [model for model in models if model.model_id == wanted.model_id or not wanted.model_id]
+    voices = ", ".join(sorted({voice.name for model in speaking for voice in model.voices})) or "none"
+    whose = f"the model {wanted.model_id!r}" if wanted.model_id else "no model"
+    has = "has no" if wanted.model_id else "has a"
+    language = f" in {wanted.language!r}" if wanted.language and not wanted.model_id else ""
+    message = f"{whose} {has} voice {wanted.voice!r}{language}: known voices are {voices}"
+    return not_found("voice", message, reason="UNKNOWN_VOICE")
+
+
 def _not_served(workers: Sequence[WorkerView], wanted: Wanted) -> VoiceplaneError:
     away = [worker for worker in workers if not worker.takes_sessions and _model(worker, wanted) is not None]
     if away:
         return _no_worker(away)
-    known = ", ".join(sorted({model.model_id for worker in workers for model in worker.models})) or "none"
-    if wanted.model_id:
+    models = [model for worker in workers for model in worker.models]
+    known = ", ".join(sorted({model.model_id for model in models})) or "none"
+    if wanted.model_id and not any(model.model_id == wanted.model_id for model in models):
         message = f"no worker knows the model {wanted.model_id!r}: known models are {known}"
         return not_found("model", message, reason=UNKNOWN_MODEL)
+    if wanted.voice:
+        return _voice_not_served(models, wanted)
     if wanted.language:
         message = f"no model speaks {wanted.language!r}: known models are {known}"
         return not_found("language", message, reason="UNKNOWN_LANGUAGE")

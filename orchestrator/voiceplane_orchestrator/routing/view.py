@@ -37,7 +37,11 @@ class VoiceView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelView:
-    """A model on one worker; the fields are those of the ABI's ModelStatus."""
+    """A model on one worker; the fields are those of the ABI's ModelStatus.
+
+    Attributes:
+        languages: What it speaks; empty: the languages of its voices.
+    """
 
     model_id: str
     family: str
@@ -48,6 +52,7 @@ class ModelView:
     memory_bytes: int = 0
     is_default: bool = False
     voices: tuple[VoiceView, ...] = ()
+    languages: tuple[str, ...] = ()
 
     @property
     def resident(self) -> bool:
@@ -55,10 +60,13 @@ class ModelView:
         return self.state == "resident"
 
     def speaks(self, language: str) -> bool:
-        """Whether one of its voices has that language; any, if none is asked for or nothing is known."""
-        if not language or not self.voices:
-            return True
-        return any(primary(voice.language) == primary(language) for voice in self.voices)
+        """Whether it speaks that language; any, if none is asked for or nothing is known."""
+        languages = self.languages or tuple(voice.language for voice in self.voices)
+        return not language or not languages or primary(language) in map(primary, languages)
+
+    def has_voice(self, name: str) -> bool:
+        """Whether it has a voice of that name; any, if none is asked for or nothing is known."""
+        return not name or not self.voices or any(voice.name == name for voice in self.voices)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import grpc
-from voiceplane_common.errors import VoiceplaneError, not_found
+from voiceplane_common.errors import VoiceplaneError
 
 from voiceplane_orchestrator.routing.score import UNKNOWN_MODEL
 from voiceplane_orchestrator.sessions.conversation import Conversation
@@ -82,19 +82,13 @@ class SessionFactory:
 
     async def _check(self, selection: Selection, *, session_key: str) -> None:
         try:
-            choice = self._router.choose(selection.wanted(), session_key=session_key)
+            self._router.choose(selection.wanted(), session_key=session_key)
         except VoiceplaneError as error:
             if error.code is grpc.StatusCode.UNAVAILABLE:
                 return
             if error.reason == UNKNOWN_MODEL and await self._router.wakes(selection.model):
                 return
             raise
-        model_id = choice.load_model_id or choice.model_id
-        models = [model for worker in self._router.workers() if (model := worker.model(model_id)) is not None]
-        voices = sorted({voice.name for model in models for voice in model.voices})
-        if selection.voice and voices and selection.voice not in voices:
-            message = f"the model {model_id!r} has no voice {selection.voice!r}: its voices are {', '.join(voices)}"
-            raise not_found("voice", message, reason="UNKNOWN_VOICE")
 
     def remember(self, client_id: str, selection: Selection) -> None:
         """Keep a client's selection for its next session."""

@@ -649,6 +649,7 @@ class ModelStatus(_message.Message):
     LOAD_DURATION_MS_FIELD_NUMBER: _builtins.int
     BASE_MODEL_ID_FIELD_NUMBER: _builtins.int
     DECLARATION_FIELD_NUMBER: _builtins.int
+    LANGUAGES_FIELD_NUMBER: _builtins.int
     model_id: _builtins.str
     family: _builtins.str
     state: Global___ModelState.ValueType
@@ -682,7 +683,13 @@ class ModelStatus(_message.Message):
         """When the TTL would evict it, if it stays unused; unset while it is referenced or pinned."""
 
     @_builtins.property
-    def voices(self) -> _containers.RepeatedCompositeFieldContainer[Global___Voice]: ...
+    def voices(self) -> _containers.RepeatedCompositeFieldContainer[Global___Voice]:
+        """Those that sessions can have; the first is the default."""
+
+    @_builtins.property
+    def languages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What it speaks (BCP 47). Empty: the languages of its voices."""
+
     def __init__(
         self,
         *,
@@ -704,10 +711,11 @@ class ModelStatus(_message.Message):
         load_duration_ms: _builtins.int = ...,
         base_model_id: _builtins.str = ...,
         declaration: _builtins.str = ...,
+        languages: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "last_used", b"last_used", "resident_since", b"resident_since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_model_id", b"base_model_id", "declaration", b"declaration", "expires_at", b"expires_at", "family", b"family", "generation", b"generation", "is_default", b"is_default", "last_used", b"last_used", "load_duration_ms", b"load_duration_ms", "memory_bytes", b"memory_bytes", "message", b"message", "model_id", b"model_id", "reason", b"reason", "references", b"references", "residency", b"residency", "resident_since", b"resident_since", "sha256", b"sha256", "state", b"state", "voices", b"voices"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_model_id", b"base_model_id", "declaration", b"declaration", "expires_at", b"expires_at", "family", b"family", "generation", b"generation", "is_default", b"is_default", "languages", b"languages", "last_used", b"last_used", "load_duration_ms", b"load_duration_ms", "memory_bytes", b"memory_bytes", "message", b"message", "model_id", b"model_id", "reason", b"reason", "references", b"references", "residency", b"residency", "resident_since", b"resident_since", "sha256", b"sha256", "state", b"state", "voices", b"voices"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -807,6 +815,8 @@ class LoadModelRequest(_message.Message):
     OPTIONS_FIELD_NUMBER: _builtins.int
     DECLARATION_FIELD_NUMBER: _builtins.int
     DECLARE_ONLY_FIELD_NUMBER: _builtins.int
+    VOICES_FIELD_NUMBER: _builtins.int
+    LANGUAGES_FIELD_NUMBER: _builtins.int
     model_id: _builtins.str
     family: _builtins.str
     """Empty: as the pack's metadata says; otherwise the two must agree."""
@@ -837,6 +847,14 @@ class LoadModelRequest(_message.Message):
     def options(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Family options, as strings; an unknown one is INVALID_ARGUMENT."""
 
+    @_builtins.property
+    def voices(self) -> _containers.RepeatedCompositeFieldContainer[Global___Voice]:
+        """The voices that sessions can have, the first by default; a language overrides the pack's. Empty: all of the pack's."""
+
+    @_builtins.property
+    def languages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What it speaks (BCP 47), which a voice may do in more languages than its own. Empty: the languages of its voices."""
+
     def __init__(
         self,
         *,
@@ -852,10 +870,12 @@ class LoadModelRequest(_message.Message):
         options: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         declaration: _builtins.str = ...,
         declare_only: _builtins.bool = ...,
+        voices: _abc.Iterable[Global___Voice] | None = ...,
+        languages: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_model_id", b"base_model_id", "declaration", b"declaration", "declare_only", b"declare_only", "family", b"family", "min_residency_ms", b"min_residency_ms", "model_id", b"model_id", "no_wait", b"no_wait", "options", b"options", "residency", b"residency", "source", b"source", "ttl_ms", b"ttl_ms", "warm_up_text", b"warm_up_text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_model_id", b"base_model_id", "declaration", b"declaration", "declare_only", b"declare_only", "family", b"family", "languages", b"languages", "min_residency_ms", b"min_residency_ms", "model_id", b"model_id", "no_wait", b"no_wait", "options", b"options", "residency", b"residency", "source", b"source", "ttl_ms", b"ttl_ms", "voices", b"voices", "warm_up_text", b"warm_up_text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import urllib.request
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -217,6 +218,33 @@ def test_another_warm_up_is_loaded_anew(site: Site, awake: str) -> None:
     (pod,) = before
     loads = [json.loads(line) for line in site.kubectl("logs", pod).splitlines() if '"warm"' in line]
     assert [load["generation"] for load in loads if load["event"] == "model_resident"] == [1, 2]
+    assert site.pods(awake) == before
+
+
+def test_other_voices_and_languages_are_offered_at_once_and_without_a_load(site: Site, awake: str) -> None:
+    before = site.pods(awake)
+    site.apply(site.voice("many"))
+    site.wait("vmodel/many", "jsonpath={.status.phase}=Resident")
+    offered = {"languages": ["en", "fr"], "voices": [{"name": "high", "language": "en-GB"}]}
+    edit(site, "vmodel", "many", VOICE | offered)
+    with site.orchestrator() as url:
+
+        def found() -> dict[str, Any]:
+            with urllib.request.urlopen(f"{url}/v1/models", timeout=10) as answer:  # noqa: S310  # it is http:
+                models: list[dict[str, Any]] = json.load(answer)["models"]
+            return next(each for each in models if each["id"] == "many")
+
+        site.until(lambda: found()["languages"] == ["en", "fr"], "the languages to be offered", timeout_s=10)
+        assert found()["voices"] == [{"name": "high", "language": "en-GB"}]
+    edit(site, "vmodel", "many", VOICE | {"voices": [{"name": "nobody"}]})
+    site.wait("vmodel/many", "condition=Degraded=True", timeout_s=20)
+    (worker,) = site.get("vmodel", "many")["status"]["workers"]
+    assert worker["reason"] == "UnknownVoice"
+    assert worker["message"] == "model 'many' has no voice 'nobody': its voices are low, high"
+    (pod,) = before
+    loads = [json.loads(line) for line in site.kubectl("logs", pod).splitlines() if '"many"' in line]
+    assert [load["generation"] for load in loads if load["event"] == "model_resident"] == [1]
+    site.kubectl("delete", "vmodel", "many")
     assert site.pods(awake) == before
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 from voiceplane_common.errors import invalid
 
+from voiceplane_worker.adapters.base import Voice
 from voiceplane_worker.models.status import ModelSpec, Residency
 from voiceplane_worker.packs.metadata import PackSource
 
@@ -25,6 +26,11 @@ class _Source(_Part):
     sha256: str = ""
 
 
+class _Voice(_Part):
+    name: str = Field(min_length=1)
+    language: str = ""
+
+
 class _Model(_Part):
     model_id: str = Field(min_length=1)
     family: str = ""
@@ -35,6 +41,8 @@ class _Model(_Part):
     warm_up_text: str = ""
     base_model_id: str = ""
     options: dict[str, str] = Field(default_factory=dict)
+    voices: tuple[_Voice, ...] = ()
+    languages: tuple[str, ...] = ()
     declaration: str = ""
 
 
@@ -73,6 +81,8 @@ def read_declared(file: str | Path) -> tuple[ModelSpec, ...]:
             warm_up_text=model.warm_up_text,
             base_model_id=model.base_model_id,
             options=dict(model.options),
+            voices=tuple(Voice(name=voice.name, language=voice.language) for voice in model.voices),
+            languages=model.languages,
             declaration=model.declaration,
         )
         for model in models

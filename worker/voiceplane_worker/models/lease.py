@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from voiceplane_worker.models.offer import offer_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from voiceplane_worker.models.entry import Entry, LoadedModel
+    from voiceplane_worker.models.entry import Entry, Generation, LoadedModel
+    from voiceplane_worker.models.offer import Offer
 
 
 class Lease:
@@ -35,6 +38,11 @@ class Lease:
         """The model."""
         return self._entry.model_id
 
+    @property
+    def offer(self) -> Offer:
+        """The voices and languages that a session can have now; only while it is resident."""
+        return offer_of(self._entry.spec, self._serving.loaded.model.voices)
+
     @contextlib.contextmanager
     def use(self) -> Iterator[LoadedModel]:
         """Hold the present generation for one utterance.
@@ -42,9 +50,7 @@ class Lease:
         After a RELOAD the next use gets the new generation; the old one is closed when its last use ends, also if the
         lease was released before.
         """
-        serving = self._entry.serving
-        if self._released or serving is None:
-            raise RuntimeError(f"the lease on {self.model_id} is no longer held")
+        serving = self._serving
         serving.uses += 1
         self.touch()
         try:
@@ -54,6 +60,12 @@ class Lease:
             self.touch()
             if serving.retired:
                 self._settle(self._entry)
+
+    @property
+    def _serving(self) -> Generation:
+        if self._released or self._entry.serving is None:
+            raise RuntimeError(f"the lease on {self.model_id} is no longer held")
+        return self._entry.serving
 
     def touch(self) -> None:
         """Note that the model is being used now."""

@@ -11,6 +11,7 @@ from voiceplane_common.logs import get_logger
 
 from voiceplane_worker.models.entry import Load, LoadedModel
 from voiceplane_worker.models.failures import backoff_s, load_failed, load_timed_out
+from voiceplane_worker.models.offer import offer_of
 from voiceplane_worker.models.status import ModelState
 from voiceplane_worker.models.waiting import end, ends_within
 
@@ -119,6 +120,7 @@ class Loads:
 
     async def _bring_up(self, entry: Entry, load: Load) -> None:
         pack = await self._loader.fetch(load.spec, self._catalog.find(entry.model_id))
+        offer_of(load.spec, pack.metadata.voices)
         load.memory_bytes = pack.metadata.memory_bytes or pack.size_bytes
         self._residents.admit(entry, load)
         await self._residents.signal.until(lambda: self._residents.room_is_free(entry, load))
@@ -129,6 +131,7 @@ class Loads:
             self._residents.admit(entry, load)
             self._enter(load, ModelState.WARMING)
             gain_db = await self._loader.warm_up(model, pack)
+            offer_of(load.spec, model.voices)  # it may have been declared anew meanwhile
         except BaseException:
             await self._residents.close_model(entry, model)
             raise

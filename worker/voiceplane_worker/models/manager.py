@@ -18,6 +18,7 @@ from voiceplane_common.logs import get_logger
 from voiceplane_worker.models import plan
 from voiceplane_worker.models.entry import Entry
 from voiceplane_worker.models.loads import Loads
+from voiceplane_worker.models.offer import offer_of
 from voiceplane_worker.models.report import status_of
 from voiceplane_worker.models.residents import Residents
 from voiceplane_worker.models.status import Residency
@@ -158,8 +159,8 @@ class ModelManager:
             no_wait: Answer with the present state instead of waiting until the model is resident.
 
         Raises:
-            VoiceplaneError: NOT_FOUND: not known, and no source given. RESOURCE_EXHAUSTED: no room. UNAVAILABLE:
-                closing, or unloaded meanwhile. Or the load's own.
+            VoiceplaneError: NOT_FOUND: not known, and no source given. INVALID_ARGUMENT: it has no such voice.
+                RESOURCE_EXHAUSTED: no room. UNAVAILABLE: closing, or unloaded meanwhile. Or the load's own.
         """
         entry, begun = self._request(spec)
         if no_wait:
@@ -271,7 +272,9 @@ class ModelManager:
                 return entry, False
             entry.load.spec = _with_rules(entry.load.spec, spec)
         elif entry.serving and self._same_content(entry, entry.spec, spec):
-            entry.spec = _with_rules(entry.spec, spec)
+            ruled = _with_rules(entry.spec, spec)
+            offer_of(ruled, entry.serving.loaded.model.voices)
+            entry.spec = ruled
             entry.error, entry.failures, entry.retry_at = None, 0, 0.0  # what had failed is not wanted any more
             self._residents.note()
         else:
@@ -294,13 +297,17 @@ class ModelManager:
             _log.warning("load_failed", model_id=spec.model_id, reason=error.reason, message=error.message)
 
     def _same_content(self, entry: Entry, have: ModelSpec, want: ModelSpec) -> bool:
-        """Whether `want` asks for what `have` is. A family or source that it leaves open is the same."""
+        """Whether `want` asks for what `have` is.
+
+        What it leaves open of family and source is the same, but the source of a declaration is then the catalog's.
+        """
         known = self._catalog.find(entry.model_id)
         listed = known.metadata.source if known else None
         wanted = _with_content(have, want)
+        sources = {have.source or listed} if want.declaration else {None, have.source or listed}
         family = have.family or (entry.serving.loaded.pack.metadata.family if entry.serving else want.family)
         return (
-            (wanted.source or listed) in {None, have.source or listed}
+            (wanted.source or listed) in sources
             and want.family in {"", family}
             and (wanted.warm_up_text, wanted.base_model_id, wanted.options)
             == (have.warm_up_text, have.base_model_id, have.options)
@@ -359,6 +366,8 @@ def _with_rules(have: ModelSpec, want: ModelSpec) -> ModelSpec:
         ttl_ms=want.ttl_ms,
         min_residency_ms=want.min_residency_ms,
         declaration=want.declaration or have.declaration,
+        voices=want.voices if want.declaration else want.voices or have.voices,
+        languages=want.languages if want.declaration else want.languages or have.languages,
     )
 
 

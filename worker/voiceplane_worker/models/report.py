@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from voiceplane_worker.adapters.base import Voice
+from voiceplane_worker.models.offer import expected_offer, offer_of
 from voiceplane_worker.models.status import ModelState, ModelStatus
 
 if TYPE_CHECKING:
     from voiceplane_worker.models.entry import Entry
+    from voiceplane_worker.models.offer import Offer
     from voiceplane_worker.models.plan import Occupant
     from voiceplane_worker.packs.metadata import PackMetadata
 
@@ -27,7 +28,7 @@ def status_of(
     """
     loaded = entry.serving.loaded if entry.serving else None
     metadata = loaded.pack.metadata if loaded else known
-    voices = loaded.model.voices if loaded else _voices(known)
+    offer = offer_of(entry.spec, loaded.model.voices) if loaded else _expected(entry, known)
     resident = entry.state is ModelState.RESIDENT
     return ModelStatus(
         model_id=entry.model_id,
@@ -42,7 +43,8 @@ def status_of(
         resident_since=entry.resident_since + wall_offset if loaded else None,
         last_used=None if entry.last_used is None else entry.last_used + wall_offset,
         expires_at=occupant.expires_at + wall_offset if resident and occupant.idle else None,
-        voices=voices,
+        voices=offer.voices,
+        languages=offer.languages,
         sha256=loaded.pack.sha256 if loaded else "",
         generation=entry.generation,
         load_duration_ms=round(entry.load_seconds * 1000),
@@ -70,5 +72,5 @@ def _reason(entry: Entry) -> str:
     return entry.error.reason.title().replace("_", "")
 
 
-def _voices(known: PackMetadata | None) -> tuple[Voice, ...]:
-    return tuple(Voice(name=voice.name, language=voice.language) for voice in known.voices) if known else ()
+def _expected(entry: Entry, known: PackMetadata | None) -> Offer:
+    return expected_offer(entry.spec, known.voices if known else ())

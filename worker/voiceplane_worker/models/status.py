@@ -45,6 +45,8 @@ class ModelSpec:
         warm_up_text: Empty: the pack's own.
         base_model_id: A LoRA's base model.
         options: Family options, over those of the pack.
+        voices: Those that sessions can have, the first by default; a language overrides the pack's. Empty: all.
+        languages: What it speaks (BCP 47). Empty: what its voices say.
         declaration: Who declares it and in which version, in the declarer's own words; empty for nobody.
     """
 
@@ -57,6 +59,8 @@ class ModelSpec:
     warm_up_text: str = ""
     base_model_id: str = ""
     options: dict[str, str] = field(default_factory=dict)
+    voices: tuple[Voice, ...] = ()
+    languages: tuple[str, ...] = ()
     declaration: str = ""
 
 
@@ -88,6 +92,7 @@ class ModelStatus:
     last_used: float | None = None
     expires_at: float | None = None
     voices: tuple[Voice, ...] = ()
+    languages: tuple[str, ...] = ()
     sha256: str = ""
     generation: int = 0
     load_duration_ms: int = 0

@@ -8,6 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from voiceplane_common.errors import invalid
 from voiceplane_proto.v1 import tts_pb2
 
+from voiceplane_worker.adapters.base import Voice
 from voiceplane_worker.models.status import ModelSpec, Residency
 from voiceplane_worker.packs.metadata import PackSource
 
@@ -31,6 +32,7 @@ def model_status(status: ModelStatus) -> tts_pb2.ModelStatus:
         last_used=_timestamp(status.last_used),
         expires_at=_timestamp(status.expires_at),
         voices=[tts_pb2.Voice(name=voice.name, language=voice.language) for voice in status.voices],
+        languages=status.languages,
         sha256=status.sha256,
         generation=status.generation,
         load_duration_ms=status.load_duration_ms,
@@ -62,6 +64,8 @@ def model_spec(request: tts_pb2.LoadModelRequest) -> ModelSpec:
         warm_up_text=request.warm_up_text,
         base_model_id=request.base_model_id,
         options=dict(request.options),
+        voices=tuple(Voice(name=voice.name, language=voice.language) for voice in request.voices),
+        languages=tuple(request.languages),
         declaration=request.declaration,
     )
 

@@ -11,9 +11,8 @@ from voiceplane_common.frames import SAMPLE_RATE_HZ
 from voiceplane_proto.v1 import tts_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from voiceplane_worker.adapters.base import Voice
+    from voiceplane_worker.models.offer import Offer
 
 MIN_SPEED, MAX_SPEED = 0.5, 2.0
 MAX_ID_CHARS = 128
@@ -61,12 +60,17 @@ class SessionRequest:
             only_if_resident=request.only_if_resident,
         )
 
-    def choose_voice(self, voices: Sequence[Voice]) -> Voice:
+    def choose_voice(self, offer: Offer) -> Voice:
         """The voice asked for by name, else the first of the language asked for, else the first.
 
         Raises:
             VoiceplaneError: NOT_FOUND, naming the voices or languages that there are.
         """
+        voices = offer.voices
+        languages = offer.languages or tuple(sorted({voice.language for voice in voices}))
+        if self.language and _primary(self.language) not in map(_primary, languages):
+            message = f"the model does not speak {self.language!r}: it speaks {', '.join(languages)}"
+            raise not_found("language", message, reason="LANGUAGE_NOT_SUPPORTED")
         if self.voice:
             for voice in voices:
                 if voice.name == self.voice:
@@ -78,11 +82,7 @@ class SessionRequest:
             wanted = self.language.lower()
             ranked = [voice for voice in voices if voice.language.lower() == wanted]
             ranked += [voice for voice in voices if _primary(voice.language) == _primary(wanted)]
-            if not ranked:
-                languages = ", ".join(sorted({voice.language for voice in voices}))
-                message = f"the model does not speak {self.language!r}: it speaks {languages}"
-                raise not_found("language", message, reason="LANGUAGE_NOT_SUPPORTED")
-            return ranked[0]
+            return (ranked or voices)[0]  # a voice may speak more languages than its own
         return voices[0]
 
 

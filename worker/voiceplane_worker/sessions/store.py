@@ -80,8 +80,7 @@ class SessionStore:
         try:
             lease = await self._manager.acquire(request.model_id, only_if_resident=request.only_if_resident)
             try:
-                with lease.use() as loaded:
-                    voice = request.choose_voice(loaded.model.voices)
+                voice = request.choose_voice(lease.offer)
                 if self._draining:  # it may have begun while the model was loaded
                     raise _draining()
             except BaseException:

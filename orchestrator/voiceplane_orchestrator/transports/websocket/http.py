@@ -144,6 +144,7 @@ class HttpEndpoints:
                         "family": model.family,
                         "is_default": model.is_default,
                         "voices": [dataclasses.asdict(voice) for voice in model.voices],
+                        "languages": sorted(model.languages or {voice.language for voice in model.voices}),
                         "workers": [],
                     },
                 )

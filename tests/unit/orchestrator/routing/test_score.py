@@ -243,3 +243,34 @@ def test_a_full_worker_is_taken_again_when_a_session_leaves_it() -> None:
     full = worker("a", sessions=10)
     assert not full.takes_sessions
     assert replace(full, sessions=9).takes_sessions
+
+
+# ------------------------------------------------------------ voices and languages
+
+
+def test_a_voice_finds_the_model_that_has_it() -> None:
+    two = model("two", languages=("en-US", "en-US"))
+    assert chosen(worker("a"), worker("b", JOE, two), wanted=Wanted(voice="v1")) == ("b", "two")
+    assert chosen(worker("a", JOE, two), wanted=Wanted(voice="v0")) == ("a", "joe")
+
+
+def test_a_model_is_taken_where_it_has_the_voice() -> None:
+    two = model("joe", languages=("en-US", "en-US"))
+    workers = worker("a"), worker("b", two, sessions=5)
+    assert chosen(*workers, wanted=Wanted(model_id="joe", voice="v1"))[0] == "b"
+    assert chosen(*workers, wanted=Wanted(model_id="joe", voice="v0"))[0] == "a"
+
+
+def test_a_voice_that_nobody_has_is_named_with_those_that_there_are() -> None:
+    error = refusal(worker("a"), wanted=Wanted(model_id="joe", voice="eva"))
+    assert (error.reason, error.field) == ("UNKNOWN_VOICE", "voice")
+    assert error.message == "the model 'joe' has no voice 'eva': known voices are v0"
+    error = refusal(worker("a"), wanted=Wanted(voice="v0", language="de"))
+    assert error.message == "no model has a voice 'v0' in 'de': known voices are v0"
+
+
+def test_what_a_model_says_that_it_speaks_counts_more_than_its_voices_languages() -> None:
+    many = model("many", languages=("en-US",), is_default=True)
+    many = replace(many, languages=("fr", "de"))
+    assert chosen(worker("a", many), wanted=Wanted(language="de-AT")) == ("a", "many")
+    assert refusal(worker("a", many), wanted=Wanted(language="en")).reason == "UNKNOWN_LANGUAGE"

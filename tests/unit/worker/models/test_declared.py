@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from voiceplane_common.errors import VoiceplaneError
+from voiceplane_worker.adapters.base import Voice
 from voiceplane_worker.models.declared import read_declared
 from voiceplane_worker.models.manager import ModelManager
 from voiceplane_worker.models.status import ModelSpec, ModelState, ModelStatus, Residency
@@ -41,11 +42,18 @@ async def test_a_file_names_models_with_their_rules(tmp_path: Path) -> None:
     file = tmp_path / "models.yaml"
     file.write_text(
         "models:\n- {modelId: a, family: mock, source: {uri: 'file:///voices/a'}, residency: pinned, ttlMs: 5,"
-        " declaration: ns/a}\n- {modelId: b}\n"
+        " declaration: ns/a, voices: [{name: low, language: en}], languages: [en, de]}\n- {modelId: b}\n"
     )
     first, second = read_declared(file)
     assert first == ModelSpec(
-        model_id="a", family="mock", source=SOURCE, residency=Residency.PINNED, ttl_ms=5, declaration="ns/a"
+        model_id="a",
+        family="mock",
+        source=SOURCE,
+        residency=Residency.PINNED,
+        ttl_ms=5,
+        declaration="ns/a",
+        voices=(Voice(name="low", language="en"),),
+        languages=("en", "de"),
     )
     assert second == ModelSpec(model_id="b")
     file.write_text("")
@@ -155,3 +163,58 @@ async def test_a_reload_names_what_it_loads_and_why_that_failed() -> None:
     await bench.manager.load(ModelSpec(model_id="a", source=SOURCE, declaration="v1"))
     status = bench.status("a")
     assert (status.state, status.reason, status.declaration) == (ModelState.RESIDENT, "", "v1")
+
+
+async def test_other_voices_are_offered_at_once_without_a_load() -> None:
+    bench = Bench()
+    await bench.manager.load(ModelSpec(model_id="a", source=SOURCE, declaration="v1"))
+    french = ModelSpec(
+        model_id="a",
+        source=SOURCE,
+        declaration="v2",
+        voices=(Voice(name="v", language="fr"),),
+        languages=("fr", "de"),
+    )
+    status = await bench.manager.load(french)
+    assert (status.voices, status.languages, status.generation) == (french.voices, ("fr", "de"), 1)
+    lease = await bench.manager.acquire("a")
+    assert lease.offer.voices == french.voices
+    status = await bench.manager.load(ModelSpec(model_id="a", source=SOURCE, declaration="v3"))
+    assert (status.voices[0].language, status.languages, status.generation) == ("en", (), 1)
+    assert lease.offer.voices[0].language == "en"
+
+
+async def test_a_voice_that_it_does_not_have_is_refused_and_the_former_ones_stay() -> None:
+    bench = Bench()
+    wrong = ModelSpec(model_id="a", source=SOURCE, declaration="v2", voices=(Voice(name="nobody", language=""),))
+    with pytest.raises(VoiceplaneError, match="no voice 'nobody'"):
+        await bench.manager.load(wrong)
+    status = bench.status("a")
+    assert (status.state, status.reason) == (ModelState.FAILED, "UnknownVoice")
+    assert not bench.loader.alive
+    await bench.manager.load(ModelSpec(model_id="a", source=SOURCE, declaration="v1"))
+    with pytest.raises(VoiceplaneError, match="no voice 'nobody'"):
+        await bench.manager.load(wrong)
+    status = bench.status("a")
+    assert (status.state, status.declaration, status.voices[0].name) == (ModelState.RESIDENT, "v1", "v")
+
+
+async def test_a_voice_named_while_it_loads_is_looked_for_when_it_has() -> None:
+    bench = Bench(by_itself=False)
+    first = asyncio.create_task(bench.manager.load(ModelSpec(model_id="a", source=SOURCE, declaration="v1")))
+    pending = await bench.loader.next_load()
+    wrong = ModelSpec(model_id="a", source=SOURCE, declaration="v2", voices=(Voice(name="nobody", language=""),))
+    await bench.manager.load(wrong, no_wait=True)
+    pending.succeed()
+    with pytest.raises(VoiceplaneError, match="no voice 'nobody'"):
+        await first
+    assert not bench.loader.alive
+
+
+async def test_a_declaration_that_drops_the_source_of_a_model_that_no_catalog_knows_asks_for_another_one() -> None:
+    bench = Bench()
+    await bench.manager.load(ModelSpec(model_id="a", source=SOURCE, declaration="v1"))
+    await bench.manager.load(ModelSpec(model_id="a", source=SOURCE, declaration="v2"))
+    assert bench.status("a").generation == 1
+    await bench.manager.load(ModelSpec(model_id="a", declaration="v3"))
+    assert bench.status("a").generation == 2  # the loader of real packs refuses that one
