@@ -69,7 +69,7 @@ def refusals(models: Iterable[Model]) -> dict[Key, Refusal]:
 
 
 def _own_refusal(model: Model, names: Mapping[Key, Model]) -> Refusal | None:
-    lora, source = model.spec.lora, model.spec.source
+    lora = model.spec.lora
     if lora:
         base = names.get(model.key._replace(name=lora.base_model_ref.name))
         if base is None:
@@ -78,13 +78,6 @@ def _own_refusal(model: Model, names: Mapping[Key, Model]) -> Refusal | None:
         if base.spec.lora:
             message = f"lora.baseModelRef: {base.key.name} is a LoRA itself: name its base"
             return Refusal(reason="BaseModelIsLora", message=message)
-        source = lora.source
-    if source and source.secret_ref:
-        message = (
-            "source.secretRef is not in this version: give the Secret to the pool's workers with "
-            "podTemplate.spec.containers[worker].envFrom, and remove secretRef"
-        )
-        return Refusal(reason="SecretRefUnsupported", message=message)
     return None
 
 
@@ -129,6 +122,7 @@ def request_of(model: Model, base: Model | None = None) -> tts_pb2.LoadModelRequ
     if source:
         request.source.uri = source.uri
         request.source.sha256 = source.sha256
+        request.source.credentials = source.secret_ref.name if source.secret_ref else ""
     digest = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()[:16]
     request.declaration = f"{PREFIX}{model.key.namespace}/{model.key.name}/{model.meta.uid}/{digest}"
     return request
@@ -154,7 +148,7 @@ def _entry(request: tts_pb2.LoadModelRequest) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "modelId": request.model_id,
         "family": request.family,
-        "source": {"uri": request.source.uri, "sha256": request.source.sha256} if request.source.uri else None,
+        "source": {field.name: value for field, value in request.source.ListFields()},
         "residency": names[request.residency],
         "ttlMs": request.ttl_ms,
         "minResidencyMs": request.min_residency_ms,

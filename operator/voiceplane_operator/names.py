@@ -15,6 +15,7 @@ METRICS_PORT = 9090
 MODELS_FOLDER = "/etc/voiceplane/models"
 MODELS_KEY = "models.yaml"
 CACHE_FOLDER = "/var/cache/voiceplane"
+CREDENTIALS_FOLDER = "/etc/voiceplane/credentials"
 
 # Of every worker pod, whichever pool it belongs to.
 WORKER_SELECTOR = f"app.kubernetes.io/name={WORKER_NAME},app.kubernetes.io/managed-by={FIELD_MANAGER}"

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import importlib.metadata
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import grpc
@@ -69,7 +70,11 @@ class Worker:
         self.manager = ModelManager(
             settings=settings.model_manager,
             catalog=Catalog(worker.packs_dir),
-            loader=PackLoader(device=worker.device, threads=worker.threads_per_step),
+            loader=PackLoader(
+                device=worker.device,
+                threads=worker.threads_per_step,
+                credentials_dir=Path(worker.credentials_dir) if worker.credentials_dir else None,
+            ),
             clock=SystemClock(),
             changed=changes.note,
             declared=_declared(worker.models_file) if worker.models_file else (),

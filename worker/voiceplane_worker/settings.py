@@ -29,6 +29,7 @@ class WorkerSection(Section):
         drain_timeout_ms: After SIGTERM, how long sessions may go on.
         packs_dir: Voice packs that are known by their folder; None for the ones that come with Voiceplane.
         models_file: A YAML file of further models; in a cluster, the operator writes it.
+        credentials_dir: Credentials for sources that ask for them: a folder for each set, a file in it for each key.
     """
 
     device: str = "cpu"
@@ -47,6 +48,7 @@ class WorkerSection(Section):
     drain_timeout_ms: int = Field(default=30_000, ge=0)
     packs_dir: str | None = None
     models_file: str | None = None
+    credentials_dir: str | None = None
 
 
 class ModelManagerSection(Section):

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from voiceplane_common.artifacts import packages, remote
 from voiceplane_common.artifacts.cache import Cache, check_digest, default_cache_dir
 from voiceplane_common.artifacts.copying import Progress, copy_all
+from voiceplane_common.artifacts.credentials import read_credentials, storage_options
 from voiceplane_common.artifacts.digests import digest
 from voiceplane_common.artifacts.trees import files_of
 from voiceplane_common.errors import failed_precondition, invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 SCHEMES = ("file", "https", "s3", "hf", "oci", "package")
 
@@ -25,6 +26,8 @@ def fetch(
     sha256: str = "",
     cache_dir: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
+    credentials: str = "",
+    credentials_dir: Path | None = None,
 ) -> Path:
     """Bring what a URI names to this machine's disk. Blocking: call it in a thread.
 
@@ -36,25 +39,29 @@ def fetch(
         sha256: The digest that it must have, see `digests`; empty: any.
         cache_dir: None for VOICEPLANE_CACHE_DIR or the user's cache folder.
         progress: Called with the bytes done and the bytes in all, 0 if unknown.
+        credentials: The set of credentials that a remote source asks for; empty: what the environment has.
+        credentials_dir: Where such sets are; see `credentials`.
 
     Returns:
         A file or folder, to be read only.
 
     Raises:
-        VoiceplaneError: INVALID_ARGUMENT: no such scheme. FAILED_PRECONDITION: EXTRA_MISSING, PACKAGE_MISSING,
-            ARTIFACT_MISSING, ARTIFACT_INVALID, UNSAFE_PATH, DIGEST_MISMATCH or SCHEME_UNSUPPORTED.
-            RESOURCE_EXHAUSTED: DISK_FULL. UNAVAILABLE: FETCH_FAILED, CACHE_BUSY or CACHE_UNUSABLE.
+        VoiceplaneError: INVALID_ARGUMENT: no such scheme, or one that takes no credentials. FAILED_PRECONDITION:
+            EXTRA_MISSING, PACKAGE_MISSING, ARTIFACT_MISSING, ARTIFACT_INVALID, UNSAFE_PATH, DIGEST_MISMATCH,
+            CREDENTIALS_MISSING, CREDENTIALS_UNUSABLE or SCHEME_UNSUPPORTED. RESOURCE_EXHAUSTED: DISK_FULL.
+            UNAVAILABLE: FETCH_FAILED, CACHE_BUSY or CACHE_UNUSABLE.
     """
     scheme, _, rest = uri.partition(":")
     cache = Cache(cache_dir or default_cache_dir())
     reporting = Progress(progress)
+    options = storage_options(scheme, read_credentials(credentials_dir, credentials), name=credentials)
     match scheme:
         case "file":
             return _checked(_local_path(uri), sha256, uri=uri)
         case "package":
             return _fetch_packages(rest, sha256=sha256, uri=uri, cache=cache, progress=reporting)
         case "https" | "s3" | "hf":
-            return _fetch_remote(uri, sha256=sha256, cache=cache, progress=reporting)
+            return _fetch_remote(uri, options, sha256=sha256, cache=cache, progress=reporting)
         case "oci":
             message = "oci: artifacts can't be fetched yet: mount the image's files and name them with file:"
             raise failed_precondition("SCHEME_UNSUPPORTED", message, field="source.uri")
@@ -106,10 +113,10 @@ def _opened(plan: dict[str, list[Path]]) -> Iterator[tuple[str, Iterator[BinaryI
     return ((name, (part.open("rb") for part in parts)) for name, parts in plan.items())
 
 
-def _fetch_remote(uri: str, *, sha256: str, cache: Cache, progress: Progress) -> Path:
+def _fetch_remote(uri: str, options: Mapping[str, Any], *, sha256: str, cache: Cache, progress: Progress) -> Path:
     if found := cache.find(sha256):
         return found
-    source = remote.Source(uri)
+    source = remote.Source(uri, options)
     progress.begin(source.size_bytes)
     return cache.add(
         key=uri,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import fsspec
 
@@ -13,6 +13,7 @@ from voiceplane_common.artifacts.trees import safe_name
 from voiceplane_common.errors import VoiceplaneError, failed_precondition, unavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 EXTRAS = {"https": "http", "s3": "s3", "hf": "hf"}
@@ -26,8 +27,12 @@ class Source:
         size_bytes: Of all of its files; 0 if the server does not say.
     """
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, options: Mapping[str, Any]) -> None:
         """Look at what is there.
+
+        Args:
+            uri: Where it is.
+            options: What the scheme's file system takes besides, such as credentials.
 
         Raises:
             VoiceplaneError: FAILED_PRECONDITION: EXTRA_MISSING, ARTIFACT_MISSING or UNSAFE_PATH. UNAVAILABLE,
@@ -36,7 +41,7 @@ class Source:
         self._uri = uri
         scheme = uri.partition(":")[0]
         try:
-            self._fs, self._root = fsspec.core.url_to_fs(uri)
+            self._fs, self._root = fsspec.core.url_to_fs(uri, **options)
         except ImportError as error:
             message = f"{scheme}: sources need the extra voiceplane-common[{EXTRAS[scheme]}]: {error}"
             raise failed_precondition("EXTRA_MISSING", message, field="source.uri") from None

@@ -10,6 +10,7 @@ from voiceplane_operator.builders.merge import merged
 from voiceplane_operator.names import (
     CACHE_FOLDER,
     CONTAINER,
+    CREDENTIALS_FOLDER,
     GRPC_PORT,
     METRICS_PORT,
     MODELS_FOLDER,
@@ -92,6 +93,10 @@ def _container(spec: TTSWorkerPoolSpec) -> dict[str, Any]:
             {"name": "cache", "mountPath": CACHE_FOLDER},
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  # the container's own
         ]
+        + [
+            {"name": f"credentials-{number}", "mountPath": f"{CREDENTIALS_FOLDER}/{each.name}", "readOnly": True}
+            for number, each in enumerate(spec.credentials)
+        ]
         + ([{"name": "shm", "mountPath": "/dev/shm"}] if spec.shared_memory else []),  # noqa: S108
     }
 
@@ -113,6 +118,8 @@ def _environment(spec: TTSWorkerPoolSpec) -> dict[str, str]:
         "MODEL_MANAGER__MEMORY_CAP_BYTES": whole(spec.memory_budget) if spec.memory_budget else 0,
         "CACHE_DIR": CACHE_FOLDER,
     }
+    if spec.credentials:
+        settings["WORKER__CREDENTIALS_DIR"] = CREDENTIALS_FOLDER
     return {f"VOICEPLANE_{name}": str(value) for name, value in settings.items()} | {"HOME": "/tmp"}  # noqa: S108
 
 
@@ -154,6 +161,10 @@ def _volumes(pool: Pool) -> list[dict[str, Any]]:
         {"name": "models", "configMap": {"name": owned_name(pool.key.name), "optional": True}},
         {"name": "cache"} | cache,
         {"name": "tmp", "emptyDir": {}},
+    ]
+    volumes += [
+        {"name": f"credentials-{number}", "secret": {"secretName": each.name, "optional": True, "defaultMode": 0o440}}
+        for number, each in enumerate(spec.credentials)
     ]
     if spec.shared_memory:
         volumes.append({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": spec.shared_memory}})

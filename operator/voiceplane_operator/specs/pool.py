@@ -200,6 +200,15 @@ class TTSWorkerPoolSpec(Described):
     """How pods are replaced."""
     cache: Cache = Cache()
     """Where fetched voice packs are kept."""
+    credentials: Annotated[
+        tuple[LocalReference, ...],
+        Field(
+            max_length=16,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        ),
+    ] = ()
+    """Secrets of this namespace that VoiceModels may name in source.secretRef. They are mounted as files, so that a
+    rotated one is used without a restart; one that does not exist yet keeps no worker from starting."""
     shared_memory: Quantity | None = None
     """The size of /dev/shm, for families that compute in several processes."""
     resources: Resources = Resources()

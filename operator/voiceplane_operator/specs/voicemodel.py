@@ -37,6 +37,13 @@ Seconds = Annotated[int, Field(ge=0, le=315_360_000)]
 class Source(Described):
     """Where a voice pack's files are."""
 
+    rules = (
+        Rule(
+            "!has(self.secretRef) || !(self.uri.startsWith('file:') || self.uri.startsWith('package:'))",
+            "secretRef has no meaning for file: and package: sources: remove it",
+        ),
+    )
+
     uri: Annotated[
         str,
         Field(
@@ -48,7 +55,8 @@ class Source(Described):
             ),
         ),
     ]
-    """file:///PATH (in the worker's file system), https://…, s3://…, hf://…, oci://… or package:PACKAGE/FILE."""
+    """file:///PATH (in the worker's file system), https://…, s3://…, hf://…, oci://… or package:PACKAGE/FILE: a folder,
+    or an archive of one (.tar, .tar.gz, .tgz, .tar.xz, .zip)."""
     sha256: Annotated[
         str,
         Field(
@@ -61,7 +69,9 @@ class Source(Described):
     ] = ""
     """The digest that the pack must have. Without one it is not checked."""
     secret_ref: LocalReference | None = None
-    """A Secret of this namespace whose keys reach the workers as environment variables, such as AWS_ACCESS_KEY_ID."""
+    """The Secret that opens it, one of those in the pool's credentials. Keys for s3: AWS_ACCESS_KEY_ID,
+    AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_ENDPOINT_URL, AWS_REGION; for hf: HF_TOKEN, HF_ENDPOINT; for https:
+    token, or username and password."""
 
 
 class Voice(Described):

@@ -609,19 +609,23 @@ class ModelSource(_message.Message):
 
     URI_FIELD_NUMBER: _builtins.int
     SHA256_FIELD_NUMBER: _builtins.int
+    CREDENTIALS_FIELD_NUMBER: _builtins.int
     uri: _builtins.str
     """file:, https:, s3:, hf:, oci: or package: (a Python package's data)."""
     sha256: _builtins.str
     """64 hex digits, lower case: the digest of the pack. Empty: not checked."""
+    credentials: _builtins.str
+    """The set of credentials, of those that the worker has, that opens a remote source. Empty: what its environment has."""
     def __init__(
         self,
         *,
         uri: _builtins.str = ...,
         sha256: _builtins.str = ...,
+        credentials: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["sha256", b"sha256", "uri", b"uri"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credentials", b"credentials", "sha256", b"sha256", "uri", b"uri"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -73,6 +73,10 @@ TEMPLATE: dict[str, tuple[dict[str, Any], Callable[[dict[str, Any]], bool]]] = {
         lambda d: pod_of(d)["terminationGracePeriodSeconds"] == 20 and env("WORKER__DRAIN_TIMEOUT_MS", "5000")(d),
     ),
     "cache": ({"cache": {"sizeLimit": "1Gi"}}, volume("cache", emptyDir={"sizeLimit": "1Gi"})),
+    "credentials": (
+        {"credentials": [{"name": "key"}]},
+        volume("credentials-0", secret={"secretName": "key", "optional": True, "defaultMode": 0o440}),
+    ),
     "sharedMemory": (
         {"sharedMemory": "64Mi"},
         volume("shm", emptyDir={"medium": "Memory", "sizeLimit": "64Mi"}),

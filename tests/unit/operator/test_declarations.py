@@ -8,6 +8,7 @@ import pytest
 from voiceplane_operator.declarations import is_ours, models_file, owner_uid, refusals, request_of, wanted_by
 from voiceplane_proto.v1 import tts_pb2
 from voiceplane_worker.models.declared import read_declared
+from voiceplane_worker.server.convert import model_spec
 
 from tests.unit.operator.objects import a_lora, a_model, a_pool
 
@@ -128,3 +129,37 @@ def test_a_worker_reads_the_models_file(tmp_path: Path) -> None:
         assert f"RESIDENCY_{model.residency.name}" == tts_pb2.Residency.Name(request.residency)
         assert (model.base_model_id, model.warm_up_text) == (request.base_model_id, request.warm_up_text)
         assert dict(model.options) == dict(request.options)
+
+
+def test_a_worker_reads_all_that_a_voice_declares(tmp_path: Path) -> None:
+    model = a_model(
+        "joe",
+        source={"uri": "s3://voices/joe.tar", "secretRef": {"name": "s3.keys"}},
+        voices=[{"name": "low", "language": "en"}, {"name": "high"}],
+        languages=["en", "fr"],
+    )
+    request = request_of(model)
+    assert request.source.credentials == "s3.keys"
+    file = tmp_path / "models.yaml"
+    file.write_text(models_file([request]))
+    (spec,) = read_declared(file)
+    assert spec == model_spec(request)
+    assert spec.source is not None
+    assert spec.source.credentials == "s3.keys"
+    assert [(voice.name, voice.language) for voice in spec.voices] == [("low", "en"), ("high", "")]
+    assert spec.languages == ("en", "fr")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"voices": [{"name": "low"}]},
+        {"languages": ["en"]},
+        {"source": {"uri": "s3://voices/joe.tar", "secretRef": {"name": "other"}}},
+    ],
+    ids=["voices", "languages", "secretRef"],
+)
+def test_what_is_declared_otherwise_has_another_declaration(changed: dict[str, Any]) -> None:
+    plain = {"source": {"uri": "s3://voices/joe.tar"}}
+    before = request_of(a_model("joe", **plain)).declaration
+    assert request_of(a_model("joe", **(plain | changed))).declaration != before

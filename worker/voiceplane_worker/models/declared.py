@@ -24,6 +24,7 @@ class _Part(BaseModel):
 class _Source(_Part):
     uri: str
     sha256: str = ""
+    credentials: str = ""
 
 
 class _Voice(_Part):
@@ -73,7 +74,7 @@ def read_declared(file: str | Path) -> tuple[ModelSpec, ...]:
     return tuple(
         ModelSpec(
             model_id=model.model_id,
-            source=PackSource(uri=model.source.uri, sha256=model.source.sha256) if model.source else None,
+            source=PackSource(**model.source.model_dump()) if model.source else None,
             family=model.family,
             residency=_RESIDENCY[model.residency],
             ttl_ms=model.ttl_ms,

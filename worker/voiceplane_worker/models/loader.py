@@ -37,6 +37,7 @@ class PackLoader:
         threads: int,
         adapter_of: Callable[[str], Adapter] = find_adapter,
         cache_dir: Path | None = None,
+        credentials_dir: Path | None = None,
     ) -> None:
         """Prepare.
 
@@ -45,16 +46,20 @@ class PackLoader:
             threads: Threads that one inference call may use on a CPU.
             adapter_of: Gives the adapter of a family.
             cache_dir: See `voiceplane_common.artifacts.fetch`.
+            credentials_dir: See there, too.
         """
         self._device = device
         self._threads = threads
         self._adapter_of = adapter_of
         self._cache_dir = cache_dir
+        self._credentials_dir = credentials_dir
         self._pool = ThreadPoolExecutor(thread_name_prefix="loader")
 
     async def fetch(self, spec: ModelSpec, known: CatalogPack | None) -> VoicePack:
         """See Loader. A cancelled fetch ends with its thread; what it has fetched stays in the cache."""
-        return await self._run(lambda: open_pack(spec, known, cache_dir=self._cache_dir))
+        return await self._run(
+            lambda: open_pack(spec, known, cache_dir=self._cache_dir, credentials_dir=self._credentials_dir)
+        )
 
     async def load(self, pack: VoicePack, spec: ModelSpec) -> Model:
         """See Loader. A thread can't be stopped, so a cancelled load ends when it has, and frees what it brought."""

@@ -30,10 +30,12 @@ class PackSource(Section):
     Attributes:
         uri: file:, https:, s3:, hf:, oci: or package:; see voiceplane_common.artifacts.
         sha256: Digest of what the URI names, 64 hex digits; empty: not checked.
+        credentials: The set in worker.credentials_dir that opens it; empty: what the environment has.
     """
 
     uri: str = Field(min_length=1)
     sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    credentials: str = ""
 
 
 class PackMetadata(Section):

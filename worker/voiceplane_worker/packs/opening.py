@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
 from voiceplane_common.artifacts import digest, fetch
+from voiceplane_common.artifacts.archives import SUFFIXES, is_archive, unpack
 from voiceplane_common.artifacts.trees import files_of
 from voiceplane_common.errors import VoiceplaneError, failed_precondition, invalid, not_found
 
@@ -35,16 +36,24 @@ class PackRequest(Protocol):
     def options(self) -> Mapping[str, str]: ...  # noqa: D102
 
 
-def open_pack(spec: PackRequest, known: CatalogPack | None, *, cache_dir: Path | None = None) -> VoicePack:
+def open_pack(
+    spec: PackRequest,
+    known: CatalogPack | None,
+    *,
+    cache_dir: Path | None = None,
+    credentials_dir: Path | None = None,
+) -> VoicePack:
     """Fetch a pack and check it. Blocking.
 
     The files come from the spec's source, else from the catalog's, else they lie beside the catalog's metadata.yaml. A
-    metadata.yaml among them describes the pack; otherwise the catalog's does. The spec's options and warm-up text win.
+    source may be an archive of them. A metadata.yaml among them describes the pack; otherwise the catalog's does. The
+    spec's options and warm-up text win.
 
     Args:
         spec: What is asked for.
         known: What the catalog says of the model.
         cache_dir: See `fetch`.
+        credentials_dir: See `fetch`.
 
     Raises:
         VoiceplaneError: NOT_FOUND: neither a source nor the catalog. FAILED_PRECONDITION, PACK_INVALID: the files are
@@ -52,14 +61,22 @@ def open_pack(spec: PackRequest, known: CatalogPack | None, *, cache_dir: Path |
     """
     source = spec.source or (known.metadata.source if known else None)
     if source:
-        folder = fetch(source.uri, sha256=source.sha256, cache_dir=cache_dir)
+        folder = fetch(
+            source.uri,
+            sha256=source.sha256,
+            cache_dir=cache_dir,
+            credentials=source.credentials,
+            credentials_dir=credentials_dir,
+        )
+        if folder.is_file() and is_archive(folder):
+            folder = _inside(unpack(folder, cache_dir=cache_dir))
     elif known:
         folder = known.folder
     else:
         message = f"model {spec.model_id!r} is not in the catalog: give a source, or add its pack to worker.packs_dir"
         raise not_found("model_id", message, reason="MODEL_NOT_FOUND")
     if not folder.is_dir():
-        raise _broken(spec, f"{folder} is a file: a pack is a folder")
+        raise _broken(spec, f"{folder} is a file: a pack is a folder, or an archive of one: {', '.join(SUFFIXES)}")
     metadata = _describe(folder, spec, known)
     files = files_of(folder)
     _check_files(metadata, files, spec)
@@ -69,6 +86,13 @@ def open_pack(spec: PackRequest, known: CatalogPack | None, *, cache_dir: Path |
         sha256=(source.sha256 if source else "") or digest(folder),
         size_bytes=sum(path.stat().st_size for path in files.values()),
     )
+
+
+def _inside(folder: Path) -> Path:
+    """The pack in an archive: what it holds, or the one folder that it holds."""
+    entries = list(folder.iterdir())
+    alone = len(entries) == 1 and (entries[0] / METADATA_FILE).is_file()
+    return entries[0] if alone else folder
 
 
 def _describe(folder: Path, spec: PackRequest, known: CatalogPack | None) -> PackMetadata:

@@ -51,9 +51,11 @@ def model_spec(request: tts_pb2.LoadModelRequest) -> ModelSpec:
         raise invalid("model_id", "model_id is empty: name the model to load")
     source = None
     if request.source.uri:
-        source = PackSource(uri=request.source.uri, sha256=request.source.sha256)
-    elif request.source.sha256:
-        raise invalid("source.uri", "source.sha256 is given without source.uri: give both, or none")
+        source = PackSource(
+            uri=request.source.uri, sha256=request.source.sha256, credentials=request.source.credentials
+        )
+    elif request.source.sha256 or request.source.credentials:
+        raise invalid("source.uri", "source.uri is empty, and the rest of source is not: give it, or leave source out")
     return ModelSpec(
         model_id=request.model_id,
         source=source,

@@ -36,14 +36,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.requests.append(self.path)
+        if self.path.startswith("/private") and self.headers["Authorization"] != "Bearer t0ken":
+            self.send_response(401)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         self._head()
-        if self.path.startswith("/voice.onnx"):
+        if self.path.startswith(("/voice.onnx", "/private")):
             self.wfile.write(BODY)
         elif self.path == "/short":
             self.wfile.write(BODY[:1000])
 
     def _head(self) -> None:
-        known = self.path.startswith(("/voice.onnx", "/short"))
+        known = self.path.startswith(("/voice.onnx", "/short", "/private"))
         self.send_response(200 if known else 500 if self.path == "/broken" else 404)
         self.send_header("Content-Length", str(len(BODY) if known else 0))
         self.end_headers()
@@ -67,7 +72,7 @@ def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         monkeypatch.setattr(
             fsspec.core,
             "url_to_fs",
-            lambda uri: real(uri.replace("https://voices.test/", url), skip_instance_cache=True),
+            lambda uri, **options: real(uri.replace("https://voices.test/", url), skip_instance_cache=True, **options),
         )
         thread = threading.Thread(target=lambda: server.serve_forever(poll_interval=0.01))
         thread.start()
@@ -82,7 +87,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> MemoryFileSystem:
     store = MemoryFileSystem(skip_instance_cache=True)
     monkeypatch.setattr(MemoryFileSystem, "store", {})
     monkeypatch.setattr(MemoryFileSystem, "pseudo_dirs", [""])
-    monkeypatch.setattr(fsspec.core, "url_to_fs", lambda uri: (store, "/" + uri.partition("://")[2]))
+    monkeypatch.setattr(fsspec.core, "url_to_fs", lambda uri, **_: (store, "/" + uri.partition("://")[2]))
     return store
 
 
@@ -225,3 +230,18 @@ def test_a_missing_extra_is_named(
     error = refused(f"{scheme}://somewhere/voice", cache_dir=cache_dir)
     assert (error.code, error.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "EXTRA_MISSING")
     assert f"voiceplane-common[{extra}]" in error.message
+
+
+def test_a_private_file_is_fetched_with_its_credentials_and_not_without(
+    web: list[str], cache_dir: Path, tmp_path: Path
+) -> None:
+    url = "https://voices.test/private.onnx"
+    assert refused(url, cache_dir=cache_dir).reason == "FETCH_FAILED"
+    sets = tmp_path / "sets"
+    write_tree(sets, {"voices/token": b"t0ken\n", "old/token": b"wrong"})
+    with pytest.raises(VoiceplaneError) as caught:
+        fetch(url, cache_dir=cache_dir, credentials="old", credentials_dir=sets)
+    assert caught.value.reason == "FETCH_FAILED"
+    assert "wrong" not in caught.value.message
+    assert fetch(url, cache_dir=cache_dir, credentials="voices", credentials_dir=sets).read_bytes() == BODY
+    assert web

@@ -30,6 +30,7 @@ REPLACES_PODS: dict[str, Any] = {
     "sessionsPerWorker": 17,
     "drainTimeoutSeconds": 61,
     "cache": {"claimName": "packs"},
+    "credentials": [{"name": "s3.keys"}],
     "sharedMemory": "1Gi",
     "resources": {"limits": {"memory": "2Gi"}},
     "nodeSelector": {"disk": "fast"},
@@ -83,3 +84,16 @@ def test_a_claim_takes_the_place_of_an_extended_gpu() -> None:
     assert spec["containers"][0]["resources"] == {"claims": [{"name": "gpu"}]}
     assert spec["resourceClaims"] == [{"name": "gpu", "resourceClaimTemplateName": "p-tts"}]
     assert "tolerations" not in spec
+
+
+def test_credentials_are_mounted_by_name_and_a_missing_one_keeps_no_pod_from_starting() -> None:
+    pod = template(credentials=[{"name": "s3.keys"}, {"name": "hub"}])["spec"]
+    container = pod["containers"][0]
+    secrets = {each["name"]: each["secret"] for each in pod["volumes"] if "secret" in each}
+    assert [secret["secretName"] for secret in secrets.values()] == ["s3.keys", "hub"]
+    assert all(secret["optional"] for secret in secrets.values())
+    paths = {each["name"]: each["mountPath"] for each in container["volumeMounts"] if each["name"] in secrets}
+    assert list(paths.values()) == ["/etc/voiceplane/credentials/s3.keys", "/etc/voiceplane/credentials/hub"]
+    told = {"name": "VOICEPLANE_WORKER__CREDENTIALS_DIR", "value": "/etc/voiceplane/credentials"}
+    assert told in container["env"]
+    assert told not in template()["spec"]["containers"][0]["env"]

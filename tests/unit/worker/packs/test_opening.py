@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from typing import TYPE_CHECKING
 
 import grpc
@@ -13,7 +14,7 @@ from voiceplane_worker.packs.catalog import Catalog, CatalogPack
 from voiceplane_worker.packs.metadata import PICKLE_SUFFIXES, PackSource
 from voiceplane_worker.packs.opening import open_pack
 
-from tests.support.artifacts import left_in, write_tree
+from tests.support.artifacts import left_in, tree_of, write_tree
 from tests.support.voicepacks import pack_yaml, write_pack
 
 if TYPE_CHECKING:
@@ -165,3 +166,21 @@ def test_nothing_is_copied_for_a_pack_that_is_here(tmp_path: Path) -> None:
     folder = write_pack(tmp_path / "voice", "voice")
     open_pack(ModelSpec(model_id="voice", source=source(folder)), None, cache_dir=tmp_path / "cache")
     assert left_in(tmp_path / "cache") == []
+
+
+@pytest.mark.parametrize("top", ["", "voice-1.0/"])
+def test_an_archive_is_a_pack_with_or_without_a_folder_around_it(tmp_path: Path, top: str) -> None:
+    folder = write_pack(tmp_path / "voice", "voice", files=FILES)
+    with tarfile.open(tmp_path / "voice.tar.gz", "w:gz") as archive:
+        for file in folder.rglob("*"):
+            archive.add(file, f"{top}{file.relative_to(folder)}", recursive=False)
+    spec = ModelSpec(model_id="voice", source=source(tmp_path / "voice.tar.gz"))
+    pack = open_pack(spec, None, cache_dir=tmp_path / "cache")
+    assert tree_of(pack.path) == tree_of(folder)
+    assert pack.sha256 == digest(folder)
+
+
+def test_another_single_file_is_no_pack(tmp_path: Path) -> None:
+    (tmp_path / "voice.onnx").write_bytes(b"x")
+    error = refused(ModelSpec(model_id="voice", source=source(tmp_path / "voice.onnx")))
+    assert "a pack is a folder, or an archive of one: .tar, " in error.message
