@@ -77,7 +77,9 @@ VOICEMODELS = {
     "sha256 in upper case": Invalid(_source(sha256="A" * 64), "spec.source.sha256", SHA256),
     "sha256 too short": Invalid(_source(sha256="a" * 63), "spec.source.sha256", SHA256),
     "credentials for a file": Invalid(
-        _source(secretRef={"name": "key"}), "spec.source", "secretRef has no meaning for file: and package: sources"
+        _source(secretRef={"name": "key"}),
+        "spec.source",
+        "secretRef has no meaning for file: and package: sources: remove it",
     ),
     "Secret's name in upper case": Invalid(_source(secretRef={"name": "Key"}), "spec.source.secretRef.name", NAME),
     "language with an underscore": Invalid({"languages": ["en_US"]}, "spec.languages[0]", LANGUAGE),
