@@ -159,8 +159,8 @@ class Api:
                     if event["type"] == "ERROR":
                         raise _error_of(event["object"])
                     yield event
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise ApiError(0, "Unreachable", str(error) or type(error).__name__) from None
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise _broken_off(error) from None
         finally:
             response.close()
 
@@ -176,7 +176,10 @@ class Api:
         timeout = aiohttp.ClientTimeout(total=CALL_TIMEOUT_S)
         response = await self._send(method, path, query, body=body, content_type=content_type, timeout=timeout)
         async with response:
-            result: dict[str, Any] = await response.json(content_type=None)
+            try:
+                result: dict[str, Any] = await response.json(content_type=None)
+            except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+                raise _broken_off(error) from None
             return result
 
     async def _send(
@@ -198,14 +201,14 @@ class Api:
                 method, url, headers=headers, body=body, _request_timeout=timeout
             )
         except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError) as error:
-            raise ApiError(0, "Unreachable", str(error) or type(error).__name__) from None
+            raise _broken_off(error) from None
         response: aiohttp.ClientResponse = answer.response
         if response.status < 400:
             return response
         async with response:
             try:
                 raise _error_of(json.loads(await response.text()))
-            except ValueError:
+            except (aiohttp.ClientError, TimeoutError, ValueError):
                 raise ApiError(response.status, response.reason or "", "") from None
 
 
@@ -214,6 +217,10 @@ def path_of(api_version: str, kind: str, namespace: str | None, name: str | None
     root = f"/api/{api_version}" if "/" not in api_version else f"/apis/{api_version}"
     where = f"/namespaces/{quote(namespace)}" if namespace else ""
     return f"{root}{where}/{kind.lower()}s" + (f"/{quote(name)}" if name else "")
+
+
+def _broken_off(error: Exception) -> ApiError:
+    return ApiError(0, "Unreachable", str(error) or type(error).__name__)
 
 
 def _error_of(status: Mapping[str, Any]) -> ApiError:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE_S = 0.2
 LAST_PAUSE_S = 10.0
+# What has held for so long did not fail at once, and the pauses begin anew.
+STEADY_S = 30.0
 GONE = 410
 
 _log = get_logger("informer")
@@ -62,23 +64,29 @@ class Informer:
 
     async def run(self) -> None:
         """Watch until cancelled."""
-        pause_s = FIRST_PAUSE_S
-        version = ""
+        loop = asyncio.get_running_loop()
+        pause_s, version = FIRST_PAUSE_S, ""
         while True:
+            began, before = loop.time(), version
             try:
-                version = version or await self._relist()
+                before = version = version or await self._relist()
                 async for event in self._api.watch(*self._what, selector=self._selector, resource_version=version):
                     version = event["object"]["metadata"]["resourceVersion"]
                     self._note(event)
-                    pause_s = FIRST_PAUSE_S
                 self._heard()
-            except ApiError as error:
-                if error.status == GONE:
-                    version = ""
+                if version != before:
+                    pause_s = FIRST_PAUSE_S
                     continue
-                _log.warning("watch_broken", kind=self._what[1], error=str(error))
-                await asyncio.sleep(random.uniform(pause_s / 2, pause_s))  # noqa: S311  # jitter
-                pause_s = min(LAST_PAUSE_S, pause_s * 2)
+            except ApiError as error:
+                if error.status != GONE:
+                    _log.warning("watch_broken", kind=self._what[1], error=str(error))
+            # The version may be too old. Or it lies in the future, since etcd was restored from a backup: then a watch
+            # from it is told nothing until history has come so far, not even an error. So what is there is read again.
+            if version != before or loop.time() - began >= STEADY_S:
+                pause_s = FIRST_PAUSE_S
+            version = ""
+            await asyncio.sleep(random.uniform(pause_s / 2, pause_s))  # noqa: S311  # jitter
+            pause_s = min(LAST_PAUSE_S, pause_s * 2)
 
     async def _relist(self) -> str:
         answer = await self._api.list(*self._what, self._selector)
