@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from aiohttp import web
 from voiceplane_common.clock import SystemClock
-from voiceplane_common.errors import unavailable
+from voiceplane_common.errors import failed_precondition, unavailable
 from voiceplane_common.logs import get_logger
 
 from voiceplane_orchestrator.asr.whisper import WhisperRecognizer
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from voiceplane_orchestrator.replies.base import Replier
     from voiceplane_orchestrator.sessions.ears import VoiceActivity
     from voiceplane_orchestrator.settings import OrchestratorSettings
+    from voiceplane_orchestrator.transports.livekit.agent import RoomAgent
 
 SHUTDOWN_TIMEOUT_S = 2.0
 
@@ -80,6 +81,7 @@ class Orchestrator:
         self._live = LiveSessions(max_sessions=settings.limits.max_sessions, metrics=self.metrics)
         keys = Keys(key.get_secret_value() for key in settings.auth.api_keys)
         app = make_app(factory=factory, router=self._router, live=self._live, keys=keys)
+        self._agent = make_agent(factory, live=self._live, app=app)
         self._runner = web.AppRunner(
             app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_TIMEOUT_S, handler_cancellation=True
         )
@@ -100,6 +102,8 @@ class Orchestrator:
             await self._recognizer.start()
             exits.push_async_callback(self._runner.cleanup)
             await self._listen()
+            if self._agent is not None:
+                await exits.enter_async_context(self._agent)
             self._exits = exits.pop_all()
         return self
 
@@ -122,6 +126,8 @@ class Orchestrator:
     async def drain(self) -> None:
         """Take no new session; each present one may finish what it is saying, within the drain timeout."""
         self._live.finish()
+        if self._agent is not None:
+            await self._agent.drain()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.server.drain_timeout_ms / 1000):
                 await self._live.wait_quiet()
@@ -137,6 +143,27 @@ class Orchestrator:
             raise unavailable("ADDRESS_IN_USE", message) from None
         self.url = f"http://{server.host}:{self._runner.addresses[0][1]}"
         _log.info("listening", url=self.url)
+
+
+def make_agent(factory: SessionFactory, *, live: LiveSessions, app: web.Application) -> RoomAgent | None:
+    """The agent in LiveKit's rooms and its endpoints, as the settings say; None for no agent.
+
+    Raises:
+        VoiceplaneError: FAILED_PRECONDITION, EXTRA_MISSING.
+    """
+    settings = factory.settings
+    if not (settings.transport.webrtc and settings.livekit.url):
+        return None
+    try:
+        # Only here: who has no LiveKit server needs no library for it.
+        from voiceplane_orchestrator.transports.livekit.agent import RoomAgent  # noqa: PLC0415
+        from voiceplane_orchestrator.transports.livekit.http import RoomEndpoints  # noqa: PLC0415
+    except ImportError as error:
+        message = f"livekit.url is given, and WebRTC needs the extra voiceplane-orchestrator[webrtc]: {error}"
+        raise failed_precondition("EXTRA_MISSING", message, field="livekit.url") from None
+    agent = RoomAgent(factory=factory, live=live)
+    RoomEndpoints(settings.livekit, ask_into=agent.ask_into).add_to(app)
+    return agent if settings.livekit.serve_rooms else None
 
 
 def make_discovery(settings: OrchestratorSettings) -> Discovery:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -78,19 +79,48 @@ class TransportSection(Section):
     """How audio comes and goes.
 
     Attributes:
-        webrtc: LiveKit; not in this version.
+        webrtc: Rooms of a LiveKit server, if livekit.url names one.
         ws_fallback: The WebSocket of docs/websocket.md.
     """
 
-    webrtc: bool = False
+    webrtc: bool = True
     ws_fallback: bool = True
 
     @model_validator(mode="after")
     def _is_served(self) -> TransportSection:
-        if self.webrtc:
-            raise ValueError("webrtc is not in this version: set transport.webrtc to false and use the WebSocket")
         if not self.ws_fallback:
             raise ValueError("no transport is left: set transport.ws_fallback to true")
+        return self
+
+
+class LiveKitSection(Section):
+    """The LiveKit server, for WebRTC.
+
+    Attributes:
+        url: ws:// or wss://; empty for no WebRTC. LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET give the first
+            three, too.
+        api_key: Names a key of the server.
+        api_secret: Signs with it.
+        public_url: The server as browsers reach it; empty for url.
+        agent_name: Agents of one name stand in for each other.
+        serve_rooms: Be an agent; otherwise only let people in.
+        token_ttl_ms: How long a grant is good for entering.
+        leave_after_ms: How long an agent waits for a person who has not come, or has gone.
+    """
+
+    url: str = Field(default_factory=lambda: os.environ.get("LIVEKIT_URL", ""), pattern=r"^((ws|http)s?://.+)?$")
+    api_key: str = Field(default_factory=lambda: os.environ.get("LIVEKIT_API_KEY", ""))
+    api_secret: SecretStr = Field(default_factory=lambda: SecretStr(os.environ.get("LIVEKIT_API_SECRET", "")))
+    public_url: str = Field(default="", pattern=r"^(wss?://.+)?$")
+    agent_name: str = Field(default="voiceplane", min_length=1, max_length=128)
+    serve_rooms: bool = True
+    token_ttl_ms: int = Field(default=60_000, ge=1000, le=3_600_000)
+    leave_after_ms: int = Field(default=30_000, ge=1000)
+
+    @model_validator(mode="after")
+    def _has_keys(self) -> LiveKitSection:
+        if self.url and not (self.api_key and self.api_secret.get_secret_value()):
+            raise ValueError("livekit.url is given without its keys: set livekit.api_key and livekit.api_secret")
         return self
 
 
@@ -228,6 +258,7 @@ class OrchestratorSettings(Section):
     server: ServerSection = ServerSection()
     auth: AuthSection = AuthSection()
     transport: TransportSection = TransportSection()
+    livekit: LiveKitSection = Field(default_factory=LiveKitSection)
     asr: AsrSection = AsrSection()
     vad: VadSection = VadSection()
     endpointing: EndpointingSection = EndpointingSection()

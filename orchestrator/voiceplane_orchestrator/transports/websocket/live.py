@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from voiceplane_orchestrator.metrics import Metrics
 
-Kind = Literal["talk", "speak", "file"]
+Kind = Literal["talk", "speak", "file", "room"]
 
 
 class LiveSessions:

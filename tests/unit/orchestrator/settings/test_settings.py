@@ -17,7 +17,7 @@ def load(**overrides: Any) -> OrchestratorSettings:
 @pytest.mark.parametrize(
     ("overrides", "field", "remedy"),
     [
-        ({"transport__webrtc": True}, "transport", "set transport.webrtc to false"),
+        ({"livekit__url": "ws://127.0.0.1:7880"}, "livekit", "set livekit.api_key and livekit.api_secret"),
         ({"transport__ws_fallback": False}, "transport", "set transport.ws_fallback to true"),
         ({"redis__url": "redis://store:6379"}, "redis.url", "list the workers in discovery.workers"),
         ({"replies__engine": "llm"}, "replies", "base_url and model"),

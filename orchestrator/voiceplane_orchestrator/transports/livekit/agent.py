@@ -1,0 +1,159 @@
+"""An agent of a LiveKit server: registered, asked into rooms, and one conversation in each.
+
+livekit-agents registers us, reports our load and hands us jobs. A job runs on a thread of its own there; ours only
+waits, since all sessions share one event loop, one recognizer and one router.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from typing import TYPE_CHECKING
+
+from livekit import api
+from livekit.agents import AgentServer, JobContext, JobExecutorType, JobRequest
+from voiceplane_common.errors import VoiceplaneError
+from voiceplane_common.logs import get_logger
+
+from voiceplane_orchestrator.transports.livekit.room import RoomSession
+
+if TYPE_CHECKING:
+    from livekit.agents.job import RunningJobInfo
+
+    from voiceplane_orchestrator.sessions.factory import SessionFactory
+    from voiceplane_orchestrator.transports.websocket.live import LiveSessions
+
+RESTART_S = 2.0
+CALL_TIMEOUT_S = 5.0
+# A job begins on a thread that waits for it; another one takes some 10 ms.
+IDLE_THREADS = 1
+
+_log = get_logger("livekit")
+
+
+class RoomAgent:
+    """Our registration with a LiveKit server. Use as an asynchronous context manager."""
+
+    def __init__(self, *, factory: SessionFactory, live: LiveSessions) -> None:
+        self._factory = factory
+        self._settings = factory.settings.livekit
+        self._live = live
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._handing_over = asyncio.Event()
+        self._server: AgentServer | None = None
+        self._running: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> RoomAgent:
+        self._loop = asyncio.get_running_loop()
+        self._running = asyncio.create_task(self._run(), name="livekit-agent")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._running:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+
+    @property
+    def registered(self) -> bool:
+        """Whether LiveKit knows us, and may ask us into rooms."""
+        return self._server is not None and self._server.id != "unregistered"
+
+    async def drain(self) -> None:
+        """Take no new room, and give each present one to another agent."""
+        self._handing_over.set()
+        if self._server is not None:
+            with contextlib.suppress(TimeoutError):
+                await self._server.drain(timeout=1)  # it tells LiveKit at once; we wait for our sessions elsewhere
+
+    async def ask_into(self, room: str) -> None:
+        """Ask LiveKit for an agent in a room.
+
+        Raises:
+            api.TwirpError: It refuses.
+        """
+        settings = self._settings
+        async with asyncio.timeout(CALL_TIMEOUT_S):
+            async with api.LiveKitAPI(settings.url, settings.api_key, settings.api_secret.get_secret_value()) as calls:
+                request = api.CreateAgentDispatchRequest(agent_name=settings.agent_name, room=room)
+                await calls.agent_dispatch.create_dispatch(request)
+
+    async def _run(self) -> None:
+        """Stay registered: the library gives up after some time without a server, and we never do."""
+        while True:
+            server = self._server = self._make_server()
+            try:
+                await server.run()
+            except Exception as error:
+                _log.error("livekit_agent_failed", url=self._settings.url, error=repr(error))
+            finally:
+                await asyncio.shield(server.aclose())
+            await asyncio.sleep(RESTART_S)
+
+    def _make_server(self) -> AgentServer:
+        settings = self._settings
+        server = AgentServer(
+            job_executor_type=JobExecutorType.THREAD,
+            ws_url=settings.url,
+            api_key=settings.api_key,
+            api_secret=settings.api_secret.get_secret_value(),
+            host="127.0.0.1",
+            port=0,
+            load_fnc=self._load,
+            # The library's own threshold takes a second request that comes meanwhile for one too many.
+            load_threshold=math.inf,
+            num_idle_processes=IDLE_THREADS,
+            log_level="WARN",
+        )
+        server.rtc_session(self._job, agent_name=settings.agent_name, on_request=self._answer)
+        return server
+
+    def _load(self) -> float:
+        return len(self._live.kinds) / self._factory.settings.limits.max_sessions
+
+    async def _answer(self, request: JobRequest) -> None:
+        if self._handing_over.is_set() or self._live.finishing.is_set() or self._load() >= 1.0:
+            await request.reject(terminate=False)
+        else:
+            await request.accept(name=self._settings.agent_name, attributes={"lk.agent.state": "initializing"})
+
+    async def _job(self, context: JobContext) -> None:
+        """On the job's thread."""
+        server, loop = self._server, self._loop
+        assert server is not None and loop is not None  # noqa: S101, PT018 - we run, or this job would not be
+        job = next(each for each in server.active_jobs if each.job.id == context.job.id)
+        serving = asyncio.run_coroutine_threadsafe(self._serve(job), loop)
+        try:
+            await asyncio.wrap_future(serving)
+        finally:
+            context.shutdown()
+
+    async def _serve(self, job: RunningJobInfo) -> None:
+        """On our own event loop."""
+        try:
+            with self._live.admit("room") as session_id:
+                _log.info("room_entered", session_id=session_id, room=job.job.room.name)
+                session = RoomSession(
+                    factory=self._factory,
+                    session_id=session_id,
+                    agent_name=self._settings.agent_name,
+                    leave_after_s=self._settings.leave_after_ms / 1000,
+                    handing_over=self._handing_over,
+                    ask_for_another=self.ask_into,
+                )
+                serving = asyncio.create_task(session.serve(job.url, job.token), name="room-session")
+                ending = asyncio.create_task(self._live.ending.wait(), name="room-ending")
+                try:
+                    await asyncio.wait([serving, ending], return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    for task in (serving, ending):
+                        task.cancel()
+                    await asyncio.gather(serving, ending, return_exceptions=True)
+                if not serving.cancelled():
+                    serving.result()
+        except VoiceplaneError as error:
+            _log.warning("room_refused", room=job.job.room.name, reason=error.reason)
+        except ConnectionError as error:
+            _log.info("room_lost", room=job.job.room.name, error=str(error))
+        except Exception as error:
+            _log.error("room_failed", room=job.job.room.name, exc_info=error)

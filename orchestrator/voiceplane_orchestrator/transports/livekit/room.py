@@ -1,0 +1,360 @@
+"""One room: an agent of ours and the first person in it, from the agent's entry to its leaving."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from livekit import rtc
+from pydantic import ValidationError
+from voiceplane_common.errors import VoiceplaneError, invalid
+from voiceplane_common.frames import SAMPLE_RATE_HZ
+from voiceplane_common.logs import get_logger
+
+from voiceplane_orchestrator.sessions.events import State, Transcript
+from voiceplane_orchestrator.sessions.mouth import failed
+from voiceplane_orchestrator.sessions.reading import selected
+from voiceplane_orchestrator.transports.livekit.tokens import ATTRIBUTE_PREFIX
+from voiceplane_orchestrator.transports.livekit.voice import QUEUE_MS, RoomVoice
+from voiceplane_orchestrator.transports.websocket import protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
+
+    from voiceplane_orchestrator.sessions.conversation import Conversation
+    from voiceplane_orchestrator.sessions.events import Event
+    from voiceplane_orchestrator.sessions.factory import SessionFactory
+
+TOPIC = "voiceplane"
+TRANSCRIPTION_TOPIC = "lk.transcription"
+STATE_ATTRIBUTE = "lk.agent.state"
+AGENT_STATES = {"listening": "listening", "thinking": "thinking", "speaking": "speaking", "paused": "listening"}
+MICROPHONE_RATE_HZ = 48_000
+MICROPHONE_FRAME_MS = 10
+# A client that hears nothing of its agent for a few of these asks for another one.
+ALIVE_EVERY_S = 0.4
+CONNECT_TIMEOUT_S = 10.0
+PEOPLE = frozenset({rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD, rtc.ParticipantKind.PARTICIPANT_KIND_SIP})
+
+_log = get_logger("livekit")
+
+
+class RoomSession:
+    """A conversation in a room. serve() does everything."""
+
+    def __init__(
+        self,
+        *,
+        factory: SessionFactory,
+        session_id: str,
+        agent_name: str,
+        leave_after_s: float,
+        handing_over: asyncio.Event,
+        ask_for_another: Callable[[str], Awaitable[None]],
+    ) -> None:
+        """Prepare.
+
+        Args:
+            factory: Makes the conversation.
+            session_id: For logs.
+            agent_name: Ours and that of the agents that may take our place.
+            leave_after_s: How long to wait for a person, and for one who has gone.
+            handing_over: Set when the conversation is to be given to another agent, as soon as it is quiet.
+            ask_for_another: Asks LiveKit for another agent in a room.
+        """
+        self._factory = factory
+        self._session_id = session_id
+        self._agent_name = agent_name
+        self._leave_after_s = leave_after_s
+        self._handing_over = handing_over
+        self._ask_for_another = ask_for_another
+        self._room = rtc.Room()
+        self._person = ""
+        self._present = asyncio.Event()
+        self._absent = asyncio.Event()
+        self._over = asyncio.Event()
+        self._over_because = "the person has gone"
+        self._conversation: Conversation | None = None
+        self._hearing: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(self, url: str, token: str) -> None:
+        """Enter the room, converse, and leave when that is over."""
+        self._follow_room()
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await self._room.connect(url, token, rtc.RoomOptions(auto_subscribe=False))
+            for participant in self._room.remote_participants.values():
+                self._meet(participant)
+            await self._converse()
+        finally:
+            tasks = [*self._tasks, *([self._hearing] if self._hearing else [])]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._room.disconnect()
+
+    async def _converse(self) -> None:
+        source = rtc.AudioSource(SAMPLE_RATE_HZ, 1, queue_size_ms=QUEUE_MS)
+        try:
+            track = rtc.LocalAudioTrack.create_audio_track("voice", source)
+            options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
+            await self._room.local_participant.publish_track(track, options)
+            if not await self._within(self._leave_after_s, self._present):
+                _log.info("room_left", session_id=self._session_id, reason="nobody came")
+                return
+            voice = RoomVoice(source=source, tell=self._tell, played=self._played)
+            selection = await self._selection(self._room.remote_participants[self._person].attributes)
+            conversation = self._conversation = self._factory.conversation(
+                session_id=self._session_id, listener=voice, selection=selection, sample_rate_hz=MICROPHONE_RATE_HZ
+            )
+            try:
+                await self._send(
+                    self._factory.ready(session_id=self._session_id, client_id=self._person, selection=selection)
+                )
+                reason = await self._until_over(conversation, voice)
+                _log.info("room_left", session_id=self._session_id, reason=reason)
+            finally:
+                self._conversation = None
+                await conversation.close()
+        finally:
+            await source.aclose()
+
+    async def _until_over(self, conversation: Conversation, voice: RoomVoice) -> str:
+        """Run the conversation; returns why it has ended."""
+        tasks = [
+            asyncio.create_task(conversation.run(), name="room-conversation"),
+            asyncio.create_task(voice.run(), name="room-voice"),
+            asyncio.create_task(self._stay_alive(), name="room-alive"),
+            asyncio.create_task(self._until_deserted(), name="room-person"),
+            asyncio.create_task(self._hand_over(conversation), name="room-hand-over"),
+            asyncio.create_task(_until(self._over), name="room-over"),
+        ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for task in done:
+            task.result()
+        return self._over_because
+
+    async def _within(self, seconds: float, event: asyncio.Event) -> bool:
+        waiting = [asyncio.create_task(event.wait()), asyncio.create_task(self._over.wait())]
+        try:
+            await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waiting:
+                each.cancel()
+        return event.is_set() and not self._over.is_set()
+
+    async def _until_deserted(self) -> None:
+        """Return when the person has been away for too long."""
+        while True:
+            await self._absent.wait()
+            if not await self._within(self._leave_after_s, self._present):
+                return
+
+    async def _hand_over(self, conversation: Conversation) -> None:
+        """When we have to go: finish what is being said, then ask for another agent. Its coming ends our session."""
+        await self._handing_over.wait()
+        await conversation.wait_quiet()
+        await self._ask_for_another(self._room.name)
+        await asyncio.Event().wait()
+
+    async def _stay_alive(self) -> None:
+        while True:
+            await self._room.local_participant.publish_data(
+                json.dumps({"type": "alive", "at_ms": round(time.time() * 1000)}), reliable=False, topic=TOPIC
+            )
+            await asyncio.sleep(ALIVE_EVERY_S)
+
+    # ---------------------------------------------------------------- who is there
+
+    def _follow_room(self) -> None:
+        room = self._room
+        room.on("participant_connected", self._meet)
+        room.on("participant_disconnected", self._miss)
+        room.on("participant_attributes_changed", self._attributes_changed)
+        room.on("track_published", self._subscribe)
+        room.on("track_subscribed", self._hear)
+        room.on("data_received", self._data_received)
+        room.on("disconnected", self._disconnected)
+
+    def _meet(self, participant: rtc.RemoteParticipant) -> None:
+        if participant.kind in PEOPLE:
+            if self._person in {"", participant.identity}:
+                self._person = participant.identity
+                self._absent.clear()
+                self._present.set()
+            for publication in participant.track_publications.values():
+                self._subscribe(publication, participant)
+        elif self._conversation and participant.attributes.get("lk.agent.name") == self._agent_name:
+            self._end("another agent has come")
+
+    def _miss(self, participant: rtc.RemoteParticipant) -> None:
+        if participant.identity == self._person:
+            self._present.clear()
+            self._absent.set()
+
+    def _disconnected(self, reason: object) -> None:
+        self._end(f"disconnected: {reason}")
+
+    def _end(self, reason: str) -> None:
+        if not self._over.is_set():
+            self._over_because = reason
+            self._over.set()
+
+    def _attributes_changed(self, changed: Mapping[str, str], participant: rtc.Participant) -> None:
+        if participant.identity == self._person and any(name.startswith(ATTRIBUTE_PREFIX) for name in changed):
+            self._run(self._reselect(participant.attributes))
+
+    # ---------------------------------------------------------------- what they say
+
+    def _subscribe(self, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant) -> None:
+        if participant.identity == self._person and publication.kind == rtc.TrackKind.KIND_AUDIO:
+            publication.set_subscribed(True)
+
+    def _hear(self, track: rtc.Track, _: object, participant: rtc.RemoteParticipant) -> None:
+        if participant.identity != self._person or track.kind != rtc.TrackKind.KIND_AUDIO:
+            return
+        if self._hearing:
+            self._hearing.cancel()
+        self._hearing = asyncio.create_task(self._listen_to(track), name="room-hear")
+
+    async def _listen_to(self, track: rtc.Track) -> None:
+        stream = rtc.AudioStream(
+            track, sample_rate=MICROPHONE_RATE_HZ, num_channels=1, frame_size_ms=MICROPHONE_FRAME_MS
+        )
+        try:
+            async for event in stream:
+                if self._conversation:
+                    self._conversation.push_audio(bytes(event.frame.data))
+        finally:
+            await stream.aclose()
+
+    def _data_received(self, packet: rtc.DataPacket) -> None:
+        if packet.topic == TOPIC and packet.participant and packet.participant.identity == self._person:
+            self._run(self._take(packet.data))
+
+    async def _take(self, data: bytes) -> None:
+        """A command of the person: those of the WebSocket that a room has a use for."""
+        try:
+            message = protocol.decode(data.decode(errors="replace"))
+            if self._conversation is None:
+                return
+            match message:
+                case protocol.Say():
+                    self._conversation.say(message.text)
+                case protocol.Interrupt():
+                    self._conversation.interrupt()
+                case protocol.Select():
+                    await self._select({name: getattr(message, name) for name in protocol.Choices.model_fields})
+                case _:
+                    raise invalid("type", f"{message.type} has no use in a room", reason="INVALID_MESSAGE")
+        except VoiceplaneError as error:
+            await self._tell(failed(error))
+
+    # ---------------------------------------------------------------- what they choose
+
+    async def _selection(self, attributes: Mapping[str, str]) -> Any:
+        """What a person wants, by attributes and by what was chosen before; without what can't be had."""
+        try:
+            selection = await self._factory.selection(self._person, **choices_of(attributes))
+        except VoiceplaneError as error:
+            await self._tell(failed(error))
+            selection = await self._factory.selection("")
+        self._factory.remember(self._person, selection)
+        return selection
+
+    async def _reselect(self, attributes: Mapping[str, str]) -> None:
+        try:
+            await self._select(choices_of(attributes))
+        except VoiceplaneError as error:
+            await self._tell(failed(error))
+
+    async def _select(self, choices: Mapping[str, object]) -> None:
+        if self._conversation is None:
+            return
+        selection = await self._factory.selection(self._person, **choices)
+        self._factory.remember(self._person, selection)
+        self._conversation.select(selection)
+        await self._tell(selected(selection))
+
+    # ---------------------------------------------------------------- what they are told
+
+    def _played(self, utterance: int, samples: int) -> None:
+        if self._conversation:
+            self._conversation.playout(utterance=utterance, media_time_samples=samples)
+
+    async def _tell(self, event: Event) -> None:
+        await self._send(protocol.encode_event(event))
+        match event:
+            case State():
+                state = AGENT_STATES.get(event.state, "idle")
+                self._run(self._room.local_participant.set_attributes({STATE_ATTRIBUTE: state}))
+            case Transcript() if event.final:
+                self._run(self._transcribe(event))
+
+    async def _transcribe(self, event: Transcript) -> None:
+        """As LiveKit's own clients show it."""
+        segment = f"{event.role}-{event.turn or event.utterance}"
+        await self._room.local_participant.send_text(
+            event.text,
+            topic=TRANSCRIPTION_TOPIC,
+            attributes={
+                "lk.segment_id": segment,
+                "lk.transcription_final": "true",
+                "voiceplane.role": event.role,
+                "voiceplane.interrupted": str(event.interrupted).lower(),
+            },
+        )
+
+    async def _send(self, message: str) -> None:
+        try:
+            await self._room.local_participant.publish_data(message, reliable=True, topic=TOPIC)
+        except Exception as error:  # the SDK raises its own, for a connection that is gone
+            raise ConnectionResetError(f"the room is gone: {error}") from error
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(_quietly(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def choices_of(attributes: Mapping[str, str]) -> dict[str, object]:
+    """What participant attributes choose.
+
+    Raises:
+        VoiceplaneError: INVALID_ARGUMENT, naming the attribute.
+    """
+    known = {ATTRIBUTE_PREFIX + name: name for name in protocol.Choices.model_fields}
+    chosen: dict[str, object] = {known[name]: value for name, value in attributes.items() if name in known}
+    if speed := attributes.get(f"{ATTRIBUTE_PREFIX}speed"):
+        with contextlib.suppress(ValueError):  # what is no number is refused by its name below
+            chosen["speed"] = float(speed)
+    try:
+        choices = protocol.Choices.model_validate(chosen)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        name = f"{ATTRIBUTE_PREFIX}{problem['loc'][0]}"
+        raise invalid(name, f"attribute {name}: {problem['msg']}") from None
+    return choices.model_dump(exclude_none=True)
+
+
+async def _until(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+async def _quietly(work: Coroutine[Any, Any, None]) -> None:
+    """Run what nobody waits for; a room that is gone ends the session by another way."""
+    try:
+        await work
+    except ConnectionError:
+        return
+    except Exception as error:
+        _log.warning("room_call_failed", error=repr(error))
