@@ -108,9 +108,9 @@ class LiveKitSection(Section):
         leave_after_ms: How long an agent waits for a person who has not come, or has gone.
     """
 
-    url: str = Field(default_factory=lambda: os.environ.get("LIVEKIT_URL", ""), pattern=r"^((ws|http)s?://.+)?$")
-    api_key: str = Field(default_factory=lambda: os.environ.get("LIVEKIT_API_KEY", ""))
-    api_secret: SecretStr = Field(default_factory=lambda: SecretStr(os.environ.get("LIVEKIT_API_SECRET", "")))
+    url: str = Field(default="", pattern=r"^((ws|http)s?://.+)?$")
+    api_key: str = ""
+    api_secret: SecretStr = SecretStr("")
     public_url: str = Field(default="", pattern=r"^(wss?://.+)?$")
     agent_name: str = Field(default="voiceplane", min_length=1, max_length=128)
     serve_rooms: bool = True
@@ -258,7 +258,7 @@ class OrchestratorSettings(Section):
     server: ServerSection = ServerSection()
     auth: AuthSection = AuthSection()
     transport: TransportSection = TransportSection()
-    livekit: LiveKitSection = Field(default_factory=LiveKitSection)
+    livekit: LiveKitSection = LiveKitSection()
     asr: AsrSection = AsrSection()
     vad: VadSection = VadSection()
     endpointing: EndpointingSection = EndpointingSection()
@@ -270,6 +270,14 @@ class OrchestratorSettings(Section):
     limits: LimitsSection = LimitsSection()
     privacy: PrivacySection = PrivacySection()
     log: LogSection = LogSection()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _knows_livekits_variables(cls, values: dict[str, object]) -> dict[str, object]:
+        variables = {name: os.environ.get(f"LIVEKIT_{name.upper()}") for name in ("url", "api_key", "api_secret")}
+        named = {name: value for name, value in variables.items() if value}
+        given = values.get("livekit", {})
+        return values | {"livekit": named | given} if named and isinstance(given, dict) else values
 
     @model_validator(mode="after")
     def _strangers_stay_out(self) -> OrchestratorSettings:

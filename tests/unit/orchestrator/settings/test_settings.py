@@ -93,3 +93,16 @@ def test_static_discovery_without_workers_is_refused() -> None:
 def test_keys_do_not_show_when_settings_are_printed() -> None:
     settings = load(auth__api_keys=["hush-1"], replies__api_key="hush-2")
     assert "hush" not in f"{settings!r} {settings} {settings.model_dump_json()}"
+
+
+def test_livekits_own_variables_name_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIVEKIT_URL", "wss://rooms.example.com")
+    monkeypatch.setenv("LIVEKIT_API_KEY", "key")
+    monkeypatch.setenv("LIVEKIT_API_SECRET", "secret")
+    livekit = OrchestratorSettings.model_validate({}).livekit
+    assert (livekit.url, livekit.api_key, livekit.api_secret.get_secret_value()) == (
+        "wss://rooms.example.com",
+        "key",
+        "secret",
+    )
+    assert OrchestratorSettings.model_validate({"livekit": {"url": "ws://other"}}).livekit.url == "ws://other"
