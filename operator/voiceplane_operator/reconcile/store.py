@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
+from voiceplane_common.clock import Clock, SystemClock
 from voiceplane_common.kube.api import Key
 from voiceplane_common.logs import get_logger
 
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from voiceplane_operator.declarations import Refusal
+
+# What was under way when something newer was told has come by then. What is older after that is no news that came late:
+# etcd was restored from a backup, and counts from there again.
+LATE_S = 60.0
 
 R = TypeVar("R", Model, Pool)
 
@@ -29,6 +34,18 @@ class Noted(NamedTuple):
     declared: bool
 
 
+class Last(NamedTuple):
+    """The last that was seen of an object.
+
+    Attributes:
+        version: Its resourceVersion as a number; None once it has been deleted.
+        at: When, by the store's clock.
+    """
+
+    version: int | None
+    at: float
+
+
 _log = get_logger("store")
 
 
@@ -41,42 +58,55 @@ class Store:
         refused: The VoiceModels that are given to no worker; a consequence of `models`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, clock: Clock | None = None) -> None:
+        """Begin with nothing.
+
+        Args:
+            clock: Tells how long ago something was seen; without one, the machine's.
+        """
         self.models: dict[Key, Model] = {}
         self.pools: dict[Key, Pool] = {}
         self.refused: dict[Key, Refusal] = {}
-        self._versions: dict[tuple[str, str], int] = {}
+        self._clock = clock or SystemClock()
+        self._last: dict[tuple[str, str], Last] = {}
 
     def note(self, kind: str, body: Mapping[str, Any], *, gone: bool) -> Noted:
         """Take note of an object as the API server has it; one that is older than what is known is passed by.
 
         Args:
             kind: "VoiceModel" or "TTSWorkerPool".
-            body: It.
+            body: It; of one that has gone, no more than its namespace and name need be told.
             gone: Whether it has been deleted.
 
         Returns:
             Its key, and whether it is another one now.
         """
         key = Key(body["metadata"]["namespace"], body["metadata"]["name"])
-        if not gone and self._is_old(kind, body):
+        known = self.models.get(key) if kind == "VoiceModel" else self.pools.get(key)
+        uid = body["metadata"].get("uid") or (known.meta.uid if known else "")
+        if self._is_old(kind, uid, body, gone=gone):
             return Noted(key, declared=False)
-        if gone:
-            self._versions.pop((kind, body["metadata"].get("uid", "")), None)
+        if gone and known and known.meta.uid != uid:
+            return Noted(key, declared=False)  # another object has its name meanwhile
         if kind == "VoiceModel":
             return Noted(key, _note(self.models, key, None if gone else _read(Model, body)))
         return Noted(key, _note(self.pools, key, None if gone else _read(Pool, body)))
 
-    def _is_old(self, kind: str, body: Mapping[str, Any]) -> bool:
-        """Whether a newer version was seen: a list, a watch and the answer to a write arrive in any order.
+    def _is_old(self, kind: str, uid: str, body: Mapping[str, Any], *, gone: bool) -> bool:
+        """Whether something newer was seen: a list, a watch and the answer to a write arrive in any order.
 
         Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions
         """
-        which = kind, body["metadata"]["uid"]
-        version = int(body["metadata"].get("resourceVersion") or 0)
-        if version < self._versions.get(which, 0):
+        now = self._clock.now()
+        last = self._last.get((kind, uid))
+        version = None if gone else int(body["metadata"].get("resourceVersion") or 0)
+        if last and now - last.at < LATE_S and version is not None and (last.version is None or version < last.version):
             return True
-        self._versions[which] = version
+        if gone:
+            self._last = {
+                which: each for which, each in self._last.items() if each.version is not None or now - each.at < LATE_S
+            }
+        self._last[kind, uid] = Last(version, now)
         return False
 
     def model_keys(self, namespace: str, model_ids: frozenset[str]) -> list[Key]:

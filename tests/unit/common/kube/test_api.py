@@ -62,7 +62,12 @@ class FakeServer:
     ) -> Any:
         parts = urlsplit(url)
         assert f"{parts.scheme}://{parts.netloc}" == HOST
-        asked = {"method": method, "path": parts.path, "query": dict(parse_qsl(parts.query)), "body": body}
+        asked = {
+            "method": method,
+            "path": parts.path,
+            "query": dict(parse_qsl(parts.query, keep_blank_values=True)),
+            "body": body,
+        }
         self.requests.append(asked | {"headers": headers, "timeout": _request_timeout})
         if isinstance(self.answer, Exception):
             raise self.answer

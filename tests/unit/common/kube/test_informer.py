@@ -240,12 +240,12 @@ def test_quiet_watches_that_held_for_long_are_renewed_soon(end: Any) -> None:
 
 @pytest.mark.parametrize(
     ("watches", "heard_at"),
-    [([], 0.0), ([[ApiError(500, "InternalError", "no")]], 0.2), ([[ENDS]], 0.2)],
-    ids=["a list", "a later list", "the end of a watch"],
+    [([], 0.0), ([[5.0, event("ADDED", "a", 8)]], 5.0), ([[5.0, ENDS]], 5.0), ([[5.0, UNREACHABLE]], 0.0)],
+    ids=["a list", "an event", "the end of a watch", "no failure"],
 )
 def test_contact_is_when_the_server_last_answered(watches: list[Script], heard_at: float) -> None:
-    informer = watched(FakeApi(lists=[listed(7), listed(8)], watches=watches)).informer
-    assert heard_at / 2 <= informer.contact <= heard_at
+    api = FakeApi(lists=[listed(7), *[UNREACHABLE] * 20], watches=watches)
+    assert watched(api).informer.contact == heard_at
 
 
 def test_contact_is_renewed_by_each_bookmark_and_by_no_failure() -> None:
