@@ -1,0 +1,251 @@
+"""What a VoiceModel's status says: the phase by what the workers report, and what a person is told of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from voiceplane_operator.declarations import Refusal
+from voiceplane_operator.reconcile.model_status import MAX_TEXT_CHARS, Seen, model_status
+from voiceplane_proto.v1 import tts_pb2
+
+from tests.unit.operator.objects import a_model
+
+NOW = "2026-11-24T00:00:00Z"
+EARLIER = "2026-11-23T00:00:00Z"
+
+ABSENT = tts_pb2.MODEL_STATE_ABSENT
+FETCHING = tts_pb2.MODEL_STATE_FETCHING
+LOADING = tts_pb2.MODEL_STATE_LOADING
+WARMING = tts_pb2.MODEL_STATE_WARMING
+RESIDENT = tts_pb2.MODEL_STATE_RESIDENT
+DRAINING = tts_pb2.MODEL_STATE_DRAINING
+FAILED = tts_pb2.MODEL_STATE_FAILED
+
+
+def on(
+    worker: str,
+    state: tts_pb2.ModelState.ValueType | None = RESIDENT,
+    *,
+    current: bool = True,
+    usable: bool = True,
+    refusal: tuple[str, str] | None = None,
+    **told: Any,
+) -> Seen:
+    status = None if state is None else tts_pb2.ModelStatus(model_id="joe", state=state, **told)
+    return Seen(
+        worker=worker, pool="p", status=status, current=current and state is not None, usable=usable, refusal=refusal
+    )
+
+
+def status_of(*seen: Seen, spec: dict[str, Any] | None = None, before: Any = (), **arguments: Any) -> dict[str, Any]:
+    model = replace(a_model(metadata={"generation": 3}, **(spec or {})), status={"conditions": list(before)})
+    whole: dict[str, Any] = {"pools": 1, "refusal": None, "now": NOW} | arguments
+    return model_status(model, seen=seen, **whole)
+
+
+def condition(status: dict[str, Any], kind: str) -> dict[str, Any]:
+    (found,) = (each for each in status["conditions"] if each["type"] == kind)
+    return dict(found)
+
+
+def ready(status: dict[str, Any]) -> tuple[str, str, str]:
+    """Ready's status, reason and message."""
+    found = condition(status, "Ready")
+    assert status["phase"] == found["reason"]
+    return found["status"], found["reason"], found["message"]
+
+
+RELOADING = on("w1", reason="Reloading")
+RELOAD_FAILED = on("w1", reason="ReloadFailed", message="the digest differs")
+FORMER = on("w1", current=False)
+BROKEN = on("w2", FAILED, reason="DigestMismatch", message="the digest differs")
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        ([on("w1")], ("True", "Resident", "resident on 1 worker")),
+        ([on("w1"), on("w2")], ("True", "Resident", "resident on 2 workers")),
+        ([on("w1"), on("w2", LOADING)], ("True", "PartlyResident", "resident on 1 of 2 workers")),
+        ([on("w1"), on("w2", usable=False)], ("True", "PartlyResident", "resident on 1 of 2 workers")),
+        ([on("w1"), BROKEN], ("True", "PartlyResident", "resident on 1 of 2 workers")),
+        ([on("w1", FETCHING)], ("False", "Fetching", "fetching on 1 of 1 worker")),
+        ([on("w1", LOADING), on("w2", LOADING)], ("False", "Loading", "loading on 2 of 2 workers")),
+        ([on("w1", WARMING), on("w2", None)], ("False", "Warming", "warming on 1 of 2 workers")),
+        ([on("w1", ABSENT), on("w2", WARMING)], ("False", "Warming", "warming on 1 of 2 workers")),
+        ([on("w1", None), on("w2", None)], ("False", "Waiting", "resident on none of 2 workers yet")),
+        ([on("w1", LOADING, current=False)], ("False", "Waiting", "resident on none of 1 worker yet")),
+        ([on("w1", ABSENT, current=False)], ("False", "Waiting", "resident on none of 1 worker yet")),
+        ([on("w1", usable=False)], ("False", "Waiting", "resident on none of 1 worker yet")),
+        ([on("w1", ABSENT), on("w2", None)], ("False", "Waiting", "resident on none of 2 workers yet")),
+        ([on("w1", LOADING), BROKEN], ("False", "DigestMismatch", "w2: the digest differs")),
+        ([on("w1", FAILED, message="no")], ("False", "LoadFailed", "w1: no")),
+    ],
+)
+def test_ready_by_what_the_workers_say(seen: list[Seen], expected: tuple[str, str, str]) -> None:
+    assert ready(status_of(*seen)) == expected
+
+
+@pytest.mark.parametrize(
+    ("seen", "reason", "message"),
+    [
+        ([FORMER], "Reloading", "the former content speaks on 1 of 1 worker until the declared one is loaded"),
+        ([RELOADING], "Reloading", "the former content speaks on 1 of 1 worker until the declared one is loaded"),
+        (
+            [FORMER, on("w2", LOADING)],
+            "Reloading",
+            "the former content speaks on 1 of 2 workers until the declared one is loaded",
+        ),
+        (
+            [RELOAD_FAILED],
+            "ReloadFailed",
+            "the former content speaks on 1 of 1 worker; w1: the digest differs",
+        ),
+        ([FORMER, BROKEN], "DigestMismatch", "the former content speaks on 1 of 2 workers; w2: the digest differs"),
+    ],
+)
+def test_former_content_speaks_while_the_declared_one_does_not(seen: list[Seen], reason: str, message: str) -> None:
+    status = status_of(*seen)
+    assert ready(status) == ("True", reason, message)
+    assert (status["resident"], status["residency"]) == (0, f"0/{len(seen)}")
+
+
+def test_former_content_on_a_worker_that_takes_no_sessions_speaks_to_nobody() -> None:
+    assert ready(status_of(replace(FORMER, usable=False)))[:2] == ("False", "Waiting")
+
+
+@pytest.mark.parametrize(
+    ("policy", "reason", "message"),
+    [
+        ("onDemand", "OnDemand", "loaded by the first session that asks for it"),
+        ("preload", "Evicted", "unloaded for want of use or room; the next session loads it again"),
+        ("pinned", "Evicted", "unloaded for want of use or room; the next session loads it again"),
+    ],
+)
+@pytest.mark.parametrize("state", [ABSENT, DRAINING])
+def test_a_model_that_is_not_there_but_can_come_is_ready(
+    policy: str, reason: str, message: str, state: tts_pb2.ModelState.ValueType
+) -> None:
+    status = status_of(on("w1", ABSENT), on("w2", state), spec={"residency": {"policy": policy}})
+    assert ready(status) == ("True", reason, message)
+
+
+REFUSAL = Refusal(reason="DuplicateModelId", message="modelId joe belongs to VoiceModel a")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason", "words"),
+    [
+        ({"refusal": REFUSAL}, "DuplicateModelId", REFUSAL.message),
+        ({"refusal": REFUSAL, "pools": 0, "too_small": 1}, "DuplicateModelId", REFUSAL.message),
+        (
+            {"pools": 0, "too_small": 1},
+            "TooLarge",
+            (
+                "spec.memory 2Gi is more than spec.memoryBudget of each matching TTSWorkerPool: "
+                "raise one pool's memoryBudget"
+            ),
+        ),
+        ({"pools": 0}, "NoPool", "no TTSWorkerPool of this namespace matches spec.poolSelector: apply one"),
+        ({"pools": 2}, "NoWorker", "no running worker of the 2 matching pools can load family mock"),
+        ({"pools": 2, "too_small": 1}, "NoWorker", "no running worker of the 2 matching pools can load family mock"),
+    ],
+)
+def test_without_a_worker_it_is_not_ready_and_says_what_to_do(
+    arguments: dict[str, Any], reason: str, words: str
+) -> None:
+    status = status_of(spec={"memory": "2Gi"}, **arguments)
+    assert ready(status) == ("False", reason, words)
+    assert status["workers"] == []
+    assert condition(status, "Fetched")["status"] == "False"
+
+
+def test_only_what_is_refused_is_not_accepted() -> None:
+    accepted = condition(status_of(on("w1", None)), "Accepted")
+    assert (accepted["status"], accepted["reason"], accepted["message"]) == ("True", "Accepted", "")
+    refused = condition(status_of(refusal=REFUSAL), "Accepted")
+    assert (refused["status"], refused["reason"], refused["message"]) == ("False", REFUSAL.reason, REFUSAL.message)
+
+
+@pytest.mark.parametrize(
+    ("seen", "status", "message"),
+    [
+        ([on("w1"), on("w2", LOADING), on("w3", WARMING)], "True", ""),
+        ([on("w1"), on("w2", FETCHING)], "False", "fetched on 1 of 2 workers"),
+        ([on("w1", current=False)], "False", "fetched on 0 of 1 worker"),
+        ([on("w1", ABSENT)], "False", "fetched on 0 of 1 worker"),
+        ([on("w1", None)], "False", "fetched on 0 of 1 worker"),
+        ([], "False", "fetched on 0 of 0 workers"),
+    ],
+)
+def test_fetched_is_said_of_the_declared_content_on_all_workers(seen: list[Seen], status: str, message: str) -> None:
+    told = condition(status_of(*seen), "Fetched")
+    assert (told["status"], told["message"]) == (status, message)
+    assert told["reason"] == ("Fetched" if status == "True" else "NotFetched")
+
+
+def test_degraded_names_every_worker_that_fails() -> None:
+    refused = on("w3", None, refusal=("NoRoom", "the cap of 3 is reached"))
+    told = condition(status_of(on("w1"), BROKEN, refused), "Degraded")
+    assert (told["status"], told["reason"]) == ("True", "DigestMismatch")
+    assert told["message"] == "w2: the digest differs; w3: the cap of 3 is reached"
+    sound = condition(status_of(on("w1"), on("w2", LOADING), on("w3", DRAINING)), "Degraded")
+    assert (sound["status"], sound["reason"]) == ("False", "AsExpected")
+
+
+def test_a_refusal_of_the_call_goes_before_what_the_worker_says() -> None:
+    seen = on("w1", FAILED, reason="DigestMismatch", message="old", refusal=("NoRoom", "new"))
+    assert ready(status_of(seen)) == ("False", "NoRoom", "w1: new")
+
+
+def test_each_worker_has_a_row_sorted_by_name() -> None:
+    seen = [
+        on("w3", None),
+        on("w1", sha256="ab", references=2),
+        on("w2", FAILED, reason="x" * 500, message="y" * 5000),
+        on("w4", DRAINING, reason="UnloadRequested", message="not told"),
+        on("w5", FAILED),
+    ]
+    status = status_of(*seen)
+    assert status["workers"] == [
+        {"worker": "w1", "pool": "p", "state": "resident", "references": 2, "sha256": "ab"},
+        {
+            "worker": "w2",
+            "pool": "p",
+            "state": "failed",
+            "references": 0,
+            "reason": "x" * 128,
+            "message": "y" * MAX_TEXT_CHARS,
+        },
+        {"worker": "w3", "pool": "p", "state": "absent", "references": 0},
+        {"worker": "w4", "pool": "p", "state": "draining", "references": 0, "reason": "UnloadRequested"},
+        {"worker": "w5", "pool": "p", "state": "failed", "references": 0, "reason": "LoadFailed", "message": ""},
+    ]
+
+
+def test_it_counts_workers_and_sessions() -> None:
+    seen = [on("w1", references=2), on("w2", references=3, usable=False), on("w3", LOADING), on("w4", None)]
+    status = status_of(*seen, spec={"modelId": "voice"})
+    assert (status["desired"], status["resident"], status["residency"]) == (4, 2, "2/4")
+    assert status["sessions"] == 5
+    assert (status["modelId"], status["observedGeneration"]) == ("voice", 3)
+    assert [each["type"] for each in status["conditions"]] == ["Accepted", "Ready", "Fetched", "Degraded"]
+    assert {each["observedGeneration"] for each in status["conditions"]} == {3}
+
+
+def test_it_was_used_last_by_the_latest_and_expires_with_the_first() -> None:
+    times = [Timestamp(seconds=100, nanos=1), Timestamp(seconds=260), Timestamp(seconds=100)]
+    seen = [on(f"w{number}", last_used=time, expires_at=time) for number, time in enumerate(times)]
+    status = status_of(*seen, on("never"))
+    assert status["lastUsed"] == "1970-01-01T00:04:20Z"
+    assert status["expiresAt"] == "1970-01-01T00:01:40Z"
+    assert not {"lastUsed", "expiresAt"} & status_of(on("never"), on("unknown", None)).keys()
+
+
+def test_a_status_that_stays_keeps_its_time() -> None:
+    standing = [{"type": "Ready", "status": "True", "lastTransitionTime": EARLIER}]
+    assert condition(status_of(on("w1"), before=standing), "Ready")["lastTransitionTime"] == EARLIER
+    assert condition(status_of(on("w1", LOADING), before=standing), "Ready")["lastTransitionTime"] == NOW
