@@ -63,7 +63,7 @@ class Fleet:
         else:
             self.pods[key] = pod
             if address and link is None:
-                self._open(key, pool_of(pod, key), address)
+                self._open(key, address)
         self._metrics.workers.set(len(self._links))
         for each in filter(None, (before, pod)):
             self._changed(pool_of(each, key), None)
@@ -91,16 +91,20 @@ class Fleet:
         self._links.clear()
         await asyncio.gather(*self._closing, return_exceptions=True)
 
-    def _open(self, key: Key, pool: Key, address: str) -> None:
+    def _open(self, key: Key, address: str) -> None:
         link = WorkerLink(
             name=key.name,
             address=address,
-            changed=lambda model_ids: self._changed(pool, model_ids),
+            changed=lambda model_ids: self._told(key, model_ids),
             metrics=self._metrics,
             connect=self._connect,
         )
         self._links[key] = link
         link.start()
+
+    def _told(self, key: Key, model_ids: frozenset[str] | None) -> None:
+        if pod := self.pods.get(key):  # a link says its last when its pod has gone
+            self._changed(pool_of(pod, key), model_ids)
 
     def _close(self, link: WorkerLink) -> None:
         task = asyncio.create_task(link.close())

@@ -1,0 +1,278 @@
+"""One link to each pod that can be spoken to: opened, moved and let go as pods come and go."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from voiceplane_common.kube.api import Key
+from voiceplane_operator.metrics import Metrics
+from voiceplane_operator.workers.fleet import Fleet, address_of, pool_of
+from voiceplane_proto.v1 import tts_pb2
+
+from tests.support import virtual_time
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from voiceplane_client import WorkerClient
+
+POOL = Key("speech", "p")
+A, B = Key("speech", "p-a"), Key("speech", "p-b")
+
+
+class FakeClient:
+    """A worker that is ready, and later tells what it is told to."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.closed = False
+        self._news: asyncio.Queue[tts_pb2.WorkerState] = asyncio.Queue()
+
+    def load(self, model_id: str) -> None:
+        model = tts_pb2.ModelStatus(model_id=model_id, state=tts_pb2.MODEL_STATE_RESIDENT)
+        self._news.put_nowait(tts_pb2.WorkerState(ready=True, models=[model]))
+
+    async def capabilities(self) -> tts_pb2.GetCapabilitiesResponse:
+        return tts_pb2.GetCapabilitiesResponse(families=[tts_pb2.Family(name="mock")])
+
+    async def watch_state(self) -> AsyncIterator[tts_pb2.WorkerState]:
+        yield tts_pb2.WorkerState(ready=True)
+        while True:
+            yield await self._news.get()
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+class Watched:
+    """A fleet, the clients that it has made, and what it has told."""
+
+    def __init__(self) -> None:
+        self.clients: list[FakeClient] = []
+        self.told: list[tuple[Key, frozenset[str] | None]] = []
+        self.metrics = Metrics()
+        self.fleet = Fleet(
+            changed=lambda pool, model_ids: self.told.append((pool, model_ids)),
+            metrics=self.metrics,
+            connect=self._connect,
+        )
+
+    def _connect(self, address: str) -> WorkerClient:
+        self.clients.append(FakeClient(address))
+        return cast("WorkerClient", self.clients[-1])
+
+    @property
+    def open(self) -> list[str]:
+        """The addresses of the clients that are not closed."""
+        return [client.address for client in self.clients if not client.closed]
+
+    def counted(self) -> float | None:
+        return self.metrics.registry.get_sample_value("voiceplane_operator_workers")
+
+    def news(self) -> list[tuple[Key, frozenset[str] | None]]:
+        """What was told since the last look."""
+        told = list(self.told)
+        self.told.clear()
+        return told
+
+
+@contextlib.asynccontextmanager
+async def watched() -> AsyncIterator[Watched]:
+    result = Watched()
+    try:
+        yield result
+    finally:
+        await result.fleet.close()
+
+
+async def settled() -> None:
+    await asyncio.sleep(1.0)
+
+
+def pod(ip: str | None = "10.0.0.1", *, pool: str | None = "p", phase: str = "Running") -> dict[str, Any]:
+    labels = {} if pool is None else {"voiceplane.dev/pool": pool}
+    return {"metadata": {"labels": labels}, "status": {"phase": phase} | ({"podIP": ip} if ip else {})}
+
+
+@pytest.mark.parametrize(
+    ("made", "address"),
+    [
+        (pod("10.0.0.1"), "10.0.0.1:50051"),
+        (pod("fd00::1"), "[fd00::1]:50051"),
+        (pod("10.0.0.1", phase="Pending"), "10.0.0.1:50051"),
+        (pod(None), None),
+        (pod(""), None),
+        (pod(phase="Succeeded"), None),
+        (pod(phase="Failed"), None),
+    ],
+)
+def test_where_a_pods_worker_listens(made: dict[str, Any], address: str | None) -> None:
+    assert address_of(made) == address
+
+
+def test_a_pod_belongs_to_the_pool_of_its_label_in_its_namespace() -> None:
+    assert pool_of(pod(), Key("other", "p-a")) == Key("other", "p")
+    assert pool_of(pod(pool=None), A) == Key("speech", "")
+
+
+def test_a_pod_is_linked_once_it_has_an_address_and_only_once() -> None:
+    async def scenario() -> None:
+        async with watched() as seen:
+            seen.fleet.pod_changed(A, pod(None, phase="Pending"))
+            await settled()
+            assert seen.open == []
+            assert seen.fleet.links_of(POOL) == {}
+            assert seen.fleet.pods_of(POOL).keys() == {"p-a"}
+            for _ in range(3):
+                seen.fleet.pod_changed(A, pod())
+                await settled()
+            assert seen.open == ["10.0.0.1:50051"]
+            assert len(seen.clients) == 1
+            (link,) = seen.fleet.links_of(POOL).values()
+            assert (link.name, link.address, link.usable) == ("p-a", "10.0.0.1:50051", True)
+            assert seen.counted() == 1
+
+    virtual_time.run(scenario())
+
+
+def test_a_pod_with_another_address_is_another_worker() -> None:
+    async def scenario() -> None:
+        async with watched() as seen:
+            seen.fleet.pod_changed(A, pod("10.0.0.1"))
+            await settled()
+            seen.fleet.pod_changed(A, pod("10.0.0.2"))
+            await settled()
+            assert [client.address for client in seen.clients] == ["10.0.0.1:50051", "10.0.0.2:50051"]
+            assert seen.open == ["10.0.0.2:50051"]
+            assert seen.counted() == 1
+
+    virtual_time.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("after", "pods"),
+    [(None, set()), (pod(phase="Succeeded"), set()), (pod(phase="Failed"), set()), (pod(None), {"p-a"})],
+    ids=["deleted", "succeeded", "failed", "without an address"],
+)
+def test_a_pod_that_can_not_be_spoken_to_any_more_is_let_go(after: dict[str, Any] | None, pods: set[str]) -> None:
+    async def scenario() -> None:
+        async with watched() as seen:
+            seen.fleet.pod_changed(A, pod())
+            seen.fleet.pod_changed(B, pod("10.0.0.2"))
+            await settled()
+            seen.fleet.pod_changed(A, after)
+            await settled()
+            assert seen.open == ["10.0.0.2:50051"]
+            assert seen.fleet.links_of(POOL).keys() == {"p-b"}
+            assert seen.fleet.pods_of(POOL).keys() == {"p-b"} | pods
+            assert seen.counted() == 1
+
+    virtual_time.run(scenario())
+
+
+def test_an_unknown_pod_that_goes_is_no_news() -> None:
+    async def scenario() -> None:
+        async with watched() as seen:
+            seen.fleet.pod_changed(A, None)
+            assert seen.news() == []
+            assert seen.fleet.pods == {}
+
+    virtual_time.run(scenario())
+
+
+def test_every_change_of_a_pod_is_news_of_its_pool() -> None:
+    async def scenario() -> None:
+        async with watched() as seen:
+            seen.fleet.pod_changed(A, pod(None))
+            assert seen.news() == [(POOL, None)]
+            seen.fleet.pod_changed(A, pod(None, pool="q"))
+            assert seen.news() == [(POOL, None), (Key("speech", "q"), None)]
+            seen.fleet.pod_changed(A, None)
+            assert seen.news() == [(Key("speech", "q"), None)]
+
+    virtual_time.run(scenario())
+
+
+def test_what_a_worker_says_is_news_of_its_pool_and_of_the_models_that_it_is_about() -> None:
+    async def scenario() -> None:
+        async with watched() as seen:
+            seen.fleet.pod_changed(A, pod())
+            seen.news()
+            await settled()
+            assert seen.news() == [(POOL, None)]
+            seen.clients[0].load("joe")
+            await settled()
+            assert seen.news() == [(POOL, frozenset({"joe"}))]
+
+    virtual_time.run(scenario())
+
+
+def test_a_pod_that_gets_another_pools_label_speaks_for_that_one() -> None:
+    async def scenario() -> None:
+        async with watched() as seen:
+            seen.fleet.pod_changed(A, pod())
+            await settled()
+            seen.fleet.pod_changed(A, pod(pool="q"))
+            await settled()
+            assert seen.open == ["10.0.0.1:50051"]
+            seen.news()
+            seen.clients[0].load("joe")
+            await settled()
+            assert seen.news() == [(Key("speech", "q"), frozenset({"joe"}))]
+            assert seen.fleet.links_of(POOL) == {}
+            assert seen.fleet.links_of(Key("speech", "q")).keys() == {"p-a"}
+
+    virtual_time.run(scenario())
+
+
+def test_a_worker_that_says_something_while_it_is_let_go_is_no_news() -> None:
+    async def scenario() -> None:
+        async with watched() as seen:
+            seen.fleet.pod_changed(A, pod())
+            await settled()
+            seen.news()
+            seen.fleet.links_of(POOL)["p-a"]._changed(None)
+            assert seen.news() == [(POOL, None)]
+            late = seen.fleet.links_of(POOL)["p-a"]._changed
+            seen.fleet.pod_changed(A, None)
+            seen.news()
+            late(None)
+            assert seen.news() == []
+
+    virtual_time.run(scenario())
+
+
+def test_pools_and_namespaces_are_apart_and_pods_are_sorted() -> None:
+    async def scenario() -> None:
+        async with watched() as seen:
+            seen.fleet.pod_changed(B, pod("10.0.0.2"))
+            seen.fleet.pod_changed(A, pod("10.0.0.1"))
+            seen.fleet.pod_changed(Key("other", "p-a"), pod("10.0.0.3"))
+            seen.fleet.pod_changed(Key("speech", "q-a"), pod("10.0.0.4", pool="q"))
+            await settled()
+            assert list(seen.fleet.pods_of(POOL)) == ["p-a", "p-b"]
+            assert list(seen.fleet.links_of(POOL)) == ["p-a", "p-b"]
+            (link,) = seen.fleet.links_of(Key("other", "p")).values()
+            assert link.address == "10.0.0.3:50051"
+            assert seen.counted() == 4
+
+    virtual_time.run(scenario())
+
+
+def test_closing_lets_go_of_all_also_of_what_was_being_let_go() -> None:
+    async def scenario() -> None:
+        seen = Watched()
+        seen.fleet.pod_changed(A, pod())
+        seen.fleet.pod_changed(B, pod("10.0.0.2"))
+        await settled()
+        seen.fleet.pod_changed(A, None)
+        await seen.fleet.close()
+        assert len(seen.clients) == 2
+        assert seen.open == []
+        assert seen.fleet.links_of(POOL) == {}
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    virtual_time.run(scenario())
