@@ -113,6 +113,12 @@ def test_former_content_speaks_while_the_declared_one_does_not(seen: list[Seen],
     assert (status["resident"], status["residency"]) == (0, f"0/{len(seen)}")
 
 
+def test_content_is_former_or_declared_and_never_both() -> None:
+    seen = [on("w1"), FORMER, RELOADING, RELOAD_FAILED, BROKEN, on("w1", None)]
+    told = [(each.resident, each.former) for each in seen]
+    assert told == [(True, False), *[(False, True)] * 3, *[(False, False)] * 2]
+
+
 def test_former_content_on_a_worker_that_takes_no_sessions_speaks_to_nobody() -> None:
     assert ready(status_of(replace(FORMER, usable=False)))[:2] == ("False", "Waiting")
 
