@@ -119,6 +119,22 @@ class Orchestrator:
         """
         await self._router.wait_for_worker(timeout_s=timeout_s)
 
+    async def wait_in_rooms(self, *, timeout_s: float) -> None:
+        """Return when the LiveKit server knows us, and may ask us into its rooms.
+
+        Raises:
+            VoiceplaneError: It did not in that time, or none is configured.
+        """
+        if self._agent is None:
+            raise failed_precondition("LIVEKIT_OFF", "there is no LiveKit server: set livekit.url", field="livekit.url")
+        try:
+            await asyncio.wait_for(self._agent.wait_registered(), timeout_s)
+        except TimeoutError:
+            message = (
+                f"{self.settings.livekit.url} has not registered us in {timeout_s:g} s: is it there, with this key?"
+            )
+            raise unavailable("LIVEKIT_UNREACHABLE", message, retry_after_ms=1000) from None
+
     async def wait_quiet(self) -> None:
         """Return when no session is open."""
         await self._live.wait_quiet()

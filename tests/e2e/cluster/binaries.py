@@ -1,4 +1,4 @@
-"""The programs of a Kubernetes cluster, built from the Go modules that go.mod pins, once for each set of versions."""
+"""The programs that tests run, built from the Go modules that go.mod pins, once for each set of versions."""
 
 from __future__ import annotations
 
@@ -31,9 +31,12 @@ PACKAGES = {
     "helm": "helm.sh/helm/v4/cmd/helm",
     "pause": "./pause",
     "coredns": "github.com/coredns/coredns",
+    "livekit-server": "github.com/livekit/livekit-server/cmd/server",
 }
-# Its own module: its choice of versions is not Kubernetes'.
-MODULES = {"coredns": MODULE / "coredns"}
+# Modules of their own: their choice of versions is not Kubernetes'.
+MODULES = {"coredns": MODULE / "coredns", "livekit-server": MODULE.parent / "livekit"}
+# No part of a cluster: another version of it is no other set of the rest.
+APART = frozenset({"livekit-server"})
 # Seccomp is libseccomp, which is C. Everything else is static.
 WITH_C = frozenset({"runc"})
 
@@ -47,9 +50,13 @@ def cache_folder() -> Path:
 
 
 def binaries_folder() -> Path:
-    """The folder of the built programs; another set of versions has another folder."""
+    """The folder of a cluster's programs; another set of versions has another folder."""
+    return _folder_of(MODULE, *(module for name, module in MODULES.items() if name not in APART))
+
+
+def _folder_of(*modules: Path) -> Path:
     digest = hashlib.sha256()
-    for module in (MODULE, *MODULES.values()):
+    for module in modules:
         for name in ("go.mod", "go.sum"):
             digest.update((module / name).read_bytes())
     return cache_folder() / digest.hexdigest()[:16] / "bin"
@@ -61,7 +68,7 @@ def binary(name: str) -> Path:
     Raises:
         RuntimeError: It can't be built; ends with what the compiler said.
     """
-    path = binaries_folder() / name
+    path = (_folder_of(MODULES[name]) if name in APART else binaries_folder()) / name
     if path.exists():
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,7 +82,7 @@ def build_all() -> Path:
     """Build what is absent of every program.
 
     Returns:
-        Their folder.
+        The folder of a cluster's.
     """
     for name in PACKAGES:
         binary(name)

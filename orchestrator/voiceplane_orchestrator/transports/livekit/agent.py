@@ -41,6 +41,7 @@ class RoomAgent:
         self._live = live
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handing_over = asyncio.Event()
+        self._registered = asyncio.Event()
         self._server: AgentServer | None = None
         self._running: asyncio.Task[None] | None = None
 
@@ -54,10 +55,9 @@ class RoomAgent:
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
 
-    @property
-    def registered(self) -> bool:
-        """Whether LiveKit knows us, and may ask us into rooms."""
-        return self._server is not None and self._server.id != "unregistered"
+    async def wait_registered(self) -> None:
+        """Return when LiveKit knows us, and may ask us into rooms."""
+        await self._registered.wait()
 
     async def drain(self) -> None:
         """Take no new room, and give each present one to another agent."""
@@ -105,6 +105,7 @@ class RoomAgent:
             num_idle_processes=IDLE_THREADS,
             log_level="WARN",
         )
+        server.on("worker_registered", lambda *_: self._registered.set())
         server.rtc_session(self._job, agent_name=settings.agent_name, on_request=self._answer)
         return server
 

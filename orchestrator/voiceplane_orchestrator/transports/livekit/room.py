@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from voiceplane_orchestrator.sessions.conversation import Conversation
     from voiceplane_orchestrator.sessions.events import Event
     from voiceplane_orchestrator.sessions.factory import SessionFactory
+    from voiceplane_orchestrator.sessions.selection import Selection
 
 TOPIC = "voiceplane"
 TRANSCRIPTION_TOPIC = "lk.transcription"
@@ -112,9 +113,7 @@ class RoomSession:
                 session_id=self._session_id, listener=voice, selection=selection, sample_rate_hz=MICROPHONE_RATE_HZ
             )
             try:
-                await self._send(
-                    self._factory.ready(session_id=self._session_id, client_id=self._person, selection=selection)
-                )
+                await self._greet(selection)
                 reason = await self._until_over(conversation, voice)
                 _log.info("room_left", session_id=self._session_id, reason=reason)
             finally:
@@ -122,6 +121,9 @@ class RoomSession:
                 await conversation.close()
         finally:
             await source.aclose()
+
+    async def _greet(self, selection: Selection) -> None:
+        await self._send(self._factory.ready(session_id=self._session_id, client_id=self._person, selection=selection))
 
     async def _until_over(self, conversation: Conversation, voice: RoomVoice) -> str:
         """Run the conversation; returns why it has ended."""
@@ -189,8 +191,11 @@ class RoomSession:
         if participant.kind in PEOPLE:
             if self._person in {"", participant.identity}:
                 self._person = participant.identity
+                came_back = self._absent.is_set()
                 self._absent.clear()
                 self._present.set()
+                if came_back and self._conversation:
+                    self._run(self._greet(self._conversation.selection))
             for publication in participant.track_publications.values():
                 self._subscribe(publication, participant)
         elif self._conversation and participant.attributes.get("lk.agent.name") == self._agent_name:
@@ -261,7 +266,7 @@ class RoomSession:
 
     # ---------------------------------------------------------------- what they choose
 
-    async def _selection(self, attributes: Mapping[str, str]) -> Any:
+    async def _selection(self, attributes: Mapping[str, str]) -> Selection:
         """What a person wants, by attributes and by what was chosen before; without what can't be had."""
         try:
             selection = await self._factory.selection(self._person, **choices_of(attributes))

@@ -1,0 +1,178 @@
+"""Rooms of a real LiveKit server: people speak, are answered, interrupt, choose, come back, and are handed over."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from livekit import api, rtc
+
+from tests.support.livekit import KEY, SECRET, LiveKitServer, Person, grant, livekit_server, tone
+from tests.support.orchestrators import ScriptedRecognizer, orchestrator
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from voiceplane_orchestrator.app import Orchestrator
+
+# The first one may build LiveKit.
+pytestmark = pytest.mark.timeout(600)
+
+TEXT = "this is a longer answer that goes on for quite a while, so that somebody can interrupt it in the middle"
+ROOMS = 3
+SECOND_TICKS = 100
+
+
+@contextlib.asynccontextmanager
+async def agent(server: LiveKitServer, **livekit: Any) -> AsyncIterator[Orchestrator]:
+    """An orchestrator that LiveKit knows."""
+    sections: dict[str, Any] = {"livekit": server.settings | livekit, "limits": {"max_sessions": 8}}
+    async with orchestrator(recognizer=ScriptedRecognizer(TEXT), **sections) as running:
+        await running.wait_in_rooms(timeout_s=20)
+        yield running
+
+
+async def test_a_person_is_answered_and_interrupts() -> None:
+    async with (
+        livekit_server() as server,
+        agent(server) as running,
+        Person.enter(await grant(running.url, client_id="anna")) as anna,
+    ):
+        await anna.until("ready", client_id="anna")
+        await anna.say(tone(0.8))
+        said = await anna.until("transcript", role="user")
+        assert said["text"] == TEXT
+        loud = await anna.until_loud(for_ticks=SECOND_TICKS)
+        began = await anna.say(tone(0.8))
+        silent = await anna.until_silent(after_s=began)
+        assert silent - loud > 1.0
+        await anna.until("pause")
+        heard = await anna.until("transcript", role="agent", interrupted=True)
+        assert TEXT.startswith(heard["text"])
+        assert 0 < len(heard["text"]) < len(TEXT)
+        await anna.until_loud(after_s=silent + 0.5)  # and is answered again
+
+
+async def test_a_cough_does_not_end_the_sentence() -> None:
+    async with (
+        livekit_server() as server,
+        agent(server) as running,
+        Person.enter(await grant(running.url)) as anna,
+    ):
+        await anna.until("ready")
+        await anna.send("say", text=TEXT)
+        loud = await anna.until_loud(for_ticks=SECOND_TICKS // 2)
+        began = await anna.say(tone(0.12))
+        await anna.until("pause", after_s=began)
+        await anna.until("resume", after_s=began)
+        done = await anna.until("done", result="complete")
+        await anna.until("transcript", role="agent", interrupted=False, text=TEXT)
+        heard_s = (anna.audio(after_s=loud) != 0).sum() / 48_000
+        assert heard_s > done["samples"] / 48_000 * 0.95
+
+
+async def test_rooms_are_served_at_once_and_each_hears_its_own() -> None:
+    async with livekit_server() as server, agent(server) as running, contextlib.AsyncExitStack() as stack:
+        grants = [await grant(running.url) for _ in range(ROOMS)]
+        people = [await stack.enter_async_context(Person.enter(each)) for each in grants]
+        await asyncio.gather(*(person.until("ready") for person in people))
+        assert running.live_sessions == ROOMS
+        for number, person in enumerate(people):
+            await person.send("say", text="word " * (number + 1))
+        ends = await asyncio.gather(*(person.until("done", result="complete") for person in people))
+        await asyncio.gather(*(person.until_loud() for person in people))
+        lengths = [end["samples"] for end in ends]
+        assert lengths == sorted(set(lengths))
+
+
+async def test_a_choice_holds_and_is_kept_for_the_next_time() -> None:
+    async with livekit_server() as server, agent(server) as running:
+        async with Person.enter(await grant(running.url, client_id="anna", voice="high")) as anna:
+            await anna.until("ready", voice="high")
+            await anna.send("say", text="one")
+            await anna.until("utterance", voice="high")
+            await anna.room.local_participant.set_attributes({"voiceplane.voice": "low"})
+            await anna.until("selected", voice="low")
+            await anna.send("say", text="two")
+            await anna.until("utterance", voice="low")
+            await anna.room.local_participant.set_attributes({"voiceplane.speed": "fast"})
+            wrong = await anna.until("error")
+            assert (wrong["field"], wrong["code"]) == ("voiceplane.speed", "INVALID_ARGUMENT")
+        async with Person.enter(await grant(running.url, client_id="anna")) as anna:
+            await anna.until("ready", voice="low")
+
+
+async def test_what_cannot_be_had_is_told_and_something_else_speaks() -> None:
+    async with (
+        livekit_server() as server,
+        agent(server) as running,
+        Person.enter(await grant(running.url, model="unheard-of")) as anna,
+    ):
+        wrong = await anna.until("error")
+        assert wrong["reason"] == "UNKNOWN_MODEL"
+        await anna.until("ready", model="")
+        await anna.send("say", text="one")
+        await anna.until_loud()
+
+
+async def test_who_comes_back_goes_on_and_who_does_not_frees_the_place() -> None:
+    async with livekit_server() as server, agent(server, leave_after_ms=3000) as running:
+        first = await grant(running.url, client_id="anna")
+        async with Person.enter(first) as anna:
+            ready = await anna.until("ready")
+        again = await grant(running.url, client_id="anna", room=first["room"])
+        async with Person.enter(again) as anna:
+            assert (await anna.until("ready"))["session_id"] == ready["session_id"]
+            await anna.say(tone(0.8))
+            await anna.until_loud()
+        async with asyncio.timeout(20):
+            await running.wait_quiet()
+
+
+async def test_an_orchestrator_that_goes_gives_its_rooms_to_another_one() -> None:
+    async with livekit_server() as server, agent(server) as old, contextlib.AsyncExitStack() as stack:
+        people = [await stack.enter_async_context(Person.enter(await grant(old.url))) for _ in range(ROOMS)]
+        await asyncio.gather(*(person.until("ready") for person in people))
+        async with agent(server) as new:
+            await people[0].send("say", text=TEXT)
+            await people[0].until_loud()
+            draining = asyncio.create_task(old.drain())
+            await people[0].until("done", result="complete")  # what is being said is said to its end
+            await draining
+            assert (old.live_sessions, new.live_sessions) == (0, ROOMS)
+            for person in people:
+                await person.until_agents(2)
+                assert len(set(person.agents)) == 2
+                since = asyncio.get_running_loop().time()
+                await person.send("say", text="here I am")
+                await person.until_loud(after_s=since)
+
+
+async def test_after_a_restart_of_livekit_one_enters_again() -> None:
+    async with livekit_server() as server, agent(server) as running:
+        first = await grant(running.url, client_id="anna")
+        async with Person.enter(first) as anna:
+            await anna.until("ready")
+            await server.kill()
+            await server.start()
+        async with Person.enter(await grant(running.url, client_id="anna", room=first["room"])) as anna:
+            await anna.until("ready", timeout_s=30)
+            await anna.send("say", text="here I am")
+            await anna.until_loud()
+
+
+async def test_a_grant_opens_one_room_and_for_a_while_only() -> None:
+    async with livekit_server() as server, agent(server) as running:
+        granted = await grant(running.url, client_id="anna")
+        claims = api.TokenVerifier(KEY, SECRET).verify(granted["token"])
+        assert claims.video is not None
+        assert (claims.video.room, claims.video.can_publish_sources) == (granted["room"], ["microphone"])
+        assert not any((claims.video.room_admin, claims.video.room_create, claims.video.room_list))
+        assert granted["expires_in_ms"] == 60_000
+        assert granted["room"] != (await grant(running.url))["room"]
+        forged = rtc.Room()
+        head, body, signature = granted["token"].split(".")
+        with pytest.raises(rtc.ConnectError):
+            await forged.connect(granted["url"], f"{head}.{body}.{signature[::-1]}")
