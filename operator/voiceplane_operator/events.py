@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from voiceplane_operator.resources import Meta
 
 MAX_MESSAGE_CHARS = 1024
+# An event's name is the object's, which may be as long as a name can be, a point and 16 digits.
+MAX_NAME_CHARS = 253 - 17
 
 _log = get_logger("events")
 
@@ -33,10 +35,11 @@ async def tell(api: Api, kind: str, meta: Meta, *, warning: bool, reason: str, m
 def event(kind: str, meta: Meta, *, warning: bool, reason: str, message: str, now: datetime) -> dict[str, Any]:
     """An event on one of our objects."""
     time = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    stem = meta.key.name[:MAX_NAME_CHARS].rstrip("-.")
     return {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": f"{meta.key.name}.{uuid.uuid4().hex[:16]}", "namespace": meta.key.namespace},
+        "metadata": {"name": f"{stem}.{uuid.uuid4().hex[:16]}", "namespace": meta.key.namespace},
         "involvedObject": {
             "apiVersion": API_VERSION,
             "kind": kind,

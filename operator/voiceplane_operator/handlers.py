@@ -55,6 +55,8 @@ async def credentials(api: Api) -> kopf.ConnectionInfo:
         token=token or None,
         certificate_path=configuration.cert_file,
         private_key_path=configuration.key_file,
+        proxy_url=configuration.proxy,
+        trust_env=True,  # HTTPS_PROXY and NO_PROXY, which our own calls obey, too
         expiration=datetime.now(UTC) + CREDENTIALS_LAST,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -32,15 +33,18 @@ class Health:
         return ""
 
     async def serve(self, port: int) -> int:
-        """Answer on a port of all addresses; returns the port."""
+        """Answer on a port of all addresses; returns the port, which the system chooses for 0."""
         app = web.Application()
         app.router.add_get("/healthz", self._alive)
         app.router.add_get("/readyz", self._ready)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, None, port)
-        await site.start()
-        return int(self._runner.addresses[0][1])
+        # One socket for both families: with two of them, the system would choose two ports.
+        both = socket.has_dualstack_ipv6()
+        family = socket.AF_INET6 if both else socket.AF_INET
+        listening = socket.create_server(("", port), family=family, dualstack_ipv6=both)
+        await web.SockSite(self._runner, listening).start()
+        return int(listening.getsockname()[1])
 
     async def close(self) -> None:
         """Answer no more."""

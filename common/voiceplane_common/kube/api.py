@@ -193,7 +193,10 @@ class Api:
         content_type: str = "application/json",
     ) -> aiohttp.ClientResponse:
         headers = {"Accept": "application/json", "Content-Type": content_type}
-        await self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
+        try:
+            await self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
+        except (config.ConfigException, OSError) as error:  # the file of a ServiceAccount's token is read again
+            raise ApiError(0, "NoCredentials", str(error)) from None
         url = self._client.configuration.host + path + (f"?{urlencode(query)}" if query else "")
         self.calls += 1
         try:

@@ -187,6 +187,19 @@ async def test_the_token_goes_with_each_request() -> None:
     assert server.requests[0]["headers"]["authorization"] == "Bearer secret"
 
 
+@pytest.mark.parametrize("cause", [config.ConfigException("Token file exists but empty."), OSError("no such file")])
+async def test_a_token_that_can_not_be_read_is_an_api_error(cause: Exception) -> None:
+    def renew(_: client.Configuration) -> None:
+        raise cause
+
+    api, server = connected(FakeResponse(b"{}"), api_key={"BearerToken": "Bearer old"})
+    cast("Any", api.configuration).refresh_api_key_hook = renew
+    with pytest.raises(ApiError) as raised:
+        await api.get("v1", "Pod", "speech", "a")
+    assert (raised.value.status, raised.value.reason, raised.value.message) == (0, "NoCredentials", str(cause))
+    assert server.requests == []
+
+
 async def test_a_refusal_says_what_the_server_says() -> None:
     status = {"kind": "Status", "code": 409, "reason": "Conflict", "message": "it has changed"}
     api, server = connected(FakeResponse(json.dumps(status).encode(), status=409, reason="409"))

@@ -198,6 +198,7 @@ def test_degraded_names_every_worker_that_fails() -> None:
     told = condition(status_of(on("w1"), BROKEN, refused), "Degraded")
     assert (told["status"], told["reason"]) == ("True", "DigestMismatch")
     assert told["message"] == "w2: the digest differs; w3: the cap of 3 is reached"
+    assert condition(status_of(on("w1"), BROKEN), "Degraded")["message"] == "w2: the digest differs"
     sound = condition(status_of(on("w1"), on("w2", LOADING), on("w3", DRAINING)), "Degraded")
     assert (sound["status"], sound["reason"]) == ("False", "AsExpected")
 
