@@ -63,3 +63,31 @@ def get_logger(component: str) -> structlog.typing.FilteringBoundLogger:
     """A logger whose lines carry the component's name."""
     logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(component=component)
     return logger
+
+
+def take_over(library: str, *, drop: str = "") -> None:
+    """Let what a library logs from "warning" on be a line of ours, with the library's name as the component.
+
+    Args:
+        library: The name of its logger.
+        drop: Messages that begin so say nothing true of us.
+    """
+    logger = logging.getLogger(library)
+    if not any(isinstance(handler, _Forward) for handler in logger.handlers):
+        logger.addHandler(_Forward(library, drop))
+    logger.propagate = False
+
+
+class _Forward(logging.Handler):
+    """Hands records of the standard library to structlog."""
+
+    def __init__(self, library: str, drop: str) -> None:
+        super().__init__(level=logging.WARNING)
+        self._logger = get_logger(library)
+        self._drop = drop
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        if self._drop and message.startswith(self._drop):
+            return
+        self._logger.log(record.levelno, "library_said", message=message, exc_info=record.exc_info)

@@ -178,7 +178,8 @@ def make_agent(factory: SessionFactory, *, live: LiveSessions, app: web.Applicat
         message = f"livekit.url is given, and WebRTC needs the extra voiceplane-orchestrator[webrtc]: {error}"
         raise failed_precondition("EXTRA_MISSING", message, field="livekit.url") from None
     agent = RoomAgent(factory=factory, live=live)
-    RoomEndpoints(settings.livekit, ask_into=agent.ask_into).add_to(app)
+    endpoints = RoomEndpoints(settings.livekit, ask_into=agent.ask_into, wait_registered=agent.wait_registered)
+    endpoints.add_to(app)
     return agent if settings.livekit.serve_rooms else None
 
 

@@ -30,6 +30,7 @@ POLL_S = 0.02
 RATE_HZ = 48_000
 TICK_SAMPLES = RATE_HZ // 100
 LOUD = 1000
+LIFELESS_S = 1.2
 
 
 class LiveKitServer:
@@ -182,6 +183,15 @@ class Person:
                 await self._changed()
         return found
 
+    async def until_lifeless(self, *, timeout_s: float = 20.0) -> None:
+        """Until the agent has given no sign of life for LIFELESS_S, as the page waits for it."""
+        async with asyncio.timeout(timeout_s):
+            while True:
+                seen_at_s = self.alive_at_s
+                await asyncio.sleep(max(0.0, seen_at_s + LIFELESS_S - asyncio.get_running_loop().time()))
+                if self.alive_at_s == seen_at_s:
+                    return
+
     async def until_agents(self, count: int, *, timeout_s: float = 20.0) -> None:
         """Until the tracks of so many agents have come, one after another."""
         async with asyncio.timeout(timeout_s):
@@ -280,3 +290,10 @@ async def grant(url: str, **wanted: object) -> dict[str, Any]:
         if response.status != 200:
             raise RuntimeError(f"{response.status}: {found}")
         return found
+
+
+async def ask_for_agent(url: str, room: str) -> None:
+    """Ask an orchestrator for another agent in a room."""
+    async with aiohttp.ClientSession() as http, http.post(f"{url}/v1/livekit/agent", json={"room": room}) as response:
+        if response.status != 202:
+            raise RuntimeError(f"{response.status}: {await response.text()}")

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from livekit import api, rtc
 
-from tests.support.livekit import KEY, SECRET, LiveKitServer, Person, grant, livekit_server, tone
+from tests.support import processes
+from tests.support.livekit import KEY, SECRET, LiveKitServer, Person, ask_for_agent, grant, livekit_server, tone
 from tests.support.orchestrators import ScriptedRecognizer, orchestrator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from voiceplane_orchestrator.app import Orchestrator
+
+    from tests.support.processes import Process
 
 # The first one may build LiveKit.
 pytestmark = pytest.mark.timeout(600)
@@ -176,3 +181,40 @@ async def test_a_grant_opens_one_room_and_for_a_while_only() -> None:
         head, body, signature = granted["token"].split(".")
         with pytest.raises(rtc.ConnectError):
             await forged.connect(granted["url"], f"{head}.{body}.{signature[::-1]}")
+
+
+@contextlib.asynccontextmanager
+async def process(worker: str, server: LiveKitServer, folder: Path) -> AsyncIterator[tuple[str, Process]]:
+    """An orchestrator of its own process, with a real ear."""
+    config = folder / "orchestrator.yaml"
+    sections = {"livekit": server.settings, "discovery": {"workers": [worker]}, "server": {"drain_timeout_ms": 0}}
+    config.write_text(json.dumps(sections))
+    async with processes.orchestrator("--config", str(config)) as running:
+        yield running
+
+
+async def test_when_agents_are_killed_people_hear_the_next_one_soon(tmp_path: Path) -> None:
+    async with (
+        livekit_server() as server,
+        processes.worker("--adapter", "mock", "--default-model", "mock") as (worker, _),
+        process(worker, server, tmp_path) as (url, doomed),
+        contextlib.AsyncExitStack() as stack,
+    ):
+        people = [await stack.enter_async_context(Person.enter(await grant(url))) for _ in range(ROOMS)]
+        await asyncio.gather(*(person.until("ready") for person in people))
+        other, _ = await stack.enter_async_context(process(worker, server, tmp_path))
+        for person in people:
+            await person.send("say", text=TEXT)
+        await asyncio.gather(*(person.until_loud() for person in people))
+        await doomed.kill()
+        killed = asyncio.get_running_loop().time()
+
+        async def go_on(person: Person) -> None:
+            """What the page does."""
+            await person.until_lifeless()
+            await ask_for_agent(other, person.room.name)
+            await person.until("ready", after_s=killed)
+            await person.send("say", text="here I am")
+            await person.until_loud(after_s=await person.until_silent(after_s=killed))
+
+        await asyncio.gather(*(go_on(person) for person in people))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import TYPE_CHECKING
 
 import pytest
@@ -45,3 +46,15 @@ def test_a_traceback_names_the_place_but_not_the_values_there(
     assert "something with 9 characters" in written
     assert "hears" in written
     assert "my secret" not in written
+
+
+def test_what_a_library_logs_is_a_line_of_ours_but_for_what_is_not_true(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure()
+    for _ in range(2):  # taking over twice says nothing twice
+        logs.take_over("somelibrary", drop="Nobody has")
+    library = logging.getLogger("somelibrary.part")
+    library.info("hardly of interest")
+    library.warning("Nobody has connected")
+    library.warning("cannot reach %s", "there")
+    line = json.loads(capsys.readouterr().err)
+    assert (line["component"], line["level"], line["message"]) == ("somelibrary", "warning", "cannot reach there")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from livekit import api
 from livekit.agents import AgentServer, JobContext, JobExecutorType, JobRequest
 from voiceplane_common.errors import VoiceplaneError
-from voiceplane_common.logs import get_logger
+from voiceplane_common.logs import get_logger, take_over
 
 from voiceplane_orchestrator.transports.livekit.room import RoomSession
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 RESTART_S = 2.0
 CALL_TIMEOUT_S = 5.0
+# The library misses its own connection: ours is the session's.
+NOT_CONNECTED = "The room connection was not established"
 # A job begins on a thread that waits for it; another one takes some 10 ms.
 IDLE_THREADS = 1
 
@@ -46,6 +48,7 @@ class RoomAgent:
         self._running: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> RoomAgent:
+        take_over("livekit", drop=NOT_CONNECTED)
         self._loop = asyncio.get_running_loop()
         self._running = asyncio.create_task(self._run(), name="livekit-agent")
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import uuid
 from typing import TYPE_CHECKING, TypeVar
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 B = TypeVar("B", bound=BaseModel)
 
 ASK_AGAIN_S = 1.0
+# LiveKit sends no agent into a room that was made before one was registered.
+REGISTRATION_S = 3.0
 ROOM_PATTERN = r"^[A-Za-z0-9_-]{1,128}$"
 
 
@@ -44,9 +47,23 @@ class AgentRequest(BaseModel):
 class RoomEndpoints:
     """Serves /v1/livekit/token and /v1/livekit/agent."""
 
-    def __init__(self, settings: LiveKitSection, *, ask_into: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        settings: LiveKitSection,
+        *,
+        ask_into: Callable[[str], Awaitable[None]],
+        wait_registered: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Prepare.
+
+        Args:
+            settings: The server and its keys.
+            ask_into: Asks LiveKit for an agent in a room.
+            wait_registered: Returns when LiveKit has an agent of ours to send.
+        """
         self._settings = settings
         self._ask_into = ask_into
+        self._wait_registered = wait_registered
         self._asked_s: dict[str, float] = {}
 
     def add_to(self, app: web.Application) -> None:
@@ -58,6 +75,9 @@ class RoomEndpoints:
         """POST /v1/livekit/token: let a person into a room, with an agent."""
         wanted = await _read(request, GrantRequest)
         choices = wanted.model_dump(exclude_none=True, exclude={"client_id", "room"})
+        if self._settings.serve_rooms:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wait_registered(), REGISTRATION_S)
         granted = grant(
             self._settings,
             room=wanted.room or new_room(),
