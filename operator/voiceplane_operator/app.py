@@ -33,6 +33,10 @@ RETRY_S = 2.0
 _log = get_logger("operator")
 
 
+class StoreWentBack(RuntimeError):  # noqa: N818  # it says what has happened
+    """The API server's store is an older one than before, as after a restore; what was seen since is not true."""
+
+
 class Operator:
     """One operator; run it."""
 
@@ -49,6 +53,7 @@ class Operator:
         self.metrics.api_calls.set_function(lambda: api.calls)
         self._api = api
         self._store = Store()
+        self._revision = 0
         self._fleet = Fleet(changed=self._pool_changed, metrics=self.metrics, connect=connect)
         self.controller = Controller(api=api, store=self._store, fleet=self._fleet, metrics=self.metrics)
         self._informers = [
@@ -79,6 +84,9 @@ class Operator:
         """Reconcile until told to stop.
 
         What runs is known before what is declared is read, so that a start does not take running workers for missing.
+
+        Raises:
+            Exception: Something that must not end has; a new process begins anew.
         """
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self._fleet.close)
@@ -95,12 +103,17 @@ class Operator:
             stack.push_async_callback(_end, tasks)
             stopped = asyncio.create_task(_wait(stop))
             tasks.append(stopped)
+            for task in tasks:
+                task.add_done_callback(lambda _: stop.set())
             synced = asyncio.create_task(self._synced())
             await asyncio.wait([synced, stopped], return_when=asyncio.FIRST_COMPLETED)
             if stop.is_set():
                 synced.cancel()
+                _raise_first(tasks)
                 return
-            tasks.append(asyncio.create_task(self._resync_forever()))
+            resyncing = asyncio.create_task(self._resync_forever())
+            resyncing.add_done_callback(lambda _: stop.set())
+            tasks.append(resyncing)
             await kopf.operator(
                 registry=registry_of(self.controller, self._api),
                 settings=operator_settings(),
@@ -109,6 +122,7 @@ class Operator:
                 namespaces=self.settings.namespace_list,
                 stop_flag=stop,
             )
+            _raise_first(tasks)
 
     async def _synced(self) -> None:
         for informer in self._informers:
@@ -145,7 +159,9 @@ class Operator:
         for kind, known in (("VoiceModel", self._store.models), ("TTSWorkerPool", self._store.pools)):
             for namespace in self.settings.namespace_list or (None,):
                 before = [key for key in known if namespace in {None, key.namespace}]
-                items = (await self._api.list(API_VERSION, kind, namespace))["items"]
+                listed = await self._api.list(API_VERSION, kind, namespace)
+                self._check_revision(int(listed["metadata"]["resourceVersion"]))
+                items = listed["items"]
                 present = {(item["metadata"]["namespace"], item["metadata"]["name"]) for item in items}
                 gone = [key for key in before if tuple(key) not in present]  # what is newer is not in the list
                 for key in gone:
@@ -154,6 +170,20 @@ class Operator:
                 for item in items:
                     self.controller.noted(kind, item, gone=False)
         self.controller.resync()
+
+    def _check_revision(self, revision: int) -> None:
+        """Kopf's watches go on from where they were, and would be told nothing of a store that was put back."""
+        if revision < self._revision:
+            message = f"the API server's store went back from revision {self._revision} to {revision}: starting anew"
+            raise StoreWentBack(message)
+        self._revision = revision
+
+
+def _raise_first(tasks: list[asyncio.Task[Any]]) -> None:
+    """The error of the first task that has failed, if one has."""
+    for task in tasks:
+        if task.done() and not task.cancelled():
+            task.result()
 
 
 async def _end(tasks: list[asyncio.Task[Any]]) -> None:

@@ -1,0 +1,47 @@
+"""The operator ends, so that a new process begins anew, when something has that must not, or the store went back."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+from voiceplane_common.kube.api import Api
+from voiceplane_common.kube.informer import Informer
+from voiceplane_operator.app import Operator, StoreWentBack
+from voiceplane_operator.settings import OperatorSettings
+
+
+class EmptyApi:
+    """A server with nothing in it, at a revision."""
+
+    def __init__(self, revision: int) -> None:
+        self.calls = 0
+        self.revision = revision
+
+    async def list(self, *_: object) -> dict[str, Any]:
+        return {"metadata": {"resourceVersion": str(self.revision)}, "items": []}
+
+
+def operator(api: EmptyApi) -> Operator:
+    return Operator(OperatorSettings(health_port=0, metrics_port=0), api=cast("Api", api))
+
+
+async def test_a_store_that_went_back_is_not_believed() -> None:
+    api = EmptyApi(revision=7)
+    running = operator(api)
+    await running._resync()
+    api.revision = 8
+    await running._resync()
+    api.revision = 7
+    with pytest.raises(StoreWentBack, match="from revision 8 to 7"):
+        await running._resync()
+
+
+async def test_an_informer_that_ends_ends_the_operator(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails(_: Informer) -> None:
+        raise RuntimeError("no more news")
+
+    monkeypatch.setattr(Informer, "run", fails)
+    with pytest.raises(RuntimeError, match="no more news"):
+        await asyncio.wait_for(operator(EmptyApi(1)).run(asyncio.Event()), 10)
