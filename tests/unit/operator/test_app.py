@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from voiceplane_common.kube.api import Api
 from voiceplane_common.kube.informer import Informer
 from voiceplane_operator.app import Operator, StoreWentBack
 from voiceplane_operator.settings import OperatorSettings
+
+if TYPE_CHECKING:
+    from voiceplane_common.kube.api import Api
 
 
 class EmptyApi:
