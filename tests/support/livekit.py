@@ -40,26 +40,26 @@ class LiveKitServer:
         url: ws://…
     """
 
-    def __init__(self, folder: Path, **config: Any) -> None:
+    def __init__(self, folder: Path, *, address: str = "127.0.0.1", interface: str = "lo") -> None:
         http, tcp, udp = free_port(), free_port(), free_port()
-        self.url = f"ws://127.0.0.1:{http}"
+        self.url = f"ws://{address}:{http}"
         self._file = folder / "livekit.yaml"
         self._log = folder / "livekit.log"
         settings = {
             "port": http,
-            "bind_addresses": ["127.0.0.1"],
+            "bind_addresses": [address],
             "rtc": {
                 "tcp_port": tcp,
                 "udp_port": udp,
-                "node_ip": "127.0.0.1",
+                "node_ip": address,
                 "use_external_ip": False,
                 "enable_loopback_candidate": True,
-                "interfaces": {"includes": ["lo"]},
+                "interfaces": {"includes": [interface]},
             },
             "keys": {KEY: SECRET},
             "logging": {"level": "info"},
         }
-        self._file.write_text(yaml.safe_dump(settings | config))
+        self._file.write_text(yaml.safe_dump(settings))
         self._child: asyncio.subprocess.Process | None = None
 
     @property
@@ -105,10 +105,10 @@ class LiveKitServer:
 
 
 @contextlib.asynccontextmanager
-async def livekit_server(**config: Any) -> AsyncIterator[LiveKitServer]:
+async def livekit_server(**where: str) -> AsyncIterator[LiveKitServer]:
     """A server with a folder of its own."""
     with tempfile.TemporaryDirectory() as folder:
-        async with LiveKitServer(Path(folder), **config) as server:
+        async with LiveKitServer(Path(folder), **where) as server:
             yield server
 
 
