@@ -97,7 +97,7 @@ def test_optional_parts_are_off() -> None:
     assert {"NetworkPolicy", "Ingress", "PodDisruptionBudget", "Secret", "TTSWorkerPool"} <= {
         each["kind"] for each in rendered(ALL)
     }
-    assert len(of_kind(rendered(OPEN | {"metrics": {"podMonitor": {"enabled": True}}}), "PodMonitor")) == 2
+    assert len(of_kind(rendered(OPEN | {"metrics": {"podMonitor": {"enabled": True}}}), "PodMonitor")) == 3
 
 
 def test_the_chart_has_the_definitions_of_this_version() -> None:

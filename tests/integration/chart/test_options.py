@@ -1,0 +1,154 @@
+"""What the chart adds when it is asked to: LiveKit, Redis, a dashboard, monitors; and a README that knows every value."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from voiceplane_operator.metrics import Metrics as OperatorMetrics
+from voiceplane_orchestrator.metrics import Metrics as OrchestratorMetrics
+from voiceplane_worker.metrics import Metrics as WorkerMetrics
+
+from scripts.generate_chart_values import page
+from tests.support.chart import CHART, NAMESPACE, rendered, try_rendering
+from tests.support.control_plane import ControlPlane
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+# The first one may build helm.
+pytestmark = pytest.mark.timeout(3600)
+
+OPEN: dict[str, Any] = {"orchestrator": {"auth": {"allowAnonymous": True}}}
+EXTRAS: dict[str, Any] = OPEN | {
+    "livekit": {
+        "enabled": True,
+        "publicUrl": "wss://rooms.example.com",
+        "config": {"turn": {"enabled": True, "domain": "turn.example.com"}, "rtc": {"udp_port": 9000}},
+        "service": {"type": "LoadBalancer"},
+    },
+    "redis": {"enabled": True, "existingSecret": "redis"},
+    "metrics": {"dashboards": {"enabled": True}},
+    "networkPolicy": {"enabled": True},
+}
+DEPENDS_ON = re.compile(r"voiceplane_[a-z]+_[a-z_]+")
+
+
+def named(objects: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
+    return next(each for each in objects if (each["kind"], each["metadata"]["name"]) == (kind, f"vp-voiceplane-{name}"))
+
+
+def environment(objects: list[dict[str, Any]]) -> dict[str, Any]:
+    container = named(objects, "Deployment", "orchestrator")["spec"]["template"]["spec"]["containers"][0]
+    return {each["name"]: each.get("value", each.get("valueFrom")) for each in container["env"]}
+
+
+def test_nothing_of_it_is_there_unless_it_is_asked_for() -> None:
+    objects = rendered(OPEN)
+    assert not [each for each in objects if re.search("livekit|redis|dashboard", each["metadata"]["name"])]
+    assert not [name for name in environment(objects) if "LIVEKIT" in name]
+
+
+def test_the_orchestrator_is_told_of_the_releases_livekit_and_its_keys() -> None:
+    objects = rendered(EXTRAS)
+    told = environment(objects)
+    assert told["LIVEKIT_URL"] == f"ws://vp-voiceplane-livekit.{NAMESPACE}:7880"
+    assert told["LIVEKIT_API_SECRET"] == {"secretKeyRef": {"name": "vp-voiceplane-livekit", "key": "api-secret"}}
+    assert told["VOICEPLANE_LIVEKIT__PUBLIC_URL"] == "wss://rooms.example.com"
+    assert set(named(objects, "Secret", "livekit")["data"]) == {"api-key", "api-secret"}
+    config = yaml.safe_load(named(objects, "ConfigMap", "livekit")["data"]["livekit.yaml"])
+    assert config["turn"]["domain"] == "turn.example.com"
+    assert (config["rtc"]["tcp_port"], config["rtc"]["udp_port"]) == (7881, 9000)
+    assert "keys" not in config
+
+
+def test_keys_of_ones_own_are_used_and_none_are_made() -> None:
+    objects = rendered(OPEN | {"livekit": {"enabled": True, "existingSecret": "mine"}})
+    assert not [each for each in objects if each["kind"] == "Secret"]
+    assert environment(objects)["LIVEKIT_API_KEY"] == {"secretKeyRef": {"name": "mine", "key": "api-key"}}
+
+
+def test_its_pods_are_as_locked_down_as_the_others() -> None:
+    objects = rendered(EXTRAS)
+    for name in ("livekit", "redis"):
+        pod = named(objects, "Deployment", name)["spec"]["template"]["spec"]
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["containers"][0]["securityContext"]["readOnlyRootFilesystem"] is True
+        assert named(objects, "NetworkPolicy", name)["spec"]["policyTypes"] == ["Ingress"]
+    mirrored = rendered(EXTRAS | {"global": {"imageRegistry": "mirror.example.com"}})
+    assert named(mirrored, "Deployment", "redis")["spec"]["template"]["spec"]["containers"][0]["image"].startswith(
+        "mirror.example.com/redis:"
+    )
+
+
+def test_the_orchestrator_is_monitored_only_where_that_can_work() -> None:
+    keyed = {"orchestrator": {"auth": {"apiKeys": ["sesame"]}}}
+
+    def monitors(values: dict[str, Any], **monitor: Any) -> dict[str, Any]:
+        objects = rendered(values | {"metrics": {"podMonitor": {"enabled": True, **monitor}}})
+        return {each["metadata"]["name"]: each["spec"] for each in objects if each["kind"] == "PodMonitor"}
+
+    assert "vp-voiceplane-orchestrator" not in monitors(keyed)
+    assert "vp-voiceplane-orchestrator" in monitors(OPEN)
+    found = monitors(keyed, orchestratorKey={"secretName": "scrape"})["vp-voiceplane-orchestrator"]
+    (endpoint,) = found["podMetricsEndpoints"]
+    assert endpoint["port"] == "http"
+    assert endpoint["authorization"] == {"credentials": {"name": "scrape", "key": "api-key"}}
+
+
+def names_of(registry: CollectorRegistry) -> set[str]:
+    """Every series that a program shows."""
+    found = set()
+    for family in registry.collect():
+        ends = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}.get(family.type, ("",))
+        found |= {family.name + end for end in ends}
+    return found
+
+
+def test_the_dashboard_asks_for_metrics_that_there_are_and_for_most_of_them() -> None:
+    text = named(rendered(EXTRAS), "ConfigMap", "dashboard")["data"]["voiceplane.json"]
+    queries = [target["expr"] for panel in json.loads(text)["panels"] for target in panel["targets"]]
+    asked = set(DEPENDS_ON.findall(" ".join(queries)))
+    there = names_of(WorkerMetrics().registry) | names_of(OrchestratorMetrics().registry)
+    there |= names_of(OperatorMetrics().registry)
+    assert asked <= there
+    assert len(asked) > 15
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (OPEN | {"livekit": {"publicUrl": "https://rooms.example.com"}}, "'/livekit/publicUrl'"),
+        (OPEN | {"livekit": {"service": {"type": "Magic"}}}, "'/livekit/service/type'"),
+        (OPEN | {"redis": {"image": {"digest": "abc"}}}, "'/redis/image/digest'"),
+        (
+            OPEN | {"metrics": {"podMonitor": {"orchestratorKey": {"key": ""}}}},
+            "'/metrics/podMonitor/orchestratorKey/key'",
+        ),
+    ],
+)
+def test_a_wrong_value_is_named(values: dict[str, Any], told: str) -> None:
+    result = try_rendering(values)
+    assert result.returncode != 0
+    assert told in result.stderr
+
+
+def test_the_readme_has_the_table_of_the_present_values() -> None:
+    readme = (CHART / "README.md").read_text(encoding="utf-8")
+    assert page(readme) == readme, "run python scripts/generate_chart_values.py"
+    assert "| `livekit.publicUrl` |" in readme
+
+
+def test_the_api_server_takes_it() -> None:
+    with ControlPlane(controllers=True) as plane:
+        plane.kubectl("create", "namespace", NAMESPACE)
+        plane.define()
+        objects = rendered(EXTRAS)
+        items = {"apiVersion": "v1", "kind": "List", "items": objects}
+        result = plane.try_kubectl("apply", "--dry-run=server", "-f", "-", stdin=json.dumps(items))
+        assert result.returncode == 0, result.stderr
+        assert result.stdout.count("created (server dry run)") == len(objects)
