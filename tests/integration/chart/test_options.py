@@ -1,4 +1,4 @@
-"""What the chart adds when it is asked to: LiveKit, Redis, a dashboard, monitors; and a README that knows every value."""
+"""What the chart adds when asked to: LiveKit, Redis, a dashboard, monitors; and a README that knows every value."""
 
 from __future__ import annotations
 
