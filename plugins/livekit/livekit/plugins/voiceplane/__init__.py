@@ -1,0 +1,19 @@
+"""Voiceplane for LiveKit Agents: `TTS` speaks through a worker; `STT` hears with the extra `stt`."""
+
+from livekit.agents import Plugin
+from livekit.plugins.voiceplane.log import logger
+from livekit.plugins.voiceplane.stt import STT
+from livekit.plugins.voiceplane.tts import TTS
+from livekit.plugins.voiceplane.version import __version__
+
+__all__ = ["STT", "TTS", "__version__"]
+
+
+class VoiceplanePlugin(Plugin):
+    """As LiveKit Agents lists it."""
+
+    def __init__(self) -> None:
+        super().__init__(__name__, __version__, __package__, logger)
+
+
+Plugin.register_plugin(VoiceplanePlugin())

@@ -1,0 +1,97 @@
+"""Recognition by Voiceplane's faster-whisper, in the agent's own process. It needs the extra `stt`.
+
+It recognizes whole pieces of speech: give it to `livekit.agents.stt.StreamAdapter` with a VAD, as AgentSession does by
+itself when it has one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import soxr
+from livekit import rtc
+from livekit.agents import NOT_GIVEN, APIConnectOptions, LanguageCode, stt, utils
+from livekit.plugins.voiceplane.errors import api_error
+from voiceplane_common.errors import VoiceplaneError, failed_precondition
+
+if TYPE_CHECKING:
+    from livekit.agents.types import NotGivenOr
+    from voiceplane_orchestrator.asr.whisper import WhisperRecognizer
+    from voiceplane_orchestrator.turns.events import Samples
+
+RATE_HZ = 16_000
+FULL_SCALE = np.float32(32_768)
+
+
+class STT(stt.STT[Literal["error", "metrics_collected"]]):
+    """A recognizer; its model is loaded once, by the first recognition or by prewarm()."""
+
+    def __init__(self, *, model: str = "", language: str = "en", beam_size: int = 5) -> None:
+        """Prepare.
+
+        Args:
+            model: A folder or URI with a CTranslate2 Whisper model; empty for Whisper base of its packages.
+            language: BCP 47, for what names none.
+            beam_size: Of the search.
+
+        Raises:
+            VoiceplaneError: FAILED_PRECONDITION, EXTRA_MISSING.
+        """
+        super().__init__(capabilities=stt.STTCapabilities(streaming=False, interim_results=False))
+        try:
+            # Only here: who only speaks needs no recognizer.
+            from voiceplane_orchestrator.asr.settings import AsrSection  # noqa: PLC0415
+            from voiceplane_orchestrator.asr.whisper import WhisperRecognizer  # noqa: PLC0415
+        except ImportError as error:
+            message = f"STT needs the extra livekit-plugins-voiceplane[stt]: {error}"
+            raise failed_precondition("EXTRA_MISSING", message) from None
+        settings = AsrSection(beam_size=beam_size, **({"model": model} if model else {}))
+        self._recognizer: WhisperRecognizer = WhisperRecognizer(settings)
+        self._language = language
+        self._starting: asyncio.Task[None] | None = None
+
+    @property
+    def provider(self) -> str:
+        """Who hears."""
+        return "voiceplane"
+
+    def prewarm(self) -> None:
+        """Load the model now."""
+        if self._starting is None:
+            self._starting = asyncio.create_task(self._recognizer.start(), name="voiceplane-whisper")
+
+    async def _recognize_impl(
+        self,
+        buffer: utils.AudioBuffer,
+        *,
+        language: NotGivenOr[str] = NOT_GIVEN,
+        conn_options: APIConnectOptions,
+    ) -> stt.SpeechEvent:
+        del conn_options
+        wanted = language if utils.is_given(language) else self._language
+        try:
+            self.prewarm()
+            assert self._starting is not None  # noqa: S101 - prewarm() has begun it
+            await asyncio.shield(self._starting)
+            heard = await self._recognizer.transcribe(_samples(buffer), language=wanted)
+        except VoiceplaneError as error:
+            raise api_error(error) from error
+        data = stt.SpeechData(language=LanguageCode(heard.language or wanted), text=heard.text)
+        return stt.SpeechEvent(type=stt.SpeechEventType.FINAL_TRANSCRIPT, alternatives=[data])
+
+    async def aclose(self) -> None:
+        """Free the model."""
+        if self._starting:
+            await utils.aio.cancel_and_wait(self._starting)
+        await self._recognizer.aclose()
+
+
+def _samples(buffer: utils.AudioBuffer) -> Samples:
+    """16 kHz mono floats."""
+    frame = rtc.combine_audio_frames(buffer)
+    pcm = np.frombuffer(frame.data, np.int16).reshape(-1, frame.num_channels)
+    mono = pcm.mean(axis=1, dtype=np.float32) / FULL_SCALE
+    samples: Samples = soxr.resample(mono, frame.sample_rate, RATE_HZ)
+    return samples
