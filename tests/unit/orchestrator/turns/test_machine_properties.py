@@ -124,7 +124,11 @@ class Floor(RuleBasedStateMachine):
     @precondition(lambda self: self.machine.agent is not AgentState.LISTENING)
     @rule()
     def the_agent_ends(self) -> None:
+        undecided = self.speaking and self.open is None
         self.feed(AgentSpeechEnded())
+        if undecided and self.open is not None:
+            # What has gone on under the reply for longer than a turn may be, and was never sure to be speech, is noise.
+            self.onset = max(self.onset, self.sample - self.max_turn_ms * 16)
 
     # ------------------------------------------------------------ what must hold
 
