@@ -33,6 +33,10 @@ test *ARGS:
 bench *ARGS:
     python -m tests.bench {{ ARGS }}
 
+# Mouth to ear over WebRTC, with a plain livekit-agents session interleaved.
+bench-rooms *ARGS:
+    python -m tests.bench.rooms {{ ARGS }}
+
 # The operator with 200 VoiceModels and 20 pools: reconcile times, API calls at rest.
 bench-operator *ARGS:
     python -m tests.bench.operator {{ ARGS }}
