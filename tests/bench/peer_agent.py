@@ -7,6 +7,7 @@ beam as we do and says back what it heard, as our echo does.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from livekit.agents import (
     AgentSession,
     APIConnectOptions,
     JobContext,
-    JobExecutorType,
+    JobProcess,
     inference,
     llm,
     stt,
@@ -41,8 +42,8 @@ STT_RATE_HZ = 16_000
 class NaivePiper(tts.TTS[str]):
     """Synthesizes a whole text, then gives it away."""
 
-    def __init__(self) -> None:
-        self.voice = PiperVoice.load(voice_file())
+    def __init__(self, voice: PiperVoice) -> None:
+        self.voice = voice
         rate_hz = self.voice.config.sample_rate
         super().__init__(capabilities=tts.TTSCapabilities(streaming=False), sample_rate=rate_hz, num_channels=1)
 
@@ -105,19 +106,26 @@ class EchoStream(llm.LLMStream):
         self._event_ch.send_nowait(llm.ChatChunk(id=utils.shortuuid(), delta=delta))
 
 
+def load(process: JobProcess) -> None:
+    """Load the models before a room needs them, as the framework's examples do."""
+    recognizer = WhisperRecognizer(AsrSection())
+    asyncio.run(recognizer.start())
+    process.userdata.update(recognizer=recognizer, piper=PiperVoice.load(voice_file()))
+
+
+async def job(context: JobContext) -> None:
+    """One room."""
+    await context.connect()
+    models = context.proc.userdata
+    session: AgentSession[None] = AgentSession(
+        vad=inference.VAD(), stt=Whisper(models["recognizer"]), llm=Echo(), tts=NaivePiper(models["piper"])
+    )
+    await session.start(Agent(instructions=""), room=context.room)
+
+
 async def main(url: str, key: str, secret: str, agent_name: str) -> None:
     """Serve until ended."""
-    recognizer = WhisperRecognizer(AsrSection())
-    await recognizer.start()
-    piper = NaivePiper()
-
-    async def job(context: JobContext) -> None:
-        await context.connect()
-        session: AgentSession[None] = AgentSession(vad=inference.VAD(), stt=Whisper(recognizer), llm=Echo(), tts=piper)
-        await session.start(Agent(instructions=""), room=context.room)
-
     server = AgentServer(
-        job_executor_type=JobExecutorType.THREAD,
         ws_url=url,
         api_key=key,
         api_secret=secret,
@@ -125,6 +133,7 @@ async def main(url: str, key: str, secret: str, agent_name: str) -> None:
         port=0,
         load_threshold=float("inf"),
         num_idle_processes=1,
+        setup_fnc=load,
     )
     server.on("worker_registered", lambda *_: print("registered", flush=True))
     server.rtc_session(job, agent_name=agent_name)
@@ -132,4 +141,5 @@ async def main(url: str, key: str, secret: str, agent_name: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:5]))
+    # By its real name, since processes that are started for rooms import it so.
+    asyncio.run(importlib.import_module("tests.bench.peer_agent").main(*sys.argv[1:5]))
