@@ -99,6 +99,7 @@ class ScriptedServer:
                 web.get("/healthz", self._ok),
                 web.get("/readyz", self._ok),
                 web.get("/v1/models", self._models),
+                web.get("/v1/transports", self._transports),
                 web.get("/v1/workers", self._workers),
                 web.post("/v1/models/{id}/{action}", self._change),
                 web.get("/v1/{kind:talk|speak}", self._socket),
@@ -117,6 +118,9 @@ class ScriptedServer:
 
     async def _ok(self, _: web.Request) -> web.Response:
         return web.Response()
+
+    async def _transports(self, _: web.Request) -> web.Response:
+        return web.json_response({"webrtc": False, "websocket": True})
 
     async def _models(self, _: web.Request) -> web.Response:
         return web.json_response({"models": self.models})

@@ -7,6 +7,7 @@ import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import pytest
 from livekit import api, rtc
 
@@ -166,6 +167,18 @@ async def test_after_a_restart_of_livekit_one_enters_again() -> None:
             await anna.until("ready", timeout_s=30)
             await anna.send("say", text="here I am")
             await anna.until_loud()
+
+
+async def test_the_ways_to_talk_are_told() -> None:
+    async def told(url: str) -> object:
+        async with aiohttp.ClientSession() as http, http.get(f"{url}/v1/transports") as response:
+            return await response.json()
+
+    async with orchestrator() as plain:
+        assert await told(plain.url) == {"webrtc": False, "websocket": True}
+    livekit = {"url": "ws://127.0.0.1:9", "api_key": KEY, "api_secret": SECRET, "serve_rooms": False}
+    async with orchestrator(livekit=livekit) as rooms:
+        assert await told(rooms.url) == {"webrtc": True, "websocket": True}
 
 
 async def test_a_grant_opens_one_room_and_for_a_while_only() -> None:

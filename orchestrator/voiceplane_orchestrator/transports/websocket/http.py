@@ -196,6 +196,12 @@ class HttpEndpoints:
             return web.json_response({"status": "ready"})
         return web.json_response({"status": "no_worker", "reason": "no worker is ready"}, status=503)
 
+    async def transports(self, _request: web.Request) -> web.Response:
+        """GET /v1/transports."""
+        settings = self._factory.settings
+        webrtc = settings.transport.webrtc and bool(settings.livekit.url)
+        return web.json_response({"webrtc": webrtc, "websocket": settings.transport.ws_fallback})
+
     async def metrics(self, _request: web.Request) -> web.Response:
         """GET /metrics."""
         body = prometheus_client.generate_latest(self._factory.metrics.registry)
@@ -250,6 +256,7 @@ def make_app(*, factory: SessionFactory, router: Router, live: LiveSessions, key
     app.router.add_get("/v1/models", http.models)
     app.router.add_post("/v1/models/{id}/{action:load|unload|reload}", http.change_model)
     app.router.add_get("/v1/workers", http.workers)
+    app.router.add_get("/v1/transports", http.transports)
     app.router.add_get("/healthz", http.healthz)
     app.router.add_get("/readyz", http.readyz)
     app.router.add_get("/metrics", http.metrics)

@@ -1,13 +1,14 @@
 // @ts-check
 /** The page: wires the parts together. */
 
-import { Connection } from "./connection.js";
 import { Latency } from "./latency.js";
+import { Link } from "./link.js";
 import { Microphone } from "./microphone.js";
 import { Models } from "./models.js";
 import { Player } from "./player.js";
 import { encodePcm, SAMPLE_RATE_HZ } from "./protocol.js";
 import { Transcript } from "./transcript.js";
+import { VoiceMeter } from "./voice-meter.js";
 
 const MODELS_REFRESH_MS = 3000;
 const KEY = "voiceplane.key";
@@ -25,12 +26,19 @@ const ui = {
   key: /** @type {HTMLInputElement} */ (element("key")),
 };
 /** Counts for whoever wants to know what really happened; nothing here reads them. */
-const stats = { played: 0, loudest: 0, underruns: 0, dropped: 0, microphoneChunks: 0, microphoneLoudest: 0 };
+const stats = { played: 0, loudest: 0, underruns: 0, dropped: 0, microphoneChunks: 0, microphoneLoudest: 0, voiceNow: 0 };
 Object.assign(window, { voiceplane: { stats } });
 
 const transcript = new Transcript(element("transcript"));
 const latency = new Latency(element("latency"));
-const connection = new Connection({ onPhase, onEvent, onFrame: (frame) => player?.push(frame) });
+const connection = new Link(
+  { onPhase, onEvent, onVoice, onNetwork, onTransport, onFrame: (frame) => player?.push(frame) },
+  new URLSearchParams(location.search).get("transport") ?? "",
+);
+const meter = new VoiceMeter((peak) => {
+  Object.assign(stats, { voiceNow: peak, loudest: Math.max(stats.loudest, peak) });
+  showLevel("output-level", peak);
+});
 const models = new Models(
   { model: element("model"), voice: element("voice"), state: element("residency") },
   (choice) => {
@@ -81,6 +89,24 @@ function onPhase(phase, reason) {
   if (phase !== "ready") player?.reset(0);
   showControls();
   if (phase === "closed" && reason) showError(reason);
+}
+
+/** @param {string} name @param {string} reason why it is not the better one */
+function onTransport(name, reason) {
+  element("transport").textContent = reason ? `${name}, because ${reason}` : name;
+  element("network").hidden = true;
+}
+
+/** @param {MediaStreamTrack | null} track */
+function onVoice(track) {
+  if (context) meter.follow(context, track);
+}
+
+/** @param {{jitterMs: number, lossPercent: number, roundTripMs: number}} network */
+function onNetwork({ jitterMs, lossPercent, roundTripMs }) {
+  element("network").hidden = false;
+  element("network").textContent =
+    `Network: jitter ${jitterMs.toFixed(0)} ms, loss ${lossPercent.toFixed(1)}%, round trip ${roundTripMs.toFixed(0)} ms`;
 }
 
 function showControls() {
@@ -185,11 +211,13 @@ async function talk() {
     microphone.close();
     microphone = null;
     showLevel("input-level", 0);
+    await connection.speakInto(null);
     connection.close();
     return;
   }
   microphone = await Microphone.open(await openAudio(), onMicrophone);
   microphone.mute(muted);
+  await connection.speakInto(microphone.track);
   if (connection.phase === "closed") connection.open(); // a typed text may have opened it
 }
 

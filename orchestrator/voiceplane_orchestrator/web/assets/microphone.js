@@ -36,6 +36,11 @@ export class Microphone {
     this._source.connect(this._node);
   }
 
+  /** What is heard, for a transport that carries tracks. */
+  get track() {
+    return this._stream.getAudioTracks()[0];
+  }
+
   /** Muted, it goes on as silence: the server still hears that the turn ended. @param {boolean} muted */
   mute(muted) {
     for (const track of this._stream.getTracks()) track.enabled = !muted;
