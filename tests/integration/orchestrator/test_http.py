@@ -351,3 +351,27 @@ async def test_only_pages_of_our_own_and_of_allowed_origins_may_change_things(or
             assert (await error_of(response))["reason"] == "ORIGIN_REFUSED"
         own = await web.post("/v1/models/mock/load", headers={"Origin": running.url})
         assert own.status == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:1", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:8080", 200),
+        ("friend.example", 200),
+        ("evil.example", 403),
+        ("127.0.0.1.evil.example", 403),
+        ("[", 403),
+    ],
+)
+async def test_a_server_without_keys_is_reached_by_its_own_names_only(host: str, status: int) -> None:
+    server = {"listen": "127.0.0.1:0", "allowed_origins": ["https://friend.example"]}
+    async with http(server=server) as (web, _):
+        response = await web.get("/v1/models", headers={"Host": host})
+        assert response.status == status
+        if status == 403:
+            assert (await error_of(response))["reason"] == "HOST_REFUSED"
+    async with http(server=server, auth={"api_keys": ["sesame"]}) as (web, _):
+        headers = {"Host": host, "Authorization": "Bearer sesame"}
+        assert (await web.get("/v1/models", headers=headers)).status == 200

@@ -43,6 +43,19 @@ def same_origin(request: web.Request, *, allowed: Iterable[str]) -> bool:
     return netloc == request.host or origin in set(allowed)
 
 
+def names_us(request: web.Request, *, allowed: Iterable[str]) -> bool:
+    """Whether a request to a server of this machine alone names it, or a host of an allowed origin.
+
+    A page of another site can make its own name mean 127.0.0.1 (DNS rebinding), and is then of our origin to a browser;
+    but its requests name that site.
+    """
+    names = {"localhost", "127.0.0.1", "::1", *(urlsplit(origin).hostname for origin in allowed)}
+    try:
+        return urlsplit(f"//{request.host}").hostname in names
+    except ValueError:
+        return False
+
+
 def _key_of(request: web.Request) -> str:
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer":

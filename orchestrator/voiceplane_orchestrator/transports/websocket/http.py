@@ -17,7 +17,8 @@ from voiceplane_common.errors import VoiceplaneError, internal, invalid, not_fou
 from voiceplane_common.logs import get_logger
 
 from voiceplane_orchestrator.sessions.text import check_text, once
-from voiceplane_orchestrator.transports.websocket.auth import Keys, same_origin
+from voiceplane_orchestrator.settings import LOOPBACK_HOSTS
+from voiceplane_orchestrator.transports.websocket.auth import Keys, names_us, same_origin
 from voiceplane_orchestrator.transports.websocket.connection import hold_little
 from voiceplane_orchestrator.transports.websocket.sessions import SessionEndpoints
 
@@ -224,6 +225,7 @@ def make_app(*, factory: SessionFactory, router: Router, live: LiveSessions, key
     http = HttpEndpoints(factory=factory, router=router, live=live)
     sessions = SessionEndpoints(factory, live=live)
     allowed = factory.settings.server.allowed_origins
+    is_private = not factory.settings.auth.api_keys and factory.settings.server.host in LOOPBACK_HOSTS
 
     @web.middleware
     async def guard(
@@ -231,6 +233,12 @@ def make_app(*, factory: SessionFactory, router: Router, live: LiveSessions, key
     ) -> web.StreamResponse:
         try:
             is_open = request.path in OPEN_PATHS or request.path.startswith("/assets/")
+            if is_private and not names_us(request, allowed=allowed):
+                message = (
+                    f"this server is for its own machine, and {request.host!r} is not its name: open it as localhost, "
+                    "set auth.api_keys, or add this origin to server.allowed_origins"
+                )
+                raise VoiceplaneError(grpc.StatusCode.PERMISSION_DENIED, "HOST_REFUSED", message)
             if not is_open and not keys.admit(request):
                 message = "an API key is needed: send it as Authorization: Bearer KEY"
                 raise VoiceplaneError(grpc.StatusCode.UNAUTHENTICATED, "KEY_NEEDED", message)
