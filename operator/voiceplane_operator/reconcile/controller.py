@@ -40,6 +40,8 @@ DEMAND_LASTS_S = 120.0
 VOLATILE = frozenset({"sessions", "queueDepth", "lastUsed", "expiresAt", "references"})
 # News of several objects within this time are acted upon together.
 GATHER_S = 0.01
+# The cluster's controllers learn of a rank by a watch of their own; nothing tells when they have.
+RANK_SETTLES_S = 0.5
 INVALID = frozenset({400, 403, 404, 422})
 
 
@@ -294,12 +296,16 @@ class Controller:
         pods = self._fleet.pods_of(pool.key)
         if len(pods) <= replicas:
             return
+        ranked = False
         for name, pod in pods.items():
             state = links[name].state if name in links else None
             cost = str(state.load.sessions if state else 0)
             present = (pod["metadata"].get("annotations") or {}).get(DELETION_COST, "0")
             if cost != present:
                 await self._api.annotate("v1", "Pod", pool.key.namespace, name, {DELETION_COST: cost})
+                ranked = True
+        if ranked:
+            await asyncio.sleep(RANK_SETTLES_S)
 
     async def _write(self, job: Job, meta: Meta, *, before: Mapping[str, Any], status: dict[str, Any]) -> None:
         """Write a status that says something new, and tell people of a change that matters to them."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from voiceplane_common.kube.api import Api, ApiError, Key
 from voiceplane_operator.metrics import Metrics
-from voiceplane_operator.reconcile.controller import Controller
+from voiceplane_operator.reconcile.controller import RANK_SETTLES_S, Controller
 from voiceplane_operator.reconcile.queue import Job
 from voiceplane_operator.reconcile.store import Store
 from voiceplane_operator.workers.fleet import Fleet
+from voiceplane_proto.v1 import tts_pb2
 
 from tests.support import virtual_time
 
@@ -34,7 +36,7 @@ class FakeApi:
 
     async def apply(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
         kind = manifest["kind"]
-        self.made.append((kind, dict(manifest)))
+        self.made.append((kind, dict(manifest) | {"at_s": asyncio.get_running_loop().time()}))
         if kind in self.refusals:
             raise ApiError(self.refusals[kind], "Invalid", "no such field")
         generation = self.generations[kind] = self.generations.get(kind, 0) + 1
@@ -43,6 +45,9 @@ class FakeApi:
     async def replace_status(self, *_: str, uid: str, status: Mapping[str, Any]) -> dict[str, Any]:
         self.made.append(("status", dict(status)))
         return self.pool | {"status": status}
+
+    async def annotate(self, *where: str | dict[str, str]) -> None:
+        self.made.append(("rank", {"pod": where[3], "at_s": asyncio.get_running_loop().time()}))
 
     async def create(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
         self.made.append((manifest["kind"], dict(manifest)))
@@ -139,5 +144,22 @@ def test_after_a_restart_the_deployment_says_the_size_and_it_shrinks_when_due() 
         sizes = [made["spec"]["replicas"] for kind, made in api.made if kind == "Deployment"]
         assert sizes[0] == 4
         assert sizes[-1] == 1
+
+    virtual_time.run(scenario())
+
+
+def test_busy_pods_are_ranked_and_that_is_known_before_the_deployment_shrinks(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        controller, api = prepared(replicas=2)
+        busy = tts_pb2.WorkerState(ready=True, load=tts_pb2.Load(sessions=3))
+        links = {"busy": SimpleNamespace(state=busy, want=lambda _: None)}
+        pods = {name: {"metadata": {"name": name}, "status": {}} for name in ("idle", "busy", "strange")}
+        monkeypatch.setattr(controller._fleet, "links_of", lambda _: links)
+        monkeypatch.setattr(controller._fleet, "pods_of", lambda _: pods)
+        await controller.reconcile(JOB)
+        ranks = [made for kind, made in api.made if kind == "rank"]
+        shrunk = next(made for kind, made in api.made if kind == "Deployment")
+        assert [rank["pod"] for rank in ranks] == ["busy"]
+        assert shrunk["at_s"] - ranks[0]["at_s"] >= RANK_SETTLES_S
 
     virtual_time.run(scenario())
