@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -89,11 +90,14 @@ async def test_a_scale_down_takes_the_idle_worker(site: Site) -> None:
     site.apply(site.pool("shrinking", replicas=3))
     site.wait_ready("shrinking", workers=3)
     with site.orchestrator() as server:
-        async with Socket.open(server, "/v1/speak") as first, Socket.open(server, "/v1/speak") as second:
-            listeners = [Listener(first), Listener(second)]
-            for socket, listener in zip((first, second), listeners, strict=True):
+        async with contextlib.AsyncExitStack() as stack:
+            listeners = []
+            for _ in range(2):
+                socket = await stack.enter_async_context(Socket.open(server, "/v1/speak"))
+                listeners.append(Listener(socket))
                 await socket.send(type="text", text=" ".join([SENTENCE] * 6), end=True)
-                await listener.until_frames(50)  # by then the worker's load is known to the orchestrator
+                # By then the worker's load is known to the orchestrator, which sends the next one elsewhere.
+                await listeners[-1].until_frames(50)
             hearing = asyncio.gather(*(listener.until("done", result="complete") for listener in listeners))
             busy = await asyncio.to_thread(site.busy_workers, "shrinking", 2)
             await asyncio.to_thread(site.kubectl, "scale", "ttspool", "shrinking", "--replicas=2")

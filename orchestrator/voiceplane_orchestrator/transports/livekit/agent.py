@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import os
 from typing import TYPE_CHECKING
 
 from livekit import api
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 RESTART_S = 2.0
 CALL_TIMEOUT_S = 5.0
+# The library tells these to the whole process; another orchestrator in it would take them for its own.
+VARIABLES = ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")
 # The library misses its own connection: ours is the session's.
 NOT_CONNECTED = "The room connection was not established"
 # A job begins on a thread that waits for it; another one takes some 10 ms.
@@ -45,10 +48,12 @@ class RoomAgent:
         self._handing_over = asyncio.Event()
         self._registered = asyncio.Event()
         self._server: AgentServer | None = None
+        self._environment: dict[str, str | None] = {}
         self._running: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> RoomAgent:
         take_over("livekit", drop=NOT_CONNECTED)
+        self._environment = {name: os.environ.get(name) for name in VARIABLES}
         self._loop = asyncio.get_running_loop()
         self._running = asyncio.create_task(self._run(), name="livekit-agent")
         return self
@@ -57,6 +62,11 @@ class RoomAgent:
         if self._running:
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
+        for name, value in self._environment.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
     async def wait_registered(self) -> None:
         """Return when LiveKit knows us, and may ask us into rooms."""
