@@ -164,7 +164,7 @@ async def test_a_broken_watch_keeps_the_workers_and_goes_on(monkeypatch: pytest.
         both = slice_of(endpoint("10.0.0.1", ready=True), endpoint("10.0.0.2", ready=False))
         api.events.put_nowait({"type": "MODIFIED", "object": named(both)})
         assert await anext(watch) == {"10.0.0.1:50051": True, "10.0.0.2:50051": False}
-        assert api.lists == ["EndpointSlice"] * 2, "etcd may have been restored meanwhile, so what is there is read again"
+        assert api.lists == ["EndpointSlice"] * 2, "what is there is read again: etcd may have been restored"
         api.events.put_nowait({"type": "DELETED", "object": named(both)})
         assert await anext(watch) == {}
 
