@@ -108,16 +108,14 @@ class WorkerClient:
         response = await answer(self.stub.ListModels(tts_pb2.ListModelsRequest(), timeout=self.deadlines.control))
         return list(response.models)
 
-    async def load_model(self, request: tts_pb2.LoadModelRequest) -> tts_pb2.ModelStatus:
+    async def load_model(self, request: tts_pb2.LoadModelRequest) -> tts_pb2.LoadModelResponse:
         """Make a model resident; answers when it is, or at once with no_wait."""
-        response = await answer(self.stub.LoadModel(request, timeout=self.deadlines.load))
-        return response.model
+        return await answer(self.stub.LoadModel(request, timeout=self.deadlines.load))
 
-    async def unload_model(self, model_id: str, *, drain_timeout_ms: int = 0) -> tts_pb2.ModelStatus:
+    async def unload_model(self, model_id: str, *, drain_timeout_ms: int = 0) -> tts_pb2.UnloadModelResponse:
         """Drain and unload a model; 0 takes the worker's own drain timeout."""
         request = tts_pb2.UnloadModelRequest(model_id=model_id, drain_timeout_ms=drain_timeout_ms)
-        response = await answer(self.stub.UnloadModel(request, timeout=self.deadlines.load))
-        return response.model
+        return await answer(self.stub.UnloadModel(request, timeout=self.deadlines.load))
 
     async def reload_model(self, model_id: str) -> None:
         """Re-read a model's voice pack; the old one serves until the new one is resident."""

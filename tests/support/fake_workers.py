@@ -41,6 +41,7 @@ class FakeWorker(tts_pb2_grpc.TTSServicer):
         self.failing: set[str] = set()
         self.on_load: Callable[[], None] = lambda: None
         self._news: set[asyncio.Event] = set()
+        self._revision = 1
 
     async def GetCapabilities(self, request: object, context: object) -> tts_pb2.GetCapabilitiesResponse:  # noqa: N802
         del request, context
@@ -61,13 +62,14 @@ class FakeWorker(tts_pb2_grpc.TTSServicer):
         )
         self.on_load()
         self._tell()
-        return tts_pb2.LoadModelResponse(model=self.models[request.model_id])
+        return tts_pb2.LoadModelResponse(model=self.models[request.model_id], revision=self._revision)
 
     async def UnloadModel(self, request: tts_pb2.UnloadModelRequest, context: object) -> tts_pb2.UnloadModelResponse:  # noqa: N802
         del context
         self.models.pop(request.model_id, None)
         self._tell()
-        return tts_pb2.UnloadModelResponse(model=tts_pb2.ModelStatus(model_id=request.model_id))
+        model = tts_pb2.ModelStatus(model_id=request.model_id, state=tts_pb2.MODEL_STATE_ABSENT)
+        return tts_pb2.UnloadModelResponse(model=model, revision=self._revision)
 
     async def WatchState(self, request: object, context: object) -> AsyncIterator[tts_pb2.WorkerState]:  # noqa: N802
         del request, context
@@ -75,7 +77,7 @@ class FakeWorker(tts_pb2_grpc.TTSServicer):
         self._news.add(news)
         try:
             while True:
-                yield tts_pb2.WorkerState(ready=True, models=self.models.values())
+                yield tts_pb2.WorkerState(ready=True, models=self.models.values(), revision=self._revision)
                 await news.wait()
                 await asyncio.sleep(TELL_EVERY_S)
                 news.clear()
@@ -83,6 +85,7 @@ class FakeWorker(tts_pb2_grpc.TTSServicer):
             self._news.discard(news)
 
     def _tell(self) -> None:
+        self._revision += 1
         for news in self._news:
             news.set()
 

@@ -104,8 +104,8 @@ def word_error_rate(references: list[str], hypotheses: list[str]) -> float:
 
 
 def normalize(text: str) -> str:
-    """Lower case, no punctuation, numbers below 100 in words: "It's 25." is "it's twenty five"."""
-    words = re.findall(r"[a-z0-9]+(?:'[a-z]+)*", text.casefold().replace("\u2019", "'"))
+    """Lower case, no punctuation, numbers below 100 in words, no contracted "am": "I'm 25." is "i am twenty five"."""
+    words = re.findall(r"[a-z0-9]+(?:'[a-z]+)*", text.casefold().replace("\u2019", "'").replace("i'm", "i am"))
     return " ".join(_number_in_words(int(word)) if word.isdecimal() else word for word in words)
 
 

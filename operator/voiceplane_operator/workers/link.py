@@ -31,6 +31,8 @@ RECONNECT_S = 0.2
 # UnloadModel answers at the latest after this, with the model still draining; WatchState tells when it has gone.
 UNLOAD_ANSWER_MS = 1
 
+Answer = tts_pb2.LoadModelResponse | tts_pb2.UnloadModelResponse
+
 _log = get_logger("workers")
 
 
@@ -82,6 +84,7 @@ class WorkerLink:
         self._wanted: dict[str, tts_pb2.LoadModelRequest] = {}
         self._told = False
         self._asked: dict[str, asyncio.Task[None]] = {}
+        self._answers: dict[str, Answer] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._client: WorkerClient | None = None
         self._task: asyncio.Task[None] | None = None
@@ -130,15 +133,17 @@ class WorkerLink:
                 if self.state is not None:
                     self.state = None
                     self.setbacks.clear()  # its next process begins anew
+                    self._answers.clear()
                     self._changed(None)
                 await asyncio.sleep(RECONNECT_S)
 
     def _know(self, state: tts_pb2.WorkerState) -> None:
         if self.state is None:
             _log.info("worker_found", worker=self.name, address=self.address)
-        before, self.state = self.state, state
-        self._note_failures(state)
-        self._changed(news(before, state))
+        self._answers = {model_id: each for model_id, each in self._answers.items() if each.revision > state.revision}
+        before, self.state = self.state, _with_answers(state, self._answers)
+        self._note_failures(self.state)
+        self._changed(news(before, self.state))
         self._converge()
 
     def _note_failures(self, state: tts_pb2.WorkerState) -> None:
@@ -185,12 +190,13 @@ class WorkerLink:
 
     async def _ask(self, model_id: str, action: Action) -> None:
         """One call. It never waits for a load: WatchState tells how that goes."""
-        client, before = self._client, self._reported(model_id)
+        client = self._client
         if client is None:
             return
         call = "load" if isinstance(action, LoadAction) else "unload"
         declaration = action.request.declaration if isinstance(action, LoadAction) else ""
         outcome = "ok"
+        answer: Answer
         try:
             if isinstance(action, LoadAction):
                 request = tts_pb2.LoadModelRequest()
@@ -200,8 +206,7 @@ class WorkerLink:
             else:
                 answer = await client.unload_model(model_id, drain_timeout_ms=UNLOAD_ANSWER_MS)
                 self.setbacks.pop(model_id, None)
-            if self._reported(model_id) == before:  # otherwise the stream has told something that is newer
-                self._accept(answer)
+            self._accept(model_id, answer)
         except VoiceplaneError as error:
             outcome = error.reason or "error"
             now = asyncio.get_running_loop().time()
@@ -209,19 +214,26 @@ class WorkerLink:
             _log.warning("model_call_failed", worker=self.name, call=call, model_id=model_id, reason=error.reason)
         self._metrics.model_calls.labels(call=call, outcome=outcome).inc()
 
-    def _reported(self, model_id: str) -> tts_pb2.ModelStatus | None:
-        return self.reported().get(model_id)
+    def _accept(self, model_id: str, answer: Answer) -> None:
+        """What a call answers is news, too, and the call must not be made twice.
 
-    def _accept(self, status: tts_pb2.ModelStatus) -> None:
-        """What a call answers is news, too: the stream may tell it later, and the call must not be made twice."""
-        if self.state is None:
-            return
-        others = [model for model in self.state.models if model.model_id != status.model_id]
-        state = tts_pb2.WorkerState()
-        state.CopyFrom(self.state)
-        del state.models[:]
-        state.models.extend([*others, status])
-        self.state = state
+        The stream may tell it later, and before that bring a snapshot that was made before the call.
+        """
+        if self.state is not None and answer.revision > self.state.revision:
+            self._answers[model_id] = answer
+            self.state = _with_answers(self.state, self._answers)
+
+
+def _with_answers(snapshot: tts_pb2.WorkerState, answers: Mapping[str, Answer]) -> tts_pb2.WorkerState:
+    """A snapshot with what later answers say of models; its revision stays."""
+    if not answers:
+        return snapshot
+    state = tts_pb2.WorkerState()
+    state.CopyFrom(snapshot)
+    del state.models[:]
+    state.models.extend(model for model in snapshot.models if model.model_id not in answers)
+    state.models.extend(answer.model for answer in answers.values())
+    return state
 
 
 def news(before: tts_pb2.WorkerState | None, after: tts_pb2.WorkerState) -> frozenset[str] | None:

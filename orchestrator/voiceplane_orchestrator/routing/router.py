@@ -137,8 +137,7 @@ class Router:
             request.source.CopyFrom(tts_pb2.ModelSource(uri=uri, sha256=sha256))
 
         async def one(link: WorkerLink) -> str:
-            status = await link.client.load_model(request)
-            return state_name(status.state)
+            return state_name((await link.client.load_model(request)).model.state)
 
         return await self._everywhere(model_id, one, all_workers=bool(uri))
 
@@ -146,8 +145,7 @@ class Router:
         """Unload a model on every worker that knows it; the state by address."""
 
         async def one(link: WorkerLink) -> str:
-            status = await link.client.unload_model(model_id)
-            return state_name(status.state)
+            return state_name((await link.client.unload_model(model_id)).model.state)
 
         return await self._everywhere(model_id, one)
 

@@ -153,9 +153,10 @@ class TTSService(tts_pb2_grpc.TTSServicer):
         del context
         spec = model_spec(request)
         if request.declare_only:
-            return tts_pb2.LoadModelResponse(model=model_status(self._manager.declare(spec)))
-        status = await self._manager.load(spec, no_wait=request.no_wait)
-        return tts_pb2.LoadModelResponse(model=model_status(status))
+            status = self._manager.declare(spec)
+        else:
+            status = await self._manager.load(spec, no_wait=request.no_wait)
+        return tts_pb2.LoadModelResponse(model=model_status(status), revision=self._state.revision)
 
     @answers
     async def UnloadModel(  # noqa: N802
@@ -165,7 +166,7 @@ class TTSService(tts_pb2_grpc.TTSServicer):
         del context
         timeout_ms = request.drain_timeout_ms or None
         status = await self._manager.unload(request.model_id, drain_timeout_ms=timeout_ms)
-        return tts_pb2.UnloadModelResponse(model=model_status(status))
+        return tts_pb2.UnloadModelResponse(model=model_status(status), revision=self._state.revision)
 
     async def WatchState(  # noqa: N802
         self, request: tts_pb2.WatchStateRequest, context: Context

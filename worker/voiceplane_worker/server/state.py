@@ -75,6 +75,11 @@ class StateFeed:
         self._load = load
 
     @property
+    def revision(self) -> int:
+        """Grows with each change."""
+        return self._changes.revision
+
+    @property
     def ready(self) -> bool:
         """Whether new sessions are served."""
         return self._manager.ready and not self._sessions.draining
@@ -83,7 +88,7 @@ class StateFeed:
         """The state now."""
         return tts_pb2.WorkerState(
             worker_id=self._worker_id,
-            revision=self._changes.revision,
+            revision=self.revision,
             ready=self.ready,
             draining=self._sessions.draining,
             models=[model_status(status) for status in self._manager.statuses()],

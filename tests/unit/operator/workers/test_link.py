@@ -27,13 +27,18 @@ PREFIX = "voiceplane.dev/voicemodel/speech/joe/uid/"
 
 
 class FakeWorker:
-    """A worker whose loads fail while `broken` is true; it tells a change 20 ms after it, as the real one does."""
+    """A worker whose loads fail while `broken` is true; it tells a change 20 ms after it, as the real one does.
+
+    With `overtakes`, its next answer comes before a snapshot that was made before the call.
+    """
 
     def __init__(self) -> None:
         self.broken = False
+        self.overtakes = False
         self.unloads: list[float] = []
         self.calls: list[tuple[float, str]] = []
         self._state: tts_pb2.ModelState.ValueType | None = None
+        self._revision = 1
         self._news: asyncio.Queue[tts_pb2.WorkerState] = asyncio.Queue()
 
     @property
@@ -45,12 +50,15 @@ class FakeWorker:
         return tts_pb2.GetCapabilitiesResponse(families=[tts_pb2.Family(name="mock")])
 
     async def watch_state(self) -> AsyncIterator[tts_pb2.WorkerState]:
-        yield tts_pb2.WorkerState(ready=True)
+        yield tts_pb2.WorkerState(ready=True, revision=self._revision)
         while True:
             yield await self._news.get()
 
-    async def load_model(self, request: tts_pb2.LoadModelRequest) -> tts_pb2.ModelStatus:
+    async def load_model(self, request: tts_pb2.LoadModelRequest) -> tts_pb2.LoadModelResponse:
         loop = asyncio.get_running_loop()
+        if self.overtakes:
+            self.overtakes = False
+            self._tell()
         self.calls.append((loop.time(), request.declaration.removeprefix(PREFIX)))
         declaration, before = request.declaration, self._state
         if self.broken:
@@ -58,21 +66,29 @@ class FakeWorker:
         else:
             self._state = after = tts_pb2.MODEL_STATE_RESIDENT
             reason = ""
-        loop.call_later(TELLS_S, self._tell, _status(after, reason, declaration))
-        return _status(before or tts_pb2.MODEL_STATE_LOADING, "Reloading" if before else "", declaration)
+        self._revision += 1
+        loop.call_later(TELLS_S, self._change, _status(after, reason, declaration))
+        model = _status(before or tts_pb2.MODEL_STATE_LOADING, "Reloading" if before else "", declaration)
+        return tts_pb2.LoadModelResponse(model=model, revision=self._revision)
 
-    async def unload_model(self, model_id: str, *, drain_timeout_ms: int) -> tts_pb2.ModelStatus:
+    async def unload_model(self, model_id: str, *, drain_timeout_ms: int) -> tts_pb2.UnloadModelResponse:
         del drain_timeout_ms
         loop = asyncio.get_running_loop()
         self.unloads.append(loop.time())
         if self.broken:
             raise VoiceplaneError(grpc.StatusCode.INTERNAL, "BROKEN", "it does not let go")
         self._state = None
-        loop.call_later(TELLS_S, self._news.put_nowait, tts_pb2.WorkerState(ready=True))
-        return tts_pb2.ModelStatus(model_id=model_id, state=tts_pb2.MODEL_STATE_ABSENT)
+        self._revision += 1
+        loop.call_later(TELLS_S, self._change)
+        model = tts_pb2.ModelStatus(model_id=model_id, state=tts_pb2.MODEL_STATE_ABSENT)
+        return tts_pb2.UnloadModelResponse(model=model, revision=self._revision)
 
-    def _tell(self, status: tts_pb2.ModelStatus) -> None:
-        self._news.put_nowait(tts_pb2.WorkerState(ready=True, models=[status]))
+    def _change(self, *models: tts_pb2.ModelStatus) -> None:
+        self._revision += 1
+        self._tell(*models)
+
+    def _tell(self, *models: tts_pb2.ModelStatus) -> None:
+        self._news.put_nowait(tts_pb2.WorkerState(ready=True, models=models, revision=self._revision))
 
     async def close(self) -> None:
         pass
@@ -147,6 +163,19 @@ def test_what_is_declared_and_resident_is_not_asked_for_again() -> None:
                 link.want(declared("v1"))
                 await asyncio.sleep(1.0)
             assert len(worker.calls) == 1
+
+    virtual_time.run(scenario())
+
+
+def test_a_snapshot_that_an_answer_has_overtaken_makes_no_second_call() -> None:
+    async def scenario() -> None:
+        worker = FakeWorker()
+        worker.overtakes = True
+        async with linked(worker) as link:
+            await asyncio.sleep(1.0)
+            assert worker.versions == ["v1"]
+            assert state_of(link) == tts_pb2.MODEL_STATE_RESIDENT
+            assert link.setbacks == {}
 
     virtual_time.run(scenario())
 
