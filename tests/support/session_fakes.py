@@ -139,17 +139,22 @@ class FakeEars:
 
 
 class FakeRecognizer:
-    """Understands `text`; or raises `error`."""
+    """Understands `text`, or raises `error`, as soon as `gate` is set; `partials` tells what it was asked for."""
 
     def __init__(self, text: str = "") -> None:
         self.text = text
         self.error: Exception | None = None
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.partials: list[bool] = []
 
     async def start(self) -> None:
         pass
 
     async def transcribe(self, samples: Samples, *, language: str | None, partial: bool = False) -> Transcript:
-        del samples, language, partial
+        del samples, language
+        self.partials.append(partial)
+        await self.gate.wait()
         if self.error is not None:
             raise self.error
         return Transcript(text=self.text, language="en", avg_logprob=0.0, no_speech_probability=0.0, duration_ms=1000)

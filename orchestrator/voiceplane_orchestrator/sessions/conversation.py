@@ -265,8 +265,10 @@ class Conversation:
                     Transcript(role="user", turn=turn_id, text="", final=False, replaces=replaced)
                 )
             case EndTurn():
-                await self._partials.cancel()
-                self._recognizing[action.turn_id] = asyncio.create_task(self._recognize(action), name="asr-turn")
+                under_way = await self._partials.end(action)
+                self._recognizing[action.turn_id] = asyncio.create_task(
+                    self._recognize(action, under_way), name="asr-turn"
+                )
             case DiscardTurn(turn_id=turn_id):
                 await self._partials.cancel()
                 await self._forget_turn(turn_id)
@@ -289,13 +291,13 @@ class Conversation:
         self._happened(event)
         self._do(command)
 
-    async def _recognize(self, turn: EndTurn) -> None:
+    async def _recognize(self, turn: EndTurn, under_way: asyncio.Task[Understood] | None) -> None:
         began_s = self._clock.now()
         samples = self._ears.read(turn.onset_sample, turn.end_sample)
         text = turn.complete_partial
         if text is None:
             try:
-                text = (await self._recognizer.transcribe(samples, language=self._language)).text
+                text = (await (under_way or self._recognizer.transcribe(samples, language=self._language))).text
             except Exception as error:  # a turn without words: the session goes on
                 text = ""
                 await self._mouth.fail(error)

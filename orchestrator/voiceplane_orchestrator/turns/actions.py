@@ -85,11 +85,16 @@ class AcceptTurn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestPartial:
-    """Recognize the audio so far and answer with PartialTranscript; a later request supersedes an earlier one."""
+    """Recognize the audio so far and answer with PartialTranscript; a later request supersedes an earlier one.
+
+    Attributes:
+        complete: The speech has paused, so this is all of the turn if the pause is its end.
+    """
 
     turn_id: int
     onset_sample: int
     end_sample: int
+    complete: bool = False
 
 
 @dataclass(frozen=True, slots=True)

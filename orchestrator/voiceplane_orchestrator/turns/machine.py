@@ -224,7 +224,7 @@ class TurnMachine:
         if not speech.begun and not self.paused:  # spoken while the agent could not be interrupted
             self._speech = None
         elif speech.begun:
-            self._request_partial(speech, self._turn_end_sample(speech))
+            self._request_partial(speech, self._turn_end_sample(speech), complete=True)
 
     def _check_deadline(self, at_s: float) -> None:
         speech, deadline_s = self._speech, self.deadline_s
@@ -339,13 +339,15 @@ class TurnMachine:
 
     # ---------------------------------------------------------------- words
 
-    def _request_partial(self, speech: _Speech, end_sample: int) -> None:
+    def _request_partial(self, speech: _Speech, end_sample: int, *, complete: bool = False) -> None:
         undecided = not speech.begun and (not self.paused or self.agent is AgentState.THINKING)
         if undecided or end_sample <= speech.onset_sample:
             return
         speech.requested_through_sample = end_sample
         self._actions.append(
-            RequestPartial(turn_id=speech.turn_id, onset_sample=speech.onset_sample, end_sample=end_sample)
+            RequestPartial(
+                turn_id=speech.turn_id, onset_sample=speech.onset_sample, end_sample=end_sample, complete=complete
+            )
         )
 
     def _partial_transcript(self, event: PartialTranscript) -> None:

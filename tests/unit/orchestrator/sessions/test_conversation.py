@@ -98,6 +98,29 @@ async def test_a_turn_is_answered_and_the_history_has_both() -> None:
         ]
 
 
+async def test_what_is_being_recognized_when_the_turn_ends_is_not_recognized_again() -> None:
+    async with talking() as talk:
+        talk.recognizer.gate.clear()
+        talk.user_speaks(400)
+        await talk.until(State, state="thinking")  # the turn has ended
+        talk.recognizer.gate.set()
+        await talk.hear_out(1)
+        assert talk.recognizer.partials == [False]
+
+
+async def test_a_turn_whose_recognition_fails_is_told_and_the_next_one_is_answered() -> None:
+    async with talking() as talk:
+        talk.recognizer.gate.clear()
+        talk.user_speaks(400)
+        await talk.until(State, state="thinking")
+        talk.recognizer.error = unavailable("ASR_FAILED", "no memory")
+        talk.recognizer.gate.set()
+        await talk.until(Failed, reason="ASR_FAILED")
+        talk.recognizer.error = None
+        talk.user_speaks(400)
+        await talk.hear_out(1)
+
+
 async def test_the_history_holds_what_was_heard_of_a_reply_and_not_what_was_written() -> None:
     async with talking() as talk:
         talk.replier.text = "one two three four five"

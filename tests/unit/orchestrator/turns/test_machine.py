@@ -114,6 +114,7 @@ class TestAnOrdinaryTurn:
         ends_ms = [request.end_sample / 16 for request in requests]
         assert len(requests) == 3
         assert all(500 <= after - before <= 500 + WINDOW_MS for before, after in pairwise(ends_ms[:-1]))
+        assert [request.complete for request in requests] == [False, False, True]
         assert {request.onset_sample for request in requests} == {only(conversation.actions, BeginTurn).onset_sample}
 
     def test_a_partial_that_heard_everything_may_stand_in_for_the_transcript(self) -> None:
