@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from voiceplane_common.frames import FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE_HZ
+from voiceplane_common.tasks import first_to_end
 
 from voiceplane_cli.api import Api, Conversation, Event, error_from_json
 from voiceplane_cli.output import CliError, note
@@ -321,16 +322,3 @@ async def _send_microphone(session: Conversation, microphone: asyncio.Queue[byte
 async def _keep_reporting(listener: Listener) -> None:
     async for _ in _ticks(REPORT_TICKS * FRAME_MS / 1000):
         await listener.report()
-
-
-async def first_to_end(*coroutines: Any) -> None:
-    """Run all until one ends, then end the others; raises what that one raised."""
-    tasks = [asyncio.ensure_future(each) for each in coroutines]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -19,9 +19,9 @@ from voiceplane_orchestrator.replies.echo import EchoReplier
 from voiceplane_orchestrator.replies.llm import LlmReplier
 from voiceplane_orchestrator.routing.router import Router
 from voiceplane_orchestrator.sessions.factory import SessionFactory
+from voiceplane_orchestrator.transports.live import LiveSessions
 from voiceplane_orchestrator.transports.websocket.auth import Keys
 from voiceplane_orchestrator.transports.websocket.http import make_app
-from voiceplane_orchestrator.transports.websocket.live import LiveSessions
 from voiceplane_orchestrator.turns.vad import VoiceActivityDetector
 
 if TYPE_CHECKING:

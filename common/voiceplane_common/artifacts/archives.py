@@ -43,11 +43,12 @@ def is_archive(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIXES)
 
 
-def unpack(archive: Path, *, cache_dir: Path | None = None) -> Path:
+def unpack(archive: Path, *, sha256: str = "", cache_dir: Path | None = None) -> Path:
     """The folder that an archive holds; unpacked once for each content. Blocking.
 
     Args:
         archive: A .tar, .tar.gz, .tgz, .tar.xz or .zip.
+        sha256: Its digest if that is known, since a large one takes long to read; empty to read it.
         cache_dir: None for VOICEPLANE_CACHE_DIR or the user's cache folder.
 
     Raises:
@@ -55,7 +56,8 @@ def unpack(archive: Path, *, cache_dir: Path | None = None) -> Path:
             ARTIFACT_INVALID: it is broken, encrypted, or holds more than `MAX_FILES` files or `MAX_GROWTH` times its
             size. RESOURCE_EXHAUSTED: DISK_FULL. UNAVAILABLE: CACHE_BUSY or CACHE_UNUSABLE.
     """
-    limit_bytes = archive.stat().st_size * MAX_GROWTH + FREE_BYTES
+    size_bytes = archive.stat().st_size
+    limit_bytes = size_bytes * MAX_GROWTH + FREE_BYTES
 
     def watch(done: int, _: int) -> None:
         if done > limit_bytes:
@@ -71,9 +73,8 @@ def unpack(archive: Path, *, cache_dir: Path | None = None) -> Path:
         except _BROKEN as error:
             raise _invalid(archive, f"cannot be unpacked: {type(error).__name__}: {error}") from error
 
-    key = f"unpacked:{digest(archive)}"
+    key = f"unpacked:{sha256 or digest(archive)}"
     cache = Cache(cache_dir or default_cache_dir())
-    size_bytes = archive.stat().st_size
     return cache.find_key(key) or cache.add(
         key=key, remember=True, name="data", sha256="", size_bytes=size_bytes, write=write
     )

@@ -7,6 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from voiceplane_common.errors import VoiceplaneError, exhausted
+from voiceplane_common.tasks import first_to_end
 
 from voiceplane_orchestrator.sessions.events import Selected, State
 from voiceplane_orchestrator.sessions.mouth import Mouth
@@ -74,15 +75,7 @@ class Reading:
 
     async def run(self) -> None:
         """Speak until cancelled, or until the listener is gone, which raises ConnectionError."""
-        tasks = [asyncio.create_task(self._tell(), name="reading-tell"), asyncio.create_task(self._speak())]
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        for task in done:
-            task.result()
+        await first_to_end(self._tell(), self._speak())
 
     async def wait_quiet(self) -> None:
         """Return when nothing is being said, and nothing waits to be said."""

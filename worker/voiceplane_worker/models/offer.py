@@ -55,13 +55,9 @@ def offer_of(spec: ModelSpec, voices: Sequence[Named]) -> Offer:
     Raises:
         VoiceplaneError: INVALID_ARGUMENT: the spec names a voice that the model does not have.
     """
-    languages = {voice.name: voice.language for voice in voices}
-    wanted = spec.voices or tuple(Voice(name=name, language="") for name in languages)
-    for voice in wanted:
-        if voice.name not in languages:
-            message = f"model {spec.model_id!r} has no voice {voice.name!r}: its voices are {', '.join(languages)}"
+    names = [voice.name for voice in voices]
+    for voice in spec.voices:
+        if voice.name not in names:
+            message = f"model {spec.model_id!r} has no voice {voice.name!r}: its voices are {', '.join(names)}"
             raise invalid("voices", message, reason="UNKNOWN_VOICE")
-    return Offer(
-        voices=tuple(Voice(name=voice.name, language=voice.language or languages[voice.name]) for voice in wanted),
-        languages=spec.languages,
-    )
+    return expected_offer(spec, voices)

@@ -69,7 +69,7 @@ def open_pack(
             credentials_dir=credentials_dir,
         )
         if folder.is_file() and is_archive(folder):
-            folder = _inside(unpack(folder, cache_dir=cache_dir))
+            folder = _inside(unpack(folder, sha256=source.sha256, cache_dir=cache_dir))
     elif known:
         folder = known.folder
     else:

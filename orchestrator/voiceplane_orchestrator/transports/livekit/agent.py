@@ -16,6 +16,7 @@ from livekit import api
 from livekit.agents import AgentServer, JobContext, JobExecutorType, JobRequest
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_common.logs import get_logger, take_over
+from voiceplane_common.tasks import first_to_end
 
 from voiceplane_orchestrator.transports.livekit.room import RoomSession
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from livekit.agents.job import RunningJobInfo
 
     from voiceplane_orchestrator.sessions.factory import SessionFactory
-    from voiceplane_orchestrator.transports.websocket.live import LiveSessions
+    from voiceplane_orchestrator.transports.live import LiveSessions
 
 RESTART_S = 2.0
 CALL_TIMEOUT_S = 5.0
@@ -155,16 +156,7 @@ class RoomAgent:
                     handing_over=self._handing_over,
                     ask_for_another=self.ask_into,
                 )
-                serving = asyncio.create_task(session.serve(job.url, job.token), name="room-session")
-                ending = asyncio.create_task(self._live.ending.wait(), name="room-ending")
-                try:
-                    await asyncio.wait([serving, ending], return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    for task in (serving, ending):
-                        task.cancel()
-                    await asyncio.gather(serving, ending, return_exceptions=True)
-                if not serving.cancelled():
-                    serving.result()
+                await first_to_end(session.serve(job.url, job.token), self._live.ending.wait())
         except VoiceplaneError as error:
             _log.warning("room_refused", room=job.job.room.name, reason=error.reason)
         except ConnectionError as error:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from voiceplane_common.errors import VoiceplaneError, invalid
 from voiceplane_common.frames import SAMPLE_RATE_HZ
 from voiceplane_common.logs import get_logger
+from voiceplane_common.tasks import first_to_end, until_first
 
 from voiceplane_orchestrator.sessions.events import State, Transcript
 from voiceplane_orchestrator.sessions.mouth import failed
@@ -127,31 +128,19 @@ class RoomSession:
 
     async def _until_over(self, conversation: Conversation, voice: RoomVoice) -> str:
         """Run the conversation; returns why it has ended."""
-        tasks = [
-            asyncio.create_task(conversation.run(), name="room-conversation"),
-            asyncio.create_task(voice.run(), name="room-voice"),
-            asyncio.create_task(self._stay_alive(), name="room-alive"),
-            asyncio.create_task(self._until_deserted(), name="room-person"),
-            asyncio.create_task(self._hand_over(conversation), name="room-hand-over"),
-            asyncio.create_task(_until(self._over), name="room-over"),
-        ]
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        for task in done:
-            task.result()
+        await first_to_end(
+            conversation.run(),
+            voice.run(),
+            self._stay_alive(),
+            self._until_deserted(),
+            self._hand_over(conversation),
+            self._over.wait(),
+        )
         return self._over_because
 
     async def _within(self, seconds: float, event: asyncio.Event) -> bool:
         waiting = [asyncio.create_task(event.wait()), asyncio.create_task(self._over.wait())]
-        try:
-            await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for each in waiting:
-                each.cancel()
+        await until_first(waiting, timeout_s=seconds)
         return event.is_set() and not self._over.is_set()
 
     async def _until_deserted(self) -> None:
@@ -258,7 +247,7 @@ class RoomSession:
                 case protocol.Interrupt():
                     self._conversation.interrupt()
                 case protocol.Select():
-                    await self._select({name: getattr(message, name) for name in protocol.Choices.model_fields})
+                    await self._select(message.chosen())
                 case _:
                     raise invalid("type", f"{message.type} has no use in a room", reason="INVALID_MESSAGE")
         except VoiceplaneError as error:
@@ -349,10 +338,6 @@ def choices_of(attributes: Mapping[str, str]) -> dict[str, object]:
         name = f"{ATTRIBUTE_PREFIX}{problem['loc'][0]}"
         raise invalid(name, f"attribute {name}: {problem['msg']}") from None
     return choices.model_dump(exclude_none=True)
-
-
-async def _until(event: asyncio.Event) -> None:
-    await event.wait()
 
 
 async def _quietly(work: Coroutine[Any, Any, None]) -> None:

@@ -8,10 +8,11 @@ import hmac
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from voiceplane_orchestrator.settings import LOOPBACK_HOSTS
 from voiceplane_orchestrator.transports.websocket.protocol import KEY_SUBPROTOCOL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from aiohttp import web
 
@@ -43,13 +44,17 @@ def same_origin(request: web.Request, *, allowed: Iterable[str]) -> bool:
     return netloc == request.host or origin in set(allowed)
 
 
-def names_us(request: web.Request, *, allowed: Iterable[str]) -> bool:
-    """Whether a request to a server of this machine alone names it, or a host of an allowed origin.
+def our_names(allowed: Iterable[str]) -> frozenset[str]:
+    """The host names by which a server of this machine alone may be called: its own, and those of allowed origins."""
+    return LOOPBACK_HOSTS | {name for origin in allowed if (name := urlsplit(origin).hostname)}
+
+
+def names_us(request: web.Request, *, names: Collection[str]) -> bool:
+    """Whether a request names one of these hosts.
 
     A page of another site can make its own name mean 127.0.0.1 (DNS rebinding), and is then of our origin to a browser;
     but its requests name that site.
     """
-    names = {"localhost", "127.0.0.1", "::1", *(urlsplit(origin).hostname for origin in allowed)}
     try:
         return urlsplit(f"//{request.host}").hostname in names
     except ValueError:

@@ -18,7 +18,7 @@ from voiceplane_common.logs import get_logger
 
 from voiceplane_orchestrator.sessions.text import check_text, once
 from voiceplane_orchestrator.settings import LOOPBACK_HOSTS
-from voiceplane_orchestrator.transports.websocket.auth import Keys, names_us, same_origin
+from voiceplane_orchestrator.transports.websocket.auth import Keys, names_us, our_names, same_origin
 from voiceplane_orchestrator.transports.websocket.connection import hold_little
 from voiceplane_orchestrator.transports.websocket.sessions import SessionEndpoints
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from voiceplane_orchestrator.routing.router import Router
     from voiceplane_orchestrator.sessions.factory import SessionFactory
     from voiceplane_orchestrator.speech.frames import SpeechFrame
-    from voiceplane_orchestrator.transports.websocket.live import LiveSessions
+    from voiceplane_orchestrator.transports.live import LiveSessions
 
 CONTENT_TYPES = {
     ".html": "text/html",
@@ -225,6 +225,7 @@ def make_app(*, factory: SessionFactory, router: Router, live: LiveSessions, key
     http = HttpEndpoints(factory=factory, router=router, live=live)
     sessions = SessionEndpoints(factory, live=live)
     allowed = factory.settings.server.allowed_origins
+    names = our_names(allowed)
     is_private = not factory.settings.auth.api_keys and factory.settings.server.host in LOOPBACK_HOSTS
 
     @web.middleware
@@ -233,7 +234,7 @@ def make_app(*, factory: SessionFactory, router: Router, live: LiveSessions, key
     ) -> web.StreamResponse:
         try:
             is_open = request.path in OPEN_PATHS or request.path.startswith("/assets/")
-            if is_private and not names_us(request, allowed=allowed):
+            if is_private and not names_us(request, names=names):
                 message = (
                     f"this server is for its own machine, and {request.host!r} is not its name: open it as localhost, "
                     "set auth.api_keys, or add this origin to server.allowed_origins"

@@ -42,6 +42,10 @@ class Choices(_Message):
     speed: float | None = Field(default=None, ge=0.5, le=2.0)
     segmentation: Literal["", "clause", "sentence"] | None = None
 
+    def chosen(self) -> dict[str, object]:
+        """Each choice by its name; None for what is left as it is."""
+        return {name: getattr(self, name) for name in Choices.model_fields}
+
 
 class Hello(Choices):
     """The first message."""

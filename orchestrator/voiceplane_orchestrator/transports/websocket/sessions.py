@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING
 from aiohttp import WSMsgType, hdrs, web
 from voiceplane_common.errors import VoiceplaneError, failed_precondition, internal, invalid
 from voiceplane_common.logs import get_logger
+from voiceplane_common.tasks import first_to_end, until_first
 
 from voiceplane_orchestrator.sessions.conversation import Conversation
 from voiceplane_orchestrator.sessions.reading import Reading, selected
+from voiceplane_orchestrator.transports.live import shutting_down
 from voiceplane_orchestrator.transports.websocket import protocol
 from voiceplane_orchestrator.transports.websocket.connection import Closing, Connection, hold_little, slow_reader
-from voiceplane_orchestrator.transports.websocket.live import shutting_down
 
 if TYPE_CHECKING:
     from aiohttp import WSMessage
 
     from voiceplane_orchestrator.sessions.factory import SessionFactory
-    from voiceplane_orchestrator.transports.websocket.live import LiveSessions
+    from voiceplane_orchestrator.transports.live import LiveSessions
 
 HEARTBEAT_S = 5.0
 SEND_BUFFER_BYTES = 64 * 1024
@@ -85,7 +86,7 @@ class SessionEndpoints:
             return
         try:
             rate_hz = protocol.check_hello(hello, microphone=microphone)
-            selection = await self._factory.selection(hello.client_id or "", **_choices(hello))
+            selection = await self._factory.selection(hello.client_id or "", **hello.chosen())
         except VoiceplaneError as error:
             raise Closing(error, protocol.CLOSE_PROTOCOL) from None
         client_id = hello.client_id or uuid.uuid4().hex
@@ -106,11 +107,8 @@ class SessionEndpoints:
             asyncio.create_task(self._until_ended(session), name="session-drain"),
         ]
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            done = await until_first(tasks)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
             await session.close()
         if connection.slow.is_set():
             raise slow_reader()
@@ -122,13 +120,7 @@ class SessionEndpoints:
     async def _until_ended(self, session: Session) -> None:
         """Return when the server's shutdown ends the session: when it is quiet, or at the deadline."""
         await self._live.finishing.wait()
-        waits = [asyncio.create_task(session.wait_quiet()), asyncio.create_task(self._live.ending.wait())]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
+        await first_to_end(session.wait_quiet(), self._live.ending.wait())
 
     async def _receive(self, connection: Connection, session: Session, client_id: str) -> None:
         timeout_s = self._limits.idle_timeout_ms / 1000
@@ -149,7 +141,7 @@ class SessionEndpoints:
             case protocol.Playout():
                 session.playout(utterance=control.utterance, media_time_samples=control.media_time_samples)
             case protocol.Select():
-                selection = await self._factory.selection(client_id, **_choices(control))
+                selection = await self._factory.selection(client_id, **control.chosen())
                 self._factory.remember(client_id, selection)
                 session.select(selection)
                 await connection.send_event(selected(selection))
@@ -183,10 +175,6 @@ async def _speak(session: Reading, control: protocol.Message) -> None:
             await session.resume()
         case _:
             raise invalid("type", f"{control.type} belongs to /v1/talk", reason="INVALID_MESSAGE")
-
-
-def _choices(message: protocol.Choices) -> dict[str, object]:
-    return {name: getattr(message, name) for name in protocol.Choices.model_fields}
 
 
 def _check_subprotocol(request: web.Request) -> None:

@@ -158,13 +158,7 @@ class Whole(tts.ChunkedStream):
         self._speaker = speaker
 
     async def _run(self, output_emitter: tts.AudioEmitter) -> None:
-        output_emitter.initialize(
-            request_id=utils.shortuuid(),
-            sample_rate=SAMPLE_RATE_HZ,
-            num_channels=1,
-            mime_type="audio/pcm",
-            frame_size_ms=FRAME_MS,
-        )
+        _begin(output_emitter, stream=False)
         async with self._speaker.speech() as speech:
             await speech.send(self.input_text, utterance_id=UTTERANCE, end=True)
             await speech.finish()
@@ -181,14 +175,7 @@ class Stream(tts.SynthesizeStream):
         self._speaker = speaker
 
     async def _run(self, output_emitter: tts.AudioEmitter) -> None:
-        output_emitter.initialize(
-            request_id=utils.shortuuid(),
-            sample_rate=SAMPLE_RATE_HZ,
-            num_channels=1,
-            mime_type="audio/pcm",
-            frame_size_ms=FRAME_MS,
-            stream=True,
-        )
+        _begin(output_emitter, stream=True)
         output_emitter.start_segment(segment_id=UTTERANCE)
         async with self._speaker.speech() as speech:
             writing = asyncio.create_task(self._write(speech), name="voiceplane-write")
@@ -207,6 +194,17 @@ class Stream(tts.SynthesizeStream):
                 await speech.send(piece, utterance_id=UTTERANCE)
         await speech.send("", utterance_id=UTTERANCE, end=True)
         await speech.finish()
+
+
+def _begin(emitter: tts.AudioEmitter, *, stream: bool) -> None:
+    emitter.initialize(
+        request_id=utils.shortuuid(),
+        sample_rate=SAMPLE_RATE_HZ,
+        num_channels=1,
+        mime_type="audio/pcm",
+        frame_size_ms=FRAME_MS,
+        stream=stream,
+    )
 
 
 def _pcm(frame: AudioFrame) -> bytes:
