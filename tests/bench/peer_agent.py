@@ -1,17 +1,19 @@
 """The peer in a room: a plain AgentSession of livekit-agents with its defaults, piper-tts behind a naive plugin.
 
-Run as a program: `python -m tests.bench.peer_agent URL KEY SECRET AGENT_NAME`. It hears with the same Whisper model and
-beam as we do and says back what it heard, as our echo does.
+Run as a program: `python -m tests.bench.peer_agent URL KEY SECRET AGENT_NAME`. It hears by faster-whisper's defaults,
+with the same Whisper model and beam as we do, and says back what it heard, as our echo does.
 """
 
 from __future__ import annotations
 
 import asyncio
 import importlib
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from faster_whisper import WhisperModel
 from livekit import rtc
 from livekit.agents import (
     NOT_GIVEN,
@@ -28,8 +30,8 @@ from livekit.agents import (
     utils,
 )
 from piper import PiperVoice
-from voiceplane_orchestrator.asr.settings import AsrSection
-from voiceplane_orchestrator.asr.whisper import WhisperRecognizer
+from voiceplane_orchestrator.asr.settings import WHISPER_BASE
+from voiceplane_orchestrator.asr.whisper import find_model
 
 from tests.bench.peer import voice_file
 
@@ -71,9 +73,9 @@ class NaiveStream(tts.ChunkedStream):
 class Whisper(stt.STT[str]):
     """Recognizes what the VAD has cut out."""
 
-    def __init__(self, recognizer: WhisperRecognizer) -> None:
+    def __init__(self, model: WhisperModel) -> None:
         super().__init__(capabilities=stt.STTCapabilities(streaming=False, interim_results=False))
-        self._recognizer = recognizer
+        self._model = model
 
     async def _recognize_impl(
         self, buffer: utils.AudioBuffer, *, language: NotGivenOr[str] = NOT_GIVEN, conn_options: APIConnectOptions
@@ -83,8 +85,13 @@ class Whisper(stt.STT[str]):
         resampler = rtc.AudioResampler(frame.sample_rate, STT_RATE_HZ)
         frames = [*resampler.push(frame), *resampler.flush()] if frame.sample_rate != STT_RATE_HZ else [frame]
         pcm = np.concatenate([np.frombuffer(each.data, np.int16) for each in frames])
-        heard = await self._recognizer.transcribe(pcm.astype(np.float32) / np.float32(32768), language="en")
-        data = stt.SpeechData(language="en", text=heard.text)  # type: ignore[arg-type]  # a str is one
+
+        def understand() -> str:
+            segments, _ = self._model.transcribe(pcm.astype(np.float32) / np.float32(32768), language="en")
+            return "".join(segment.text for segment in segments).strip()
+
+        text = await asyncio.to_thread(understand)
+        data = stt.SpeechData(language="en", text=text)  # type: ignore[arg-type]  # a str is one
         return stt.SpeechEvent(type=stt.SpeechEventType.FINAL_TRANSCRIPT, alternatives=[data])
 
 
@@ -108,9 +115,9 @@ class EchoStream(llm.LLMStream):
 
 def load(process: JobProcess) -> None:
     """Load the models before a room needs them, as the framework's examples do."""
-    recognizer = WhisperRecognizer(AsrSection())
-    asyncio.run(recognizer.start())
-    process.userdata.update(recognizer=recognizer, piper=PiperVoice.load(voice_file()))
+    folder = str(find_model(WHISPER_BASE))
+    whisper = WhisperModel(folder, device="cpu", compute_type="int8", cpu_threads=min(4, os.cpu_count() or 1))
+    process.userdata.update(whisper=whisper, piper=PiperVoice.load(voice_file()))
 
 
 async def job(context: JobContext) -> None:
@@ -118,7 +125,7 @@ async def job(context: JobContext) -> None:
     await context.connect()
     models = context.proc.userdata
     session: AgentSession[None] = AgentSession(
-        vad=inference.VAD(), stt=Whisper(models["recognizer"]), llm=Echo(), tts=NaivePiper(models["piper"])
+        vad=inference.VAD(), stt=Whisper(models["whisper"]), llm=Echo(), tts=NaivePiper(models["piper"])
     )
     await session.start(Agent(instructions=""), room=context.room)
 

@@ -146,10 +146,10 @@ def _choose_device(settings: AsrSection) -> _Device:
 
 
 def _load(folder: Path, device: _Device, settings: AsrSection) -> WhisperModel:
-    from faster_whisper import WhisperModel  # noqa: PLC0415  # takes seconds to import
+    from voiceplane_orchestrator.asr.windows import ShortWindowModel  # noqa: PLC0415  # takes seconds to import
 
     try:
-        model = WhisperModel(
+        model = ShortWindowModel(
             str(folder),
             device=device.name,
             compute_type=device.compute_type,

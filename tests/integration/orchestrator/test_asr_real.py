@@ -52,6 +52,16 @@ async def test_ten_sentences_are_understood(recognizer: WhisperRecognizer, parti
     assert word_error_rate(list(SENTENCES), texts) <= WER_LIMIT, texts
 
 
+@pytest.mark.parametrize("sentences", [1, 2, 4, 7])
+async def test_speech_of_any_length_is_understood_though_windows_are_short(
+    recognizer: WhisperRecognizer, sentences: int
+) -> None:
+    said = list(SENTENCES[:sentences])  # 7 of them are more than a whole window
+    speech = np.concatenate([synthesize(sentence) for sentence in said])
+    transcript = await recognizer.transcribe(speech, language="en")
+    assert word_error_rate([" ".join(said)], [transcript.text]) <= WER_LIMIT, transcript.text
+
+
 async def test_the_language_is_found_out_if_nobody_says_it(recognizer: WhisperRecognizer) -> None:
     transcript = await recognizer.transcribe(synthesize(SENTENCES[2]), language=None)
     assert transcript.language == "en"
