@@ -293,6 +293,7 @@ class Conversation:
 
     async def _recognize(self, turn: EndTurn, under_way: asyncio.Task[Understood] | None) -> None:
         began_s = self._clock.now()
+        waited_s = max(0.0, began_s - self._user_quiet_since_s)
         samples = self._ears.read(turn.onset_sample, turn.end_sample)
         text = turn.complete_partial
         if text is None:
@@ -303,7 +304,9 @@ class Conversation:
                 await self._mouth.fail(error)
         took_s = self._clock.now() - began_s
         self._metrics.asr.observe(took_s)
-        await self._listener.send_event(Latency(turn=turn.turn_id, asr_ms=round(took_s * 1000, 1)))
+        await self._listener.send_event(
+            Latency(turn=turn.turn_id, endpointing_ms=round(waited_s * 1000, 1), asr_ms=round(took_s * 1000, 1))
+        )
         self._happened(TurnTranscript(turn_id=turn.turn_id, text=text))
         if self._retention.enabled:
             await self._retention.save(

@@ -91,11 +91,20 @@ class Done:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Latency:
-    """Measured times in milliseconds."""
+    """Measured times in milliseconds.
+
+    Attributes:
+        endpointing_ms: From the end of the user's voice until that counted as the end of the turn.
+        asr_ms: From then until the words were known.
+        reply_first_token_ms: From then until the reply began.
+        first_audio_ms: From the end of the user's voice, or from the first text, until the first frame.
+        barge_in_ms: From the first sound of the user until the pause.
+    """
 
     type: ClassVar[str] = "latency"
     turn: int | None = None
     utterance: int | None = None
+    endpointing_ms: float | None = None
     asr_ms: float | None = None
     reply_first_token_ms: float | None = None
     first_audio_ms: float | None = None

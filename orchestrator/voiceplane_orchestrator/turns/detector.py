@@ -67,6 +67,11 @@ class SpeechDetector:
         self._end_sample = 0  # of the last frame that was speech
         self._certain_sample = 0  # end of the last frame at the upper threshold
 
+    @property
+    def end_sample(self) -> int:
+        """End of the last frame that was speech, exclusive."""
+        return self._end_sample
+
     def process(self, frames: Iterable[VadFrame]) -> list[SpeechEvent]:
         """What the next frames of the stream mean, in order."""
         events: list[SpeechEvent] = []

@@ -71,7 +71,7 @@ async def test_what_is_said_is_heard_and_answered() -> None:
         for item in user.seen:
             if isinstance(item, dict) and item["type"] == "latency":
                 measured |= {name: value for name, value in item.items() if value is not None}
-        assert {"asr_ms", "reply_first_token_ms", "first_audio_ms"} <= measured.keys()
+        assert {"endpointing_ms", "asr_ms", "reply_first_token_ms", "first_audio_ms"} <= measured.keys()
 
 
 async def test_a_cough_pauses_and_resumes_without_losing_or_repeating_a_sample() -> None:

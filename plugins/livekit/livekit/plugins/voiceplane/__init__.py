@@ -1,12 +1,13 @@
-"""Voiceplane for LiveKit Agents: `TTS` speaks through a worker; `STT` hears with the extra `stt`."""
+"""Voiceplane for LiveKit Agents: `TTS` speaks through a worker; `STT` and `VAD` hear with the extra `stt`."""
 
 from livekit.agents import Plugin
 from livekit.plugins.voiceplane.log import logger
 from livekit.plugins.voiceplane.stt import STT
 from livekit.plugins.voiceplane.tts import TTS
+from livekit.plugins.voiceplane.vad import VAD
 from livekit.plugins.voiceplane.version import __version__
 
-__all__ = ["STT", "TTS", "__version__"]
+__all__ = ["STT", "TTS", "VAD", "__version__"]
 
 
 class VoiceplanePlugin(Plugin):
