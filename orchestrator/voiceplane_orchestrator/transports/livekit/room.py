@@ -21,6 +21,7 @@ from voiceplane_orchestrator.sessions.reading import selected
 from voiceplane_orchestrator.transports.livekit.tokens import ATTRIBUTE_PREFIX
 from voiceplane_orchestrator.transports.livekit.voice import QUEUE_MS, RoomVoice
 from voiceplane_orchestrator.transports.websocket import protocol
+from voiceplane_orchestrator.turns.events import USER_SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -34,7 +35,8 @@ TOPIC = "voiceplane"
 TRANSCRIPTION_TOPIC = "lk.transcription"
 STATE_ATTRIBUTE = "lk.agent.state"
 AGENT_STATES = {"listening": "listening", "thinking": "thinking", "speaking": "speaking", "paused": "listening"}
-MICROPHONE_RATE_HZ = 48_000
+# LiveKit resamples without delay; our WebSocket's decoder would add 11 ms on average to every barge-in.
+MICROPHONE_RATE_HZ = USER_SAMPLE_RATE_HZ
 MICROPHONE_FRAME_MS = 10
 # A client that hears nothing of its agent for a few of these asks for another one.
 ALIVE_EVERY_S = 0.4
