@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import signal
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -181,6 +182,19 @@ async def test_the_ways_to_talk_are_told() -> None:
         assert await told(rooms.url) == {"webrtc": True, "websocket": True}
 
 
+@pytest.mark.parametrize("call", ["/v1/livekit/token", "/v1/livekit/agent"])
+async def test_rooms_are_for_those_with_a_key(call: str) -> None:
+    livekit = {"url": "ws://127.0.0.1:9", "api_key": KEY, "api_secret": SECRET, "serve_rooms": False}
+    async with orchestrator(livekit=livekit, auth={"api_keys": ["sesame"]}) as running, aiohttp.ClientSession() as http:
+        for headers in ({}, {"Authorization": "Bearer open"}):
+            async with http.post(f"{running.url}{call}", json={}, headers=headers) as response:
+                assert response.status == 401
+                assert (await response.json())["error"]["code"] == "UNAUTHENTICATED"
+        headers = {"Authorization": "Bearer sesame"}
+        async with http.post(f"{running.url}/v1/livekit/token", json={}, headers=headers) as response:
+            assert response.status == 200
+
+
 async def test_a_grant_opens_one_room_and_for_a_while_only() -> None:
     async with livekit_server() as server, agent(server) as running:
         granted = await grant(running.url, client_id="anna")
@@ -197,13 +211,44 @@ async def test_a_grant_opens_one_room_and_for_a_while_only() -> None:
 
 
 @contextlib.asynccontextmanager
-async def process(worker: str, server: LiveKitServer, folder: Path) -> AsyncIterator[tuple[str, Process]]:
+async def process(
+    worker: str, server: LiveKitServer, folder: Path, *, drain_timeout_ms: int = 0
+) -> AsyncIterator[tuple[str, Process]]:
     """An orchestrator of its own process, with a real ear."""
     config = folder / "orchestrator.yaml"
-    sections = {"livekit": server.settings, "discovery": {"workers": [worker]}, "server": {"drain_timeout_ms": 0}}
+    sections = {
+        "livekit": server.settings,
+        "discovery": {"workers": [worker]},
+        "server": {"drain_timeout_ms": drain_timeout_ms},
+    }
     config.write_text(json.dumps(sections))
     async with processes.orchestrator("--config", str(config)) as running:
         yield running
+
+
+async def test_a_process_that_is_told_to_go_loses_no_room(tmp_path: Path) -> None:
+    async with (
+        livekit_server() as server,
+        processes.worker("--adapter", "mock", "--default-model", "mock") as (worker, _),
+        process(worker, server, tmp_path, drain_timeout_ms=60_000) as (url, old),
+        contextlib.AsyncExitStack() as stack,
+    ):
+        people = [await stack.enter_async_context(Person.enter(await grant(url))) for _ in range(ROOMS)]
+        await asyncio.gather(*(person.until("ready") for person in people))
+        await people[0].send("say", text=TEXT)
+        await people[0].until_loud()
+        old.child.send_signal(signal.SIGTERM)
+        await people[0].until("done", result="complete")  # what is being said is said to its end
+        await stack.enter_async_context(process(worker, server, tmp_path))  # only now is there another one
+        assert await asyncio.wait_for(old.child.wait(), 60) == 0
+
+        async def go_on(person: Person) -> None:
+            await person.until_agents(2)
+            since = asyncio.get_running_loop().time()
+            await person.send("say", text="here I am")
+            await person.until_loud(after_s=since)
+
+        await asyncio.gather(*(go_on(person) for person in people))
 
 
 async def test_when_agents_are_killed_people_hear_the_next_one_soon(tmp_path: Path) -> None:
@@ -222,12 +267,13 @@ async def test_when_agents_are_killed_people_hear_the_next_one_soon(tmp_path: Pa
         await doomed.kill()
         killed = asyncio.get_running_loop().time()
 
-        async def go_on(person: Person) -> None:
-            """What the page does."""
+        async def go_on(person: Person) -> float:
+            """What the page does; how long it was silent."""
             await person.until_lifeless()
             await ask_for_agent(other, person.room.name)
             await person.until("ready", after_s=killed)
             await person.send("say", text="here I am")
-            await person.until_loud(after_s=await person.until_silent(after_s=killed))
+            return await person.until_loud(after_s=await person.until_silent(after_s=killed)) - killed
 
-        await asyncio.gather(*(go_on(person) for person in people))
+        again_s = await asyncio.gather(*(go_on(person) for person in people))
+        print(f"heard again after {', '.join(f'{each:.2f}' for each in again_s)} s")

@@ -40,6 +40,8 @@ MICROPHONE_RATE_HZ = USER_SAMPLE_RATE_HZ
 MICROPHONE_FRAME_MS = 10
 # A client that hears nothing of its agent for a few of these asks for another one.
 ALIVE_EVERY_S = 0.4
+# LiveKit forgets a request for which it has no agent; ours may come up only after the old one has been told to go.
+ASK_AGAIN_S = 3.0
 CONNECT_TIMEOUT_S = 10.0
 PEOPLE = frozenset({rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD, rtc.ParticipantKind.PARTICIPANT_KIND_SIP})
 
@@ -153,11 +155,15 @@ class RoomSession:
                 return
 
     async def _hand_over(self, conversation: Conversation) -> None:
-        """When we have to go: finish what is being said, then ask for another agent. Its coming ends our session."""
+        """When we have to go: finish what is being said, then ask for another agent until one comes; that ends ours."""
         await self._handing_over.wait()
         await conversation.wait_quiet()
-        await self._ask_for_another(self._room.name)
-        await asyncio.Event().wait()
+        while True:
+            try:
+                await self._ask_for_another(self._room.name)
+            except Exception as error:  # LiveKit may be away for the moment
+                _log.warning("hand_over_failed", session_id=self._session_id, error=repr(error))
+            await asyncio.sleep(ASK_AGAIN_S)
 
     async def _stay_alive(self) -> None:
         while True:
