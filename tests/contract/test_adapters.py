@@ -12,7 +12,7 @@ from voiceplane_common.errors import VoiceplaneError
 from voiceplane_worker.adapters import registry
 from voiceplane_worker.adapters.base import Piece
 
-from tests.support.packs import mock_pack, piper_pack
+from tests.support.packs import kokoro_pack, mock_pack, piper_pack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from voiceplane_worker.adapters.base import Adapter, Model, Samples
     from voiceplane_worker.packs.pack import VoicePack
 
-PACKS: dict[str, Callable[[], VoicePack]] = {"mock": mock_pack, "piper": piper_pack}
+PACKS: dict[str, Callable[[], VoicePack]] = {"mock": mock_pack, "piper": piper_pack, "kokoro": kokoro_pack}
 SENTENCE = "The train to the coast leaves at noon from platform nine, and it is never late."
 CYCLES, SETTLING_CYCLES = 50, 5
+DRAWS = {"piper": 8}  # families whose durations are drawn by chance
 
 
 @pytest.fixture(scope="module", params=PACKS)
@@ -90,18 +91,20 @@ def test_speech_is_audible_and_as_long_as_its_text(model: Model) -> None:
     assert 2.0 < long.size / model.sample_rate_hz < 8.0
 
 
-def test_the_first_chunk_of_a_streaming_model_is_a_small_part(model: Model, adapter: Adapter) -> None:
-    assert adapter.traits.streaming
+def test_the_first_chunk_of_a_sentence_is_a_small_part_where_the_family_says_that_it_streams(
+    model: Model, adapter: Adapter
+) -> None:
     chunks = list(model.synthesize(piece(model, SENTENCE)))
-    assert 0.04 <= chunks[0].size / model.sample_rate_hz <= 0.25
-    assert chunks[0].size < 0.1 * sum(chunk.size for chunk in chunks)
+    assert (chunks[0].size < 0.1 * sum(chunk.size for chunk in chunks)) == adapter.traits.streaming
+    if adapter.traits.streaming:
+        assert 0.04 <= chunks[0].size / model.sample_rate_hz <= 0.25
 
 
 @pytest.mark.parametrize("speed", [0.5, 2.0])
-def test_speed_scales_the_duration(model: Model, speed: float) -> None:
+def test_speed_scales_the_duration(model: Model, family: str, speed: float) -> None:
     # A model may draw each sound's length by chance, and round it up, which is felt when they are short.
     def mean_size(at: float) -> float:
-        return float(np.mean([speak(model, SENTENCE, speed=at).size for _ in range(8)]))
+        return float(np.mean([speak(model, SENTENCE, speed=at).size for _ in range(DRAWS.get(family, 1))]))
 
     assert mean_size(speed) == pytest.approx(mean_size(1.0) / speed, rel=0.35)
 

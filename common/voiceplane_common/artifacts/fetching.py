@@ -92,7 +92,7 @@ def _checked(path: Path, sha256: str, *, uri: str) -> Path:
 def _fetch_packages(spec: str, *, sha256: str, uri: str, cache: Cache, progress: Progress) -> Path:
     roots = packages.locate(spec)
     if not packages.needs_join(roots):
-        return _checked(roots[0], sha256, uri=uri)
+        return _checked(roots[0].path, sha256, uri=uri)
     plan = packages.plan_join(roots)
     key = packages.identity(spec, plan)
     if found := cache.find(sha256) if sha256 else cache.find_key(key):

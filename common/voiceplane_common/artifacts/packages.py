@@ -1,7 +1,8 @@
 """`package:` URIs: files that a Python package carries, and files that several of them carry in parts.
 
 `package:some_package/data` is one folder of an installed package. `package:part_one/data+part_two/data` is the union of
-several; where they hold X.part1, X.part2 and so on, those are joined to X. No package is imported for this.
+several; where they hold X.part1, X.part2 and so on, those are joined to X. A file may be given another name, where the
+packages don't call their parts so: `package:one/part.bin#X.part1+two/part.bin#X.part2`. No package is imported.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,8 +23,25 @@ V = TypeVar("V")
 _PART = re.compile(r"(?P<name>.+)\.part(?P<number>[0-9]+)")
 
 
-def locate(spec: str) -> list[Path]:
-    """The folders or files that the part of a URI after `package:` names.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Root:
+    """A folder or a file of a package.
+
+    Attributes:
+        path: Where it is.
+        name: The relative name that its URI gives to a file; empty: its own.
+    """
+
+    path: Path
+    name: str = ""
+
+    def files(self) -> dict[str, Path]:
+        """Its files by their relative names; see `trees.files_of`."""
+        return {self.name: self.path} if self.name else files_of(self.path)
+
+
+def locate(spec: str) -> list[Root]:
+    """The folders and files that the part of a URI after `package:` names.
 
     Raises:
         VoiceplaneError: FAILED_PRECONDITION: PACKAGE_MISSING, ARTIFACT_MISSING or UNSAFE_PATH.
@@ -30,7 +49,7 @@ def locate(spec: str) -> list[Path]:
     return [_locate_one(each) for each in spec.split("+")]
 
 
-def plan_join(roots: list[Path]) -> dict[str, list[Path]]:
+def plan_join(roots: list[Root]) -> dict[str, list[Path]]:
     """What to write: each file's name with the files that it is joined from, in order.
 
     Raises:
@@ -39,7 +58,7 @@ def plan_join(roots: list[Path]) -> dict[str, list[Path]]:
     plain: dict[str, list[Path]] = {}
     parts: dict[str, dict[int, Path]] = {}
     for root in roots:
-        for name, path in files_of(root).items():
+        for name, path in root.files().items():
             match = _PART.fullmatch(name)
             if match:
                 numbered = parts.setdefault(match["name"], {})
@@ -54,9 +73,9 @@ def plan_join(roots: list[Path]) -> dict[str, list[Path]]:
     return plain
 
 
-def needs_join(roots: list[Path]) -> bool:
+def needs_join(roots: list[Root]) -> bool:
     """Whether the files have to be written anew."""
-    return len(roots) > 1 or any(_PART.fullmatch(name) for name in files_of(roots[0]))
+    return len(roots) > 1 or bool(roots[0].name) or any(_PART.fullmatch(name) for name in roots[0].files())
 
 
 def identity(spec: str, plan: dict[str, list[Path]]) -> str:
@@ -70,8 +89,9 @@ def identity(spec: str, plan: dict[str, list[Path]]) -> str:
     return f"package:{spec} {' '.join(versions)} {sizes}"
 
 
-def _locate_one(spec: str) -> Path:
-    package, _, inside = spec.partition("/")
+def _locate_one(spec: str) -> Root:
+    place, _, name = spec.partition("#")
+    package, _, inside = place.partition("/")
     try:
         found = importlib.util.find_spec(package) if package.isidentifier() else None
     except (ImportError, ValueError):
@@ -83,7 +103,10 @@ def _locate_one(spec: str) -> Path:
     path = root / safe_name(inside) if inside else root
     if not path.exists():
         raise failed_precondition("ARTIFACT_MISSING", f"the package {package!r} has no {inside!r}", field="source.uri")
-    return path
+    if name and not path.is_file():
+        message = f"{place!r} is a folder, which can't be named {name!r}: name each of its files"
+        raise failed_precondition("ARTIFACT_INVALID", message, field="source.uri")
+    return Root(path=path, name=safe_name(name) if name else "")
 
 
 def _is_code(name: str) -> bool:

@@ -35,6 +35,12 @@ _FAMILIES = {
             needs=("piper", "onnx", "onnxruntime"),
         ),
         _Family(
+            traits=FamilyTraits(name="kokoro", streaming=False),
+            module="voiceplane_worker.adapters.kokoro.adapter",
+            adapter="KokoroAdapter",
+            needs=("kokoro_onnx", "onnxruntime"),
+        ),
+        _Family(
             traits=FamilyTraits(name="mock", streaming=True),
             module="voiceplane_worker.adapters.mock",
             adapter="MockAdapter",

@@ -82,6 +82,31 @@ def test_parts_inside_of_one_package_are_joined_too(site: Path, get: Fetch) -> N
     assert tree_of(get("package:one_voice/data")) == {"model": b"ab"}
 
 
+def test_parts_that_are_called_alike_are_joined_by_the_names_that_they_are_given(site: Path, get: Fetch) -> None:
+    write_package(site, "part_one", {"part.bin": b"a"})
+    write_package(site, "part_two", {"part.bin": b"b", "data/voices": b"v"})
+    uri = "package:part_two/part.bin#onnx/model.part2+part_one/part.bin#onnx/model.part1+part_two/data"
+    assert tree_of(get(uri)) == {"onnx/model": b"ab", "voices": b"v"}
+
+
+def test_one_file_can_be_given_another_name(site: Path, get: Fetch) -> None:
+    write_package(site, "one_voice", {"part.bin": b"model"})
+    assert tree_of(get("package:one_voice/part.bin#model.onnx")) == {"model.onnx": b"model"}
+
+
+def test_a_folder_can_not_be_given_another_name(site: Path, get: Fetch) -> None:
+    write_package(site, "one_voice", {"data/model.onnx": b"model"})
+    error = refused(get, "package:one_voice/data#model.onnx")
+    assert error.reason == "ARTIFACT_INVALID"
+    assert "'one_voice/data' is a folder" in error.message
+
+
+@pytest.mark.parametrize("name", ["../model.onnx", "/model.onnx"])
+def test_a_name_that_leads_out_of_the_pack_is_refused(name: str, site: Path, get: Fetch) -> None:
+    write_package(site, "one_voice", {"part.bin": b"model"})
+    assert refused(get, f"package:one_voice/part.bin#{name}").reason == "UNSAFE_PATH"
+
+
 def test_code_of_the_packages_is_left_out_of_a_join(site: Path, get: Fetch) -> None:
     write_package(site, "part_one", {"a": b"a", "py.typed": b"", "__init__.pyi": b""})
     write_package(site, "part_two", {"b": b"b"})

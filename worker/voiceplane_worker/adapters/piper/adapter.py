@@ -11,12 +11,13 @@ from google.protobuf.message import DecodeError
 from piper import PiperVoice
 from piper.config import PiperConfig
 from piper.const import BOS, EOS, PAD
-from voiceplane_common.errors import VoiceplaneError, failed_precondition, not_found
+from voiceplane_common.errors import VoiceplaneError, not_found
 from voiceplane_common.logs import get_logger
 
 from voiceplane_worker.adapters.base import FamilyTraits, Voice
+from voiceplane_worker.adapters.onnx_session import check_device, open_session, release_memory
+from voiceplane_worker.adapters.pack_files import invalid_file, one_line, pack_file
 from voiceplane_worker.adapters.piper.graph import CannotSplitError, split
-from voiceplane_worker.adapters.piper.session import check_device, open_session, release_memory
 from voiceplane_worker.adapters.piper.streaming import SplitVoice, WholeVoice
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from voiceplane_worker.adapters.base import Piece, Samples
-    from voiceplane_worker.adapters.piper.session import Tensors
+    from voiceplane_worker.adapters.onnx_session import Tensors
     from voiceplane_worker.packs.pack import VoicePack
 
 _log = get_logger("piper")
@@ -41,7 +42,7 @@ class PiperAdapter:
     def load(self, pack: VoicePack, *, device: str, threads: int) -> PiperModel:
         """Load a voice; see Adapter.load."""
         check_device(device)
-        model_file, config_file = _file(pack, "model"), _file(pack, "config")
+        model_file, config_file = pack_file(pack, "model"), pack_file(pack, "config")
         config = _read_config(config_file)
         speakers = _speakers(pack, config, config_file)
         try:
@@ -137,7 +138,7 @@ def _open_voice(file: Path, config: PiperConfig, *, device: str, threads: int) -
         for _ in voice.synthesize(trial):
             pass
     except Exception as error:  # onnxruntime's exceptions have no base class of their own
-        raise _invalid(file, f"can't be run: {_one_line(error)}") from None
+        raise invalid_file(file, f"can't be run: {one_line(error)}") from None
     return voice, file.stat().st_size
 
 
@@ -145,7 +146,7 @@ def _open_split(file: Path, trial: Tensors, *, device: str, threads: int) -> tup
     try:
         graph = split(onnx.load(file))
     except (OSError, DecodeError) as error:
-        raise _invalid(file, f"can't be read as ONNX: {_one_line(error)}") from None
+        raise invalid_file(file, f"can't be read as ONNX: {one_line(error)}") from None
     try:
         encoder, flow, decoder = (
             open_session(stage.model, device=device, threads=threads)
@@ -154,7 +155,7 @@ def _open_split(file: Path, trial: Tensors, *, device: str, threads: int) -> tup
         voice = SplitVoice(graph, encoder=encoder, flow=flow, decoder=decoder)
         agrees = voice.agrees_with_itself(trial)
     except Exception as error:  # see above; whether the voice is broken or only the cut, the whole graph shows
-        raise CannotSplitError(f"its parts can't be run: {_one_line(error)}") from None
+        raise CannotSplitError(f"its parts can't be run: {one_line(error)}") from None
     if not agrees:
         raise CannotSplitError("its windows differ from the whole")
     return voice, sum(len(stage.model) for stage in (graph.encoder, graph.flow, graph.decoder))
@@ -164,18 +165,20 @@ def _read_config(file: Path) -> PiperConfig:
     try:
         config = PiperConfig.from_dict(json.loads(file.read_text(encoding="utf-8")))
     except KeyError as error:
-        raise _invalid(file, f"lacks the key {error}") from None
+        raise invalid_file(file, f"lacks the key {error}") from None
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise _invalid(file, f"is not a Piper voice's configuration: {_one_line(error)}") from None
+        raise invalid_file(file, f"is not a Piper voice's configuration: {one_line(error)}") from None
     rate_hz: object = config.sample_rate  # piper-tts takes what the file says
     if not (isinstance(rate_hz, int) and 8_000 <= rate_hz <= 192_000):
-        raise _invalid(file, f"has audio.sample_rate {rate_hz!r}, which is not 8000 to 192000")
+        raise invalid_file(file, f"has audio.sample_rate {rate_hz!r}, which is not 8000 to 192000")
     if not all(config.phoneme_id_map.get(mark) for mark in (BOS, EOS, PAD)):
-        raise _invalid(file, f"has a phoneme_id_map without {BOS!r}, {EOS!r} or {PAD!r}")
+        raise invalid_file(file, f"has a phoneme_id_map without {BOS!r}, {EOS!r} or {PAD!r}")
     try:
         _phonemizer(config).phonemize("1")  # besides, this loads the phonemizer before a listener waits for it
     except Exception as error:  # each language's phonemizer has errors of its own
-        raise _invalid(file, f"names the phonemizer {config.espeak_voice!r}, which fails: {_one_line(error)}") from None
+        raise invalid_file(
+            file, f"names the phonemizer {config.espeak_voice!r}, which fails: {one_line(error)}"
+        ) from None
     return config
 
 
@@ -191,29 +194,5 @@ def _speakers(pack: VoicePack, config: PiperConfig, config_file: Path) -> dict[s
     known = config.speaker_id_map
     for voice in pack.metadata.voices:
         if voice.name not in known:
-            raise _invalid(config_file, f"has no speaker {voice.name!r} in speaker_id_map, but {', '.join(known)}")
+            raise invalid_file(config_file, f"has no speaker {voice.name!r} in speaker_id_map, but {', '.join(known)}")
     return {voice.name: known[voice.name] for voice in pack.metadata.voices}
-
-
-def _file(pack: VoicePack, role: str) -> Path:
-    name = pack.metadata.files.get(role)
-    if name is None:
-        raise failed_precondition(
-            "PACK_INVALID",
-            f"voice pack {pack.metadata.model_id!r} names no {role!r} file: add files.{role} to its metadata.yaml",
-            field=f"files.{role}",
-        )
-    file = pack.path / name
-    if not file.is_file():
-        raise _invalid(file, "is missing")
-    return file
-
-
-def _invalid(file: Path, problem: str) -> VoiceplaneError:
-    return failed_precondition(
-        "PACK_INVALID", f"{file} {problem}; fetch the voice pack again, or correct its source in metadata.yaml"
-    )
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

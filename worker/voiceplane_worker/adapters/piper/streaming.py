@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from voiceplane_worker.adapters.piper.session import run
+from voiceplane_worker.adapters.onnx_session import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from voiceplane_worker.adapters.base import Samples
+    from voiceplane_worker.adapters.onnx_session import Session, Tensors
     from voiceplane_worker.adapters.piper.graph import SplitGraph
-    from voiceplane_worker.adapters.piper.session import Session, Tensors
 
 # Latents in the windows of a sentence; the last size repeats. A latent is about 12 ms of audio. The first is small for
 # an early first sound, yet lasts while the second is computed. A window costs its context besides, so the sizes grow;

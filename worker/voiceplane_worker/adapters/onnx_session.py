@@ -1,4 +1,4 @@
-"""onnxruntime sessions with the options that a server of many short, uneven runs needs."""
+"""onnxruntime sessions with the options that a server of many short, uneven runs needs; for every ONNX family."""
 
 from __future__ import annotations
 
