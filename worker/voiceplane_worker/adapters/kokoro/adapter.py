@@ -1,8 +1,8 @@
 """The Kokoro family: loads the model and its voices, and speaks a piece in one step, or in several if it is long.
 
-It does not stream inside of a step. The vocoder normalizes its layers over the whole time axis: a window that is decoded
-by itself sounds otherwise than in the whole, and the statistics of the whole are known at its end only.
-docs/performance.md has the figures.
+It does not stream inside of a step. The vocoder normalizes its layers over the whole time axis: a window by itself
+sounds otherwise than in the whole, and the statistics of the whole are known at its end only. docs/performance.md has
+the figures.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def _token_input(session: Session) -> str:
 def _read_styles(file: Path, voices: tuple[PackVoice, ...]) -> dict[str, Samples]:
     """The styles of the pack's voices, each of the shape (lengths, 256): row n is for n + 1 phonemes."""
     try:
-        with np.load(file, allow_pickle=False) as archive:
+        with file.open("rb") as handle, np.load(handle, allow_pickle=False) as archive:
             for voice in voices:
                 if voice.name not in archive.files:
                     raise invalid_file(file, f"has no voice {voice.name!r}, but {', '.join(sorted(archive.files))}")

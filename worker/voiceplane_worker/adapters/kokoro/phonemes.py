@@ -7,6 +7,7 @@ espeak-ng reads all but the last two well enough. Those need dictionaries of the
 from __future__ import annotations
 
 import functools
+import logging
 import threading
 
 import espeakng_loader
@@ -82,4 +83,13 @@ def _backend(name: str) -> EspeakBackend:
     EspeakWrapper.set_library(espeakng_loader.get_library_path())
     EspeakWrapper.set_data_path(espeakng_loader.get_data_path())
     # It marks words of another language as "(fr)", and the model would read the letters out.
-    return EspeakBackend(name, preserve_punctuation=True, with_stress=True, language_switch="remove-flags")
+    return EspeakBackend(
+        name, preserve_punctuation=True, with_stress=True, language_switch="remove-flags", logger=_quiet_logger()
+    )
+
+
+def _quiet_logger() -> logging.Logger:
+    """For a library that warns of each text whose words and phonemes are not as many, such as one with a number."""
+    logger = logging.getLogger("voiceplane.phonemizer")
+    logger.setLevel(logging.ERROR)
+    return logger
