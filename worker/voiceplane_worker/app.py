@@ -74,6 +74,7 @@ class Worker:
                 device=worker.device,
                 threads=worker.threads_per_step,
                 credentials_dir=Path(worker.credentials_dir) if worker.credentials_dir else None,
+                accept_licences=worker.accept_licences,
             ),
             clock=SystemClock(),
             changed=changes.note,

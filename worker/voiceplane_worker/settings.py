@@ -30,6 +30,7 @@ class WorkerSection(Section):
         packs_dir: Voice packs that are known by their folder; None for the ones that come with Voiceplane.
         models_file: A YAML file of further models; in a cluster, the operator writes it.
         credentials_dir: Credentials for sources that ask for them: a folder for each set, a file in it for each key.
+        accept_licences: Licences of voice packs that may be used although they forbid commercial use.
     """
 
     device: str = "cpu"
@@ -49,6 +50,7 @@ class WorkerSection(Section):
     packs_dir: str | None = None
     models_file: str | None = None
     credentials_dir: str | None = None
+    accept_licences: tuple[str, ...] = ()
 
 
 class ModelManagerSection(Section):

@@ -16,7 +16,7 @@ from voiceplane_worker.models.waiting import complete
 from voiceplane_worker.packs.opening import open_pack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
     from voiceplane_worker.adapters.base import Adapter, Model
@@ -38,6 +38,7 @@ class PackLoader:
         adapter_of: Callable[[str], Adapter] = find_adapter,
         cache_dir: Path | None = None,
         credentials_dir: Path | None = None,
+        accept_licences: Collection[str] = (),
     ) -> None:
         """Prepare.
 
@@ -47,18 +48,26 @@ class PackLoader:
             adapter_of: Gives the adapter of a family.
             cache_dir: See `voiceplane_common.artifacts.fetch`.
             credentials_dir: See there, too.
+            accept_licences: See `voiceplane_worker.packs.opening.open_pack`.
         """
         self._device = device
         self._threads = threads
         self._adapter_of = adapter_of
         self._cache_dir = cache_dir
         self._credentials_dir = credentials_dir
+        self._accept_licences = accept_licences
         self._pool = ThreadPoolExecutor(thread_name_prefix="loader")
 
     async def fetch(self, spec: ModelSpec, known: CatalogPack | None) -> VoicePack:
         """See Loader. A cancelled fetch ends with its thread; what it has fetched stays in the cache."""
         return await self._run(
-            lambda: open_pack(spec, known, cache_dir=self._cache_dir, credentials_dir=self._credentials_dir)
+            lambda: open_pack(
+                spec,
+                known,
+                cache_dir=self._cache_dir,
+                credentials_dir=self._credentials_dir,
+                accept_licences=self._accept_licences,
+            )
         )
 
     async def load(self, pack: VoicePack, spec: ModelSpec) -> Model:

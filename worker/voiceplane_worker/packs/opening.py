@@ -10,11 +10,12 @@ from voiceplane_common.artifacts.archives import SUFFIXES, is_archive, unpack
 from voiceplane_common.artifacts.trees import files_of
 from voiceplane_common.errors import VoiceplaneError, failed_precondition, invalid, not_found
 
+from voiceplane_worker.packs.licences import check_licence
 from voiceplane_worker.packs.metadata import METADATA_FILE, PICKLE_SUFFIXES, PackMetadata, read_metadata
 from voiceplane_worker.packs.pack import VoicePack
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from voiceplane_worker.packs.catalog import CatalogPack
@@ -42,6 +43,7 @@ def open_pack(
     *,
     cache_dir: Path | None = None,
     credentials_dir: Path | None = None,
+    accept_licences: Collection[str] = (),
 ) -> VoicePack:
     """Fetch a pack and check it. Blocking.
 
@@ -54,11 +56,15 @@ def open_pack(
         known: What the catalog says of the model.
         cache_dir: See `fetch`.
         credentials_dir: See `fetch`.
+        accept_licences: Licences that may be used although they forbid commercial use.
 
     Raises:
         VoiceplaneError: NOT_FOUND: neither a source nor the catalog. FAILED_PRECONDITION, PACK_INVALID: the files are
-            not what the metadata says. INVALID_ARGUMENT: another model or family than asked for. Or fetch's own.
+            not what the metadata says; LICENCE_NOT_ACCEPTED. INVALID_ARGUMENT: another model or family than asked for.
+            Or fetch's own.
     """
+    if known and not spec.source:
+        check_licence(known.metadata, accepted=accept_licences)  # before anything is fetched
     source = spec.source or (known.metadata.source if known else None)
     if source:
         folder = fetch(
@@ -78,6 +84,7 @@ def open_pack(
     if not folder.is_dir():
         raise _broken(spec, f"{folder} is a file: a pack is a folder, or an archive of one: {', '.join(SUFFIXES)}")
     metadata = _describe(folder, spec, known)
+    check_licence(metadata, accepted=accept_licences)
     files = files_of(folder)
     _check_files(metadata, files, spec)
     return VoicePack(
