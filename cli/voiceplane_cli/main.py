@@ -18,9 +18,11 @@ from voiceplane_common.errors import VoiceplaneError
 from voiceplane_cli import demo as demos
 from voiceplane_cli import doctor as doctors
 from voiceplane_cli import models as inventories
+from voiceplane_cli import packs_app
 from voiceplane_cli import say as saying
 from voiceplane_cli import talk as talking
 from voiceplane_cli.api import DEFAULT_URL, Action
+from voiceplane_cli.options import Json
 from voiceplane_cli.output import CliError, ExitCode, fail, note, print_json, stdout, table
 from voiceplane_cli.speakers import open_speakers
 from voiceplane_cli.stack import StackOptions
@@ -55,6 +57,7 @@ app = typer.Typer(
 )
 models_app = typer.Typer(no_args_is_help=True, help="Which models there are and where; load and unload them.")
 app.add_typer(models_app, name="models")
+app.add_typer(packs_app.app, name="packs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +73,6 @@ class Globals:
         return self.server or DEFAULT_URL
 
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Model = Annotated[str | None, typer.Option(help="The model; default: the server's.")]
 Voice = Annotated[str | None, typer.Option(help="The voice; default: the model's first.")]
 Language = Annotated[str | None, typer.Option(help="BCP 47, such as en-US.")]

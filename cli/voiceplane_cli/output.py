@@ -24,6 +24,9 @@ STATE_STYLES = {
     "not ready": "yellow",
     "failed": "red",
     "ok": "green",
+    "here": "green",
+    "not fetched": "yellow",
+    "no digest": "yellow",
     "missing": "red",
     "optional": "yellow",
 }

@@ -12,7 +12,7 @@ from voiceplane_common.artifacts.copying import Progress, copy_all
 from voiceplane_common.artifacts.credentials import read_credentials, storage_options
 from voiceplane_common.artifacts.digests import digest
 from voiceplane_common.artifacts.trees import files_of
-from voiceplane_common.errors import failed_precondition, invalid
+from voiceplane_common.errors import VoiceplaneError, failed_precondition, invalid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -65,8 +65,34 @@ def fetch(
         case "oci":
             message = "oci: artifacts can't be fetched yet: mount the image's files and name them with file:"
             raise failed_precondition("SCHEME_UNSUPPORTED", message, field="source.uri")
+    raise _unknown_scheme(uri)
+
+
+def find(uri: str, *, sha256: str = "", cache_dir: Path | None = None) -> Path | None:
+    """Where what a URI names lies on this machine already; None if it would have to be fetched.
+
+    Raises:
+        VoiceplaneError: INVALID_ARGUMENT: no such scheme. FAILED_PRECONDITION: PACKAGE_MISSING, ARTIFACT_MISSING,
+            ARTIFACT_INVALID or UNSAFE_PATH: it can't be fetched either.
+    """
+    scheme, _, rest = uri.partition(":")
+    cache = Cache(cache_dir or default_cache_dir())
+    match scheme:
+        case "file":
+            return _checked(_local_path(uri), "", uri=uri)
+        case "package":
+            roots = packages.locate(rest)
+            if not packages.needs_join(roots):
+                return _checked(roots[0].path, "", uri=uri)
+            return cache.find(sha256) if sha256 else cache.find_key(packages.identity(rest, packages.plan_join(roots)))
+    if scheme not in SCHEMES:
+        raise _unknown_scheme(uri)
+    return cache.find(sha256)
+
+
+def _unknown_scheme(uri: str) -> VoiceplaneError:
     known = ", ".join(f"{each}:" for each in SCHEMES)
-    raise invalid("source.uri", f"{uri!r} begins with none of {known}")
+    return invalid("source.uri", f"{uri!r} begins with none of {known}")
 
 
 def _local_path(uri: str) -> Path:

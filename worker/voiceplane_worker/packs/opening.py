@@ -86,7 +86,7 @@ def open_pack(
     metadata = _describe(folder, spec, known)
     check_licence(metadata, accepted=accept_licences)
     files = files_of(folder)
-    _check_files(metadata, files, spec)
+    check_files(metadata, files)
     return VoicePack(
         path=folder,
         metadata=metadata,
@@ -121,20 +121,29 @@ def _describe(folder: Path, spec: PackRequest, known: CatalogPack | None) -> Pac
     return metadata.model_copy(update=changes)
 
 
-def _check_files(metadata: PackMetadata, files: dict[str, Path], spec: PackRequest) -> None:
+def check_files(metadata: PackMetadata, files: dict[str, Path]) -> None:
+    """Check that a pack has what its metadata names, and no pickle besides those that it allows.
+
+    Args:
+        metadata: What the pack's metadata.yaml says.
+        files: What is in its folder; see `voiceplane_common.artifacts.trees.files_of`.
+
+    Raises:
+        VoiceplaneError: FAILED_PRECONDITION, PACK_INVALID, with the key of metadata.yaml.
+    """
     wanted = {f"files.{role}": name for role, name in metadata.files.items()}
     if metadata.reference:
         wanted["reference"] = metadata.reference
     for key, name in wanted.items():
         if name not in files:
-            raise _broken(spec, f"{key} names {name!r}, which the pack does not have", field=key)
+            raise _broken(metadata, f"{key} names {name!r}, which the pack does not have", field=key)
     for name in files:
         if PurePosixPath(name).suffix.lower() in PICKLE_SUFFIXES and name not in metadata.allow_pickle:
             message = (
                 f"{name!r} may be a pickle, which can run any code: convert it to safetensors, or if you trust it, "
             )
-            raise _broken(spec, f"{message}name it in allow_pickle", field="allow_pickle")
+            raise _broken(metadata, f"{message}name it in allow_pickle", field="allow_pickle")
 
 
-def _broken(spec: PackRequest, problem: str, *, field: str = "") -> VoiceplaneError:
-    return failed_precondition("PACK_INVALID", f"voice pack of model {spec.model_id!r}: {problem}", field=field)
+def _broken(pack: PackRequest | PackMetadata, problem: str, *, field: str = "") -> VoiceplaneError:
+    return failed_precondition("PACK_INVALID", f"voice pack of model {pack.model_id!r}: {problem}", field=field)

@@ -1,0 +1,334 @@
+"""`voiceplane packs`: what it finds, what it refuses, and what it writes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tarfile
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+from voiceplane_cli import packs_app
+from voiceplane_cli.main import app
+from voiceplane_common.artifacts import digest
+from voiceplane_worker.models.status import ModelSpec
+from voiceplane_worker.packs.catalog import Catalog
+from voiceplane_worker.packs.opening import open_pack
+
+from tests.support.artifacts import left_in, tree_of, write_package, write_tree
+from tests.support.voicepacks import pack_yaml, write_pack
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from typer.testing import Result
+
+PIPER_FILES = {"en.onnx": b"model", "en.onnx.json": b"{}"}
+PIPER_FLAGS = ("--model-id", "en", "--family", "piper", "--licence", "CC0-1.0", "--voice", "joe=en-US")
+
+
+@pytest.fixture(autouse=True)
+def cache_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("VOICEPLANE_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def packs(tmp_path: Path) -> Path:
+    """A folder of packs with one that lies in its folder."""
+    write_pack(tmp_path / "packs" / "mock" / "here", "here")
+    return tmp_path / "packs"
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, ["packs", *map(str, arguments)])
+
+
+def as_json(*arguments: str | Path, code: int = 0) -> dict[str, Any]:
+    result = run(*arguments, "--json")
+    assert result.exit_code == code, result.output
+    value: dict[str, Any] = json.loads(result.stdout)
+    return value
+
+
+def write_metadata(packs: Path, place: str, text: bytes | str) -> None:
+    write_tree(packs, {f"{place}/metadata.yaml": text if isinstance(text, bytes) else text.encode()})
+
+
+# list
+
+
+def test_list_tells_family_licence_source_and_whether_the_files_are_here(
+    packs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = tmp_path / "site"
+    write_package(site, "part_one", {"model.part1": b"a"})
+    write_package(site, "part_two", {"model.part2": b"b"})
+    monkeypatch.syspath_prepend(site)
+    joined = {"uri": "package:part_one+part_two"}
+    far = {"uri": "s3://voices/far", "sha256": "0" * 64}
+    write_pack(packs / "mock" / "joined", "joined", source=joined, licence="CC-BY-4.0")
+    write_pack(packs / "mock" / "far", "far", source=far)
+    write_pack(packs / "mock" / "gone", "gone", source={"uri": "package:no_such_package/data"})
+
+    listed = {pack["model_id"]: pack for pack in as_json("list", "--packs-dir", packs)["packs"]}
+    assert {name: pack["state"] for name, pack in listed.items()} == {
+        "here": "here", "joined": "not fetched", "far": "not fetched", "gone": "missing",
+    }  # fmt: skip
+    assert "'no_such_package' is not installed" in listed["gone"]["message"]
+    assert (listed["joined"]["family"], listed["joined"]["licence"]) == ("mock", "CC-BY-4.0")
+    assert (listed["far"]["source"], listed["far"]["sha256"]) == (far["uri"], far["sha256"])
+    assert listed["here"]["folder"] == str(packs / "mock" / "here")
+
+    open_pack(ModelSpec(model_id="joined"), Catalog(packs).find("joined"))
+    listed = {pack["model_id"]: pack for pack in as_json("list", "--packs-dir", packs)["packs"]}
+    assert listed["joined"]["state"] == "here"
+
+
+def test_list_is_a_table_for_people(packs: Path) -> None:
+    write_pack(packs / "mock" / "gone", "gone", source={"uri": "package:no_such_package/data"})
+    result = run("list", "--packs-dir", packs)
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert lines[0].split() == ["model", "family", "licence", "state", "source"]
+    assert any(line.split()[:4] == ["here", "mock", "CC0-1.0", "here"] for line in lines)
+    assert "gone is missing: the Python package" in result.stdout
+
+
+def test_without_a_folder_the_packs_that_come_with_voiceplane_are_listed() -> None:
+    listed = as_json("list")["packs"]
+    assert {pack["model_id"] for pack in listed} == set(Catalog().model_ids)
+
+
+@pytest.mark.parametrize("command", ["list", "lint", "verify"])
+def test_a_folder_that_is_not_there_is_wrong_usage(command: str, tmp_path: Path) -> None:
+    result = run(command, "--packs-dir", tmp_path / "no")
+    assert result.exit_code == 2
+    assert "is not a folder: correct --packs-dir" in result.stderr
+
+
+# lint
+
+
+def test_the_packs_that_come_with_voiceplane_have_no_problems() -> None:
+    assert as_json("lint") == {"ok": True, "packs": len(Catalog().model_ids), "problems": []}
+
+
+@pytest.mark.parametrize(
+    ("place", "text", "message"),
+    [
+        ("mock/v", pack_yaml("v", licence=""), "key 'licence': String should have at least 1 character"),
+        ("mock/v", pack_yaml("v", colour="red"), "has an unknown key 'colour': remove it or correct its name"),
+        ("mock/v", "a: [", "is not YAML"),
+        ("mock/v", pack_yaml("w"), "model_id 'w' is not the folder's name: rename the folder, or correct model_id"),
+        ("piper/v", pack_yaml("v"), "family 'mock' is not the folder's name: move it to mock/v"),
+        ("tones/v", pack_yaml("v", family="tones"), "family 'tones' is unknown: use one of "),
+        ("mock/v", pack_yaml("v", source={"uri": "ftp://x/y"}), "source.uri: 'ftp://x/y' begins with none of file:"),
+        ("mock/v", pack_yaml("v", files={"model": "m"}), "files.model names 'm', which the pack does not have"),
+        ("v", pack_yaml("v"), "no worker finds it here: a pack is FAMILY/NAME/metadata.yaml"),
+        ("mock/more/v", pack_yaml("v"), "no worker finds it here: a pack is FAMILY/NAME/metadata.yaml"),
+    ],
+)  # fmt: skip
+def test_lint_names_the_file_and_the_mistake(place: str, text: bytes | str, message: str, packs: Path) -> None:
+    write_metadata(packs, place, text)
+    (problem,) = as_json("lint", "--packs-dir", packs, code=1)["problems"]
+    assert problem["pack"] == f"{place}/metadata.yaml"
+    assert message in problem["message"]
+    assert f"{place}/metadata.yaml: {problem['message']}" in run("lint", "--packs-dir", packs).stdout
+
+
+def test_lint_names_both_packs_of_one_model(packs: Path) -> None:
+    write_pack(packs / "mock" / "v", "here")
+    problems = as_json("lint", "--packs-dir", packs, code=1)["problems"]
+    assert [problem["message"] for problem in problems] == [
+        "model_id 'here' is not the folder's name: rename the folder, or correct model_id",
+        "model_id 'here' is that of mock/here/metadata.yaml: change one",
+    ]
+
+
+def test_lint_accepts_metadata_that_the_files_of_a_pack_bring(packs: Path) -> None:
+    write_metadata(packs, "mock/here/original", pack_yaml("other"))
+    assert as_json("lint", "--packs-dir", packs)["problems"] == []
+
+
+def test_lint_does_not_mind_what_only_this_machine_lacks(packs: Path, cache_dir: Path) -> None:
+    write_pack(packs / "mock" / "v", "v", source={"uri": "package:no_such_package/data"})
+    write_pack(packs / "mock" / "w", "w", source={"uri": "hf://nobody/nothing"})
+    assert as_json("lint", "--packs-dir", packs)["ok"] is True
+    assert left_in(cache_dir) == []
+
+
+def test_a_folder_without_packs_is_a_problem(tmp_path: Path) -> None:
+    problems = as_json("lint", "--packs-dir", tmp_path, code=1)["problems"]
+    assert problems == [{"pack": ".", "message": "no pack here: a pack is FAMILY/NAME/metadata.yaml"}]
+
+
+# verify
+
+
+def test_verify_compares_the_digest_that_is_stated(packs: Path, tmp_path: Path) -> None:
+    files = write_tree(tmp_path / "files", {"model": b"model"})
+    write_pack(packs / "mock" / "right", "right", source={"uri": files.as_uri(), "sha256": digest(files)})
+    write_pack(packs / "mock" / "wrong", "wrong", source={"uri": files.as_uri(), "sha256": "0" * 64})
+    found = as_json("verify", "--packs-dir", packs, code=1)
+    verdicts = {pack["model_id"]: pack for pack in found["packs"]}
+    assert found["ok"] is False
+    assert {name: each["state"] for name, each in verdicts.items()} == {
+        "here": "ok", "right": "ok", "wrong": "failed",
+    }  # fmt: skip
+    assert verdicts["right"]["sha256"] == digest(files)
+    assert digest(files) in verdicts["wrong"]["message"]
+
+
+def test_verify_prints_the_digest_of_a_pack_that_states_none(packs: Path, tmp_path: Path) -> None:
+    files = write_tree(tmp_path / "files", {"model": b"model"})
+    write_pack(packs / "mock" / "v", "v", source={"uri": files.as_uri()})
+    result = run("verify", "v", "--packs-dir", packs)
+    assert result.exit_code == 0
+    assert f"v: write source.sha256: {digest(files)}" in result.stdout
+    assert "here" not in result.stdout
+
+
+def test_verify_sees_that_the_cache_has_changed(
+    packs: Path, tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_package(tmp_path / "site", "part_one", {"model.part1": b"a", "model.part2": b"b"})
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    stated = digest(write_tree(tmp_path / "joined", {"model": b"ab"}))
+    write_pack(packs / "mock" / "v", "v", source={"uri": "package:part_one", "sha256": stated})
+    assert as_json("verify", "v", "--packs-dir", packs)["ok"] is True
+    (file,) = (path for path in (cache_dir / "artifacts").rglob("model"))
+    file.write_bytes(b"rotten")
+    (verdict,) = as_json("verify", "v", "--packs-dir", packs, code=1)["packs"]
+    assert (verdict["state"], verdict["sha256"]) == ("failed", digest(file.parent))
+    assert f"{file.parent} has changed since it was fetched as {stated}: remove it" in verdict["message"]
+
+
+def test_verify_refuses_an_archive_of_another_content(packs: Path, tmp_path: Path) -> None:
+    folder = write_tree(tmp_path / "v", {"metadata.yaml": pack_yaml("v"), "model": b"model"})
+    with tarfile.open(tmp_path / "v.tar", "w") as archive:
+        archive.add(folder, "v")
+    stated = digest(tmp_path / "v.tar")
+    write_pack(packs / "mock" / "v", "v", source={"uri": (tmp_path / "v.tar").as_uri(), "sha256": stated})
+    (verdict,) = as_json("verify", "v", "--packs-dir", packs)["packs"]
+    assert (verdict["state"], verdict["sha256"]) == ("ok", stated)
+    (tmp_path / "v.tar").write_bytes(b"another")
+    (verdict,) = as_json("verify", "v", "--packs-dir", packs, code=1)["packs"]
+    assert digest(tmp_path / "v.tar") in verdict["message"]
+
+
+def test_verify_checks_what_a_worker_would(packs: Path, tmp_path: Path) -> None:
+    files = write_tree(tmp_path / "files", {"weights.pt": b"x"})
+    write_pack(packs / "mock" / "v", "v", source={"uri": files.as_uri()})
+    (verdict,) = as_json("verify", "v", "--packs-dir", packs, code=1)["packs"]
+    assert "allow_pickle" in verdict["message"]
+
+
+def test_verify_accepts_any_licence_since_it_uses_nothing(packs: Path) -> None:
+    write_pack(packs / "mock" / "v", "v", licence="CC-BY-NC-4.0")
+    assert as_json("verify", "v", "--packs-dir", packs)["ok"] is True
+
+
+def test_an_unknown_model_is_named_with_those_that_there_are(packs: Path) -> None:
+    result = run("verify", "nobody", "--packs-dir", packs)
+    assert result.exit_code == 2
+    assert "has no pack of nobody: it has here" in result.stderr
+
+
+# add
+
+
+def test_add_writes_a_pack_that_a_worker_opens(packs: Path, tmp_path: Path) -> None:
+    files = write_tree(tmp_path / "files", PIPER_FILES)
+    told = as_json("add", files.as_uri(), "--packs-dir", packs, *PIPER_FLAGS, "--description", "Joe.")
+    file = packs / "piper" / "en" / "metadata.yaml"
+    assert told == {"file": str(file), "model_id": "en", "sha256": digest(files)}
+    assert yaml.safe_load(file.read_text()) == {
+        "model_id": "en",
+        "family": "piper",
+        "description": "Joe.",
+        "licence": "CC0-1.0",
+        "source": {"uri": files.as_uri(), "sha256": digest(files)},
+        "voices": [{"name": "joe", "language": "en-US"}],
+        "files": {"model": "en.onnx", "config": "en.onnx.json"},
+    }
+    assert as_json("lint", "--packs-dir", packs)["ok"] is True
+    assert open_pack(ModelSpec(model_id="en"), Catalog(packs).find("en")).path == files
+
+
+def test_add_takes_what_the_source_says_of_itself(packs: Path, tmp_path: Path) -> None:
+    folder = write_tree(tmp_path / "v", {"metadata.yaml": pack_yaml("v", licence="CC-BY-4.0"), "model": b"m"})
+    with tarfile.open(tmp_path / "v.tar.gz", "w:gz") as archive:
+        archive.add(folder, "v")
+    archived = tmp_path / "v.tar.gz"
+    as_json("add", archived.as_uri(), "--packs-dir", packs)
+    values = yaml.safe_load((packs / "mock" / "v" / "metadata.yaml").read_text())
+    assert values["licence"] == "CC-BY-4.0"
+    assert values["source"] == {"uri": archived.as_uri(), "sha256": digest(archived)}
+    assert as_json("verify", "v", "--packs-dir", packs)["ok"] is True
+
+
+def test_add_never_overwrites(packs: Path, tmp_path: Path) -> None:
+    files = write_tree(tmp_path / "files", PIPER_FILES)
+    arguments = ("add", files.as_uri(), "--packs-dir", packs, *PIPER_FLAGS)
+    as_json(*arguments)
+    before = tree_of(packs)
+    write_tree(tmp_path / "files", {"en.onnx": b"newer"})
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert "is there already: remove it, or choose another --model-id" in result.stderr
+    assert tree_of(packs) == before
+
+
+@pytest.mark.parametrize(
+    ("flags", "files", "message"),
+    [
+        ((), PIPER_FILES, "give --model-id, --family, --licence, --voice"),
+        (PIPER_FLAGS[2:], PIPER_FILES, "give --model-id"),
+        ((*PIPER_FLAGS, "--model-id", "a b"), PIPER_FILES, "model_id: String should match pattern"),
+        ((*PIPER_FLAGS, "--voice", "bob=x"), PIPER_FILES, "voices.1.language"),
+        ((*PIPER_FLAGS, "--voice", "bob"), PIPER_FILES, "--voice 'bob' is not NAME=VALUE, such as joe=en-US"),
+        ((*PIPER_FLAGS, "--file", "model="), PIPER_FILES, "--file 'model=' is not NAME=VALUE"),
+        (PIPER_FLAGS, {"en.onnx": b""}, "0 of its files end in .onnx.json: say which one with --file config=PATH"),
+        (PIPER_FLAGS, {**PIPER_FILES, "b.onnx": b""}, "2 of its files end in .onnx: say which one with --file model="),
+        ((), {"metadata.yaml": b"a: ["}, "is not YAML"),
+        (("--family", "mock"), {"metadata.yaml": pack_yaml("v")}, "brings its own metadata.yaml: leave --family out"),
+        ((*PIPER_FLAGS, "--file", "model=x.onnx"), PIPER_FILES, "files.model names 'x.onnx'"),
+        (PIPER_FLAGS, {**PIPER_FILES, "x.pt": b""}, "allow_pickle"),
+    ],
+)  # fmt: skip
+def test_add_writes_nothing_when_something_is_wrong(
+    flags: tuple[str, ...], files: dict[str, bytes], message: str, packs: Path, tmp_path: Path
+) -> None:
+    before = tree_of(packs)
+    source = write_tree(tmp_path / "files", files)
+    result = run("add", source.as_uri(), "--packs-dir", packs, *flags)
+    assert result.exit_code in {1, 2}
+    assert message in result.stderr
+    assert tree_of(packs) == before
+    assert not (packs / "piper").exists()
+
+
+# Where it runs
+
+
+def test_it_says_what_to_install_where_there_is_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packs_app, "NEEDED", "no_such_module")
+    result = run("list")
+    assert result.exit_code == 1
+    assert "pip install voiceplane-worker" in result.stderr
+
+
+def test_no_model_library_is_loaded(packs: Path) -> None:
+    heavy = ("onnxruntime", "onnx", "piper", "kokoro_onnx", "phonemizer", "torch", "scipy", "soxr")
+    script = (
+        "import sys\nfrom typer.testing import CliRunner\nfrom voiceplane_cli.main import app\n"
+        f"result = CliRunner().invoke(app, ['packs', 'verify', '--packs-dir', {str(packs)!r}])\n"
+        "assert result.exit_code == 0, result.output\n"
+        f"loaded = sorted(set({heavy!r}) & sys.modules.keys())\nassert not loaded, loaded\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
