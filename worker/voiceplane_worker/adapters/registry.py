@@ -38,7 +38,7 @@ _FAMILIES = {
             traits=FamilyTraits(name="kokoro", streaming=False),
             module="voiceplane_worker.adapters.kokoro.adapter",
             adapter="KokoroAdapter",
-            needs=("kokoro_onnx", "onnxruntime"),
+            needs=("kokoro_onnx", "phonemizer", "espeakng_loader", "onnxruntime"),
         ),
         _Family(
             traits=FamilyTraits(name="mock", streaming=True),
@@ -57,6 +57,11 @@ def families() -> tuple[str, ...]:
 def traits() -> tuple[FamilyTraits, ...]:
     """What the families can do whose libraries are installed here."""
     return tuple(family.traits for family in _FAMILIES.values() if not _missing(family))
+
+
+def lacking() -> dict[str, list[str]]:
+    """The modules that are not installed here, of those that each family needs."""
+    return {name: _missing(family) for name, family in _FAMILIES.items()}
 
 
 def find_adapter(name: str) -> Adapter:
