@@ -290,7 +290,7 @@ def _complete(given: Mapping[str, Any], files: Mapping[str, Path]) -> dict[str, 
             found = f"{len(candidates)} of its files end in {suffix}"
             raise CliError(f"{found}: say which one with --file {role}=PATH", code=ExitCode.USAGE)
         roles[role] = candidates[0]
-    return {**values, "files": roles}
+    return {**values, "files": roles, "allow_pickle": given.get("allow_pickle", [])}
 
 
 def _flags(keys: Sequence[str] | Mapping[str, Any]) -> str:

@@ -89,6 +89,9 @@ def add(
     licence: Annotated[str, typer.Option(help="Of the weights: an SPDX identifier, or a name.")] = "",
     voice: Annotated[list[str] | None, typer.Option(help="NAME=LANGUAGE, once for each; the default first.")] = None,
     file: Annotated[list[str] | None, typer.Option(help="ROLE=PATH, for files that can't be told by name.")] = None,
+    allow_pickle: Annotated[
+        list[str] | None, typer.Option(help="A file that may be a pickle, if you trust it.")
+    ] = None,
     description: Annotated[str, typer.Option(help="One line for people.")] = "",
     credentials: Annotated[str, typer.Option(help="The set of credentials that opens the source.")] = "",
     credentials_dir: CredentialsDir = None,
@@ -103,6 +106,7 @@ def add(
         "description": description,
         "voices": [{"name": name, "language": language} for name, language in _pairs("--voice", voice)],
         "files": dict(_pairs("--file", file)),
+        "allow_pickle": allow_pickle,
     }
     given = {key: value for key, value in given.items() if value}
     written, metadata = packs.add(source, packs_dir, given, credentials=credentials, credentials_dir=credentials_dir)

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tarfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,16 +17,16 @@ from voiceplane_cli.main import app
 from voiceplane_common.artifacts import digest
 from voiceplane_worker.models.status import ModelSpec
 from voiceplane_worker.packs.catalog import Catalog
+from voiceplane_worker.packs.licences import non_commercial
 from voiceplane_worker.packs.opening import open_pack
 
 from tests.support.artifacts import left_in, tree_of, write_package, write_tree
 from tests.support.voicepacks import pack_yaml, write_pack
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from typer.testing import Result
 
+EXAMPLES = Path(__file__).parents[3] / "examples" / "voicepacks"
 PIPER_FILES = {"en.onnx": b"model", "en.onnx.json": b"{}"}
 PIPER_FLAGS = ("--model-id", "en", "--family", "piper", "--licence", "CC0-1.0", "--voice", "joe=en-US")
 
@@ -115,6 +116,14 @@ def test_a_folder_that_is_not_there_is_wrong_usage(command: str, tmp_path: Path)
 
 def test_the_packs_that_come_with_voiceplane_have_no_problems() -> None:
     assert as_json("lint") == {"ok": True, "packs": len(Catalog().model_ids), "problems": []}
+
+
+def test_the_packs_of_public_models_have_no_problems_and_may_be_used_commercially() -> None:
+    assert as_json("lint", "--packs-dir", EXAMPLES)["problems"] == []
+    packs = as_json("list", "--packs-dir", EXAMPLES)["packs"]
+    assert {pack["state"] for pack in packs} == {"not fetched"}
+    assert all(pack["source"].startswith("hf://") for pack in packs)
+    assert [pack["model_id"] for pack in packs if non_commercial(pack["licence"])] == []
 
 
 @pytest.mark.parametrize(
@@ -257,6 +266,16 @@ def test_add_writes_a_pack_that_a_worker_opens(packs: Path, tmp_path: Path) -> N
     }
     assert as_json("lint", "--packs-dir", packs)["ok"] is True
     assert open_pack(ModelSpec(model_id="en"), Catalog(packs).find("en")).path == files
+
+
+def test_add_allows_a_pickle_by_name(packs: Path, tmp_path: Path) -> None:
+    files = write_tree(tmp_path / "files", {"k.onnx": b"model", "voices.bin": b"npz"})
+    flags = ("--model-id", "k", "--family", "kokoro", "--licence", "Apache-2.0", "--voice", "af_heart=en-US")
+    named = (*flags, "--file", "voices=voices.bin", "--allow-pickle", "voices.bin")
+    as_json("add", files.as_uri(), "--packs-dir", packs, *named)
+    values = yaml.safe_load((packs / "kokoro" / "k" / "metadata.yaml").read_text())
+    assert values["allow_pickle"] == ["voices.bin"]
+    assert values["files"] == {"model": "k.onnx", "voices": "voices.bin"}
 
 
 def test_add_takes_what_the_source_says_of_itself(packs: Path, tmp_path: Path) -> None:
