@@ -17,7 +17,7 @@ from voiceplane_worker.adapters import registry
 from voiceplane_worker.models.status import ModelSpec
 from voiceplane_worker.packs.catalog import CatalogPack, shipped_packs
 from voiceplane_worker.packs.metadata import METADATA_FILE, PackMetadata, PackSource, read_metadata
-from voiceplane_worker.packs.opening import check_files, open_pack
+from voiceplane_worker.packs.opening import check_files, inside, open_pack
 
 from voiceplane_cli.output import CliError, ExitCode, one_line
 
@@ -158,9 +158,9 @@ def add(
     """
     fetched = fetch(uri, credentials=credentials, credentials_dir=credentials_dir)
     source = PackSource(uri=uri, sha256=digest(fetched), credentials=credentials)
-    unpacked = fetched.is_file() and is_archive(fetched)
-    files = files_of(unpack(fetched, sha256=source.sha256) if unpacked else fetched)
-    metadata = _describe(given, files).model_copy(update={"source": source})
+    if fetched.is_file() and is_archive(fetched):
+        fetched = inside(unpack(fetched, sha256=source.sha256))
+    metadata = _describe(given, files_of(fetched)).model_copy(update={"source": source})
     folder = packs_dir / metadata.family / metadata.model_id
     if folder.exists():
         raise CliError(f"{folder} is there already: remove it, or choose another --model-id", code=ExitCode.USAGE)
@@ -243,6 +243,14 @@ def _open(pack: CatalogPack, *, credentials_dir: Path | None) -> None:
     open_pack(spec, pack, credentials_dir=credentials_dir, accept_licences=accepted)
 
 
+def _stating(pack: CatalogPack, sha256: str) -> CatalogPack:
+    """The pack with the digest of its source, by which what was fetched is found again."""
+    if (source := pack.metadata.source) is None:
+        return pack
+    stated = {"source": source.model_copy(update={"sha256": sha256})}
+    return CatalogPack(folder=pack.folder, metadata=pack.metadata.model_copy(update=stated))
+
+
 def _verify(pack: CatalogPack, *, credentials_dir: Path | None) -> Verdict:
     model_id, source = pack.metadata.model_id, pack.metadata.source
     found = ""
@@ -252,7 +260,7 @@ def _verify(pack: CatalogPack, *, credentials_dir: Path | None) -> Verdict:
         if source and source.sha256 not in {"", found}:
             message = f"{path} has changed since it was fetched as {source.sha256}: remove it, and verify again"
             return Verdict(model_id=model_id, state="failed", sha256=found, message=message)
-        _open(pack, credentials_dir=credentials_dir)
+        _open(_stating(pack, found), credentials_dir=credentials_dir)
     except VoiceplaneError as error:
         return Verdict(model_id=model_id, state="failed", sha256=found, message=one_line(error.message))
     if source is None or source.sha256:
@@ -266,12 +274,11 @@ def _fetch(source: PackSource, *, credentials_dir: Path | None) -> Path:
 
 def _describe(given: Mapping[str, Any], files: Mapping[str, Path]) -> PackMetadata:
     """What the source says of itself, else what was given."""
-    own = next((path for name, path in files.items() if name.rpartition("/")[2] == METADATA_FILE), None)
-    if own is None:
+    if METADATA_FILE not in files:
         return _checked(_complete(given, files))
     if given:
         raise CliError(f"the source brings its own {METADATA_FILE}: leave {_flags(given)} out", code=ExitCode.USAGE)
-    return read_metadata(own)
+    return read_metadata(files[METADATA_FILE])
 
 
 def _complete(given: Mapping[str, Any], files: Mapping[str, Path]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -14,7 +15,7 @@ import yaml
 from typer.testing import CliRunner
 from voiceplane_cli import packs_app
 from voiceplane_cli.main import app
-from voiceplane_common.artifacts import digest
+from voiceplane_common.artifacts import digest, remote
 from voiceplane_worker.models.status import ModelSpec
 from voiceplane_worker.packs.catalog import Catalog
 from voiceplane_worker.packs.licences import non_commercial
@@ -199,6 +200,34 @@ def test_verify_prints_the_digest_of_a_pack_that_states_none(packs: Path, tmp_pa
     assert result.exit_code == 0
     assert f"v: write source.sha256: {digest(files)}" in result.stdout
     assert "here" not in result.stdout
+
+
+@pytest.mark.parametrize("command", ["verify", "add"])
+def test_a_remote_source_is_fetched_once(
+    command: str, packs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = write_tree(tmp_path / "store", {"metadata.yaml": pack_yaml("v"), "model": b"model"})
+    fetched: list[str] = []
+
+    class Store:
+        name, size_bytes = "store", 0
+
+        def __init__(self, uri: str, options: object) -> None:
+            del options
+            fetched.append(uri)
+
+        def write(self, target: Path, *, progress: object) -> None:
+            del progress
+            shutil.copytree(store, target)
+
+    monkeypatch.setattr(remote, "Source", Store)
+    if command == "verify":
+        write_pack(packs / "mock" / "v", "v", source={"uri": "s3://voices/v"})
+        (verdict,) = as_json("verify", "v", "--packs-dir", packs)["packs"]
+        assert (verdict["state"], verdict["sha256"]) == ("no digest", digest(store))
+    else:
+        assert as_json("add", "s3://voices/v", "--packs-dir", packs)["sha256"] == digest(store)
+    assert fetched == ["s3://voices/v"]
 
 
 def test_verify_sees_that_the_cache_has_changed(

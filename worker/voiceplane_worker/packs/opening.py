@@ -75,7 +75,7 @@ def open_pack(
             credentials_dir=credentials_dir,
         )
         if folder.is_file() and is_archive(folder):
-            folder = _inside(unpack(folder, sha256=source.sha256, cache_dir=cache_dir))
+            folder = inside(unpack(folder, sha256=source.sha256, cache_dir=cache_dir))
     elif known:
         folder = known.folder
     else:
@@ -95,8 +95,8 @@ def open_pack(
     )
 
 
-def _inside(folder: Path) -> Path:
-    """The pack in an archive: what it holds, or the one folder that it holds."""
+def inside(folder: Path) -> Path:
+    """The pack in an archive that was unpacked: what it holds, or the one folder that it holds."""
     entries = list(folder.iterdir())
     alone = len(entries) == 1 and (entries[0] / METADATA_FILE).is_file()
     return entries[0] if alone else folder
