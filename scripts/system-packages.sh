@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Install what the tests need of the system: a cluster, a second voice, a browser and its driver. The product itself needs none of it.
+# Install what the tests need of the system: a cluster, a second voice, a browser and its driver, a proxy. The product itself needs none of it.
 set -euo pipefail
 
 "$(dirname "$0")/../tests/e2e/cluster/system-packages.sh"
@@ -9,6 +9,8 @@ command -v espeak-ng >/dev/null || missing+=(espeak-ng)
 command -v chromium >/dev/null || command -v chromium-browser >/dev/null || missing+=(chromium)
 command -v chromedriver >/dev/null || missing+=(chromium-driver)
 command -v node >/dev/null || missing+=(nodejs)
+PATH=$PATH:/usr/sbin command -v nginx >/dev/null || missing+=(nginx)
+[ -e /usr/lib/nginx/modules/ngx_stream_module.so ] || missing+=(libnginx-mod-stream)
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 if ! command -v apt-get >/dev/null; then

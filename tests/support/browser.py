@@ -14,7 +14,7 @@ from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from selenium.webdriver.chrome.webdriver import WebDriver
 
@@ -35,19 +35,21 @@ FLAGS = (
 
 
 @contextmanager
-def browser(*, profile: Path, microphone: Path) -> Iterator[WebDriver]:
+def browser(*, profile: Path, microphone: Path, flags: Iterable[str] = ()) -> Iterator[WebDriver]:
     """A new browser with a new profile. Fails the test where Chromium is missing.
 
     Args:
         profile: An empty folder for its user data.
         microphone: The WAV file that is spoken once, from when the page opens the microphone.
+        flags: More of Chromium's flags.
     """
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if chromium is None or driver is None:
         pytest.fail("chromium is not installed: run scripts/system-packages.sh")
     options = Options()
     options.binary_location = chromium
-    for flag in (*FLAGS, f"--user-data-dir={profile}", f"--use-file-for-fake-audio-capture={microphone}%noloop"):
+    own = (f"--user-data-dir={profile}", f"--use-file-for-fake-audio-capture={microphone}%noloop")
+    for flag in (*FLAGS, *own, *flags):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     service = Service(executable_path=driver, log_output=os.devnull)

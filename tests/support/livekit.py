@@ -40,26 +40,27 @@ class LiveKitServer:
         url: ws://…
     """
 
-    def __init__(self, folder: Path, *, address: str = "127.0.0.1", interface: str = "lo") -> None:
-        http, tcp, udp = free_port(), free_port(), free_port()
-        self.url = f"ws://{address}:{http}"
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        address: str = "127.0.0.1",
+        interface: str = "lo",
+        settings: dict[str, Any] | None = None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            folder: For its files.
+            address: That it is reached by.
+            interface: The network interface that has this address.
+            settings: LiveKit's own, but for keys and logs, in place of the two above.
+        """
+        settings = settings or _settings(address, interface)
+        self.url = f"ws://{settings['bind_addresses'][0]}:{settings['port']}"
         self._file = folder / "livekit.yaml"
         self._log = folder / "livekit.log"
-        settings = {
-            "port": http,
-            "bind_addresses": [address],
-            "rtc": {
-                "tcp_port": tcp,
-                "udp_port": udp,
-                "node_ip": address,
-                "use_external_ip": False,
-                "enable_loopback_candidate": True,
-                "interfaces": {"includes": [interface]},
-            },
-            "keys": {KEY: SECRET},
-            "logging": {"level": "info"},
-        }
-        self._file.write_text(yaml.safe_dump(settings))
+        self._file.write_text(yaml.safe_dump(settings | {"keys": {KEY: SECRET}, "logging": {"level": "info"}}))
         self._child: asyncio.subprocess.Process | None = None
 
     @property
@@ -104,11 +105,26 @@ class LiveKitServer:
         return False
 
 
+def _settings(address: str, interface: str) -> dict[str, Any]:
+    return {
+        "port": free_port(),
+        "bind_addresses": [address],
+        "rtc": {
+            "tcp_port": free_port(),
+            "udp_port": free_port(),
+            "node_ip": address,
+            "use_external_ip": False,
+            "enable_loopback_candidate": True,
+            "interfaces": {"includes": [interface]},
+        },
+    }
+
+
 @contextlib.asynccontextmanager
-async def livekit_server(**where: str) -> AsyncIterator[LiveKitServer]:
+async def livekit_server(*, address: str = "127.0.0.1", interface: str = "lo") -> AsyncIterator[LiveKitServer]:
     """A server with a folder of its own."""
     with tempfile.TemporaryDirectory() as folder:
-        async with LiveKitServer(Path(folder), **where) as server:
+        async with LiveKitServer(Path(folder), address=address, interface=interface) as server:
             yield server
 
 

@@ -19,10 +19,12 @@ import struct
 import subprocess
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+T = TypeVar("T")
 
 NEAR_ADDRESS, FAR_ADDRESS = "10.213.77.1", "10.213.77.2"
 MTU = 1500
@@ -107,7 +109,7 @@ def rough_path() -> Iterator[RoughPath]:
     try:
         device = f"vpnear{os.getpid()}"
         near = _open_tun(device, NEAR_ADDRESS, FAR_ADDRESS)
-        far = _inside(namespace, "vpfar", FAR_ADDRESS, NEAR_ADDRESS)
+        far = inside(namespace, lambda: _open_far_end("vpfar", FAR_ADDRESS, NEAR_ADDRESS))
         path = RoughPath(namespace, device, near, far)
         path.start()
         try:
@@ -118,9 +120,14 @@ def rough_path() -> Iterator[RoughPath]:
         subprocess.run(["ip", "netns", "delete", namespace], check=True)
 
 
-def _inside(namespace: str, name: str, address: str, peer: str) -> int:
-    """A device in a namespace: a thread of its own enters it, and what it has opened stays good elsewhere."""
-    opened: list[int | BaseException] = []
+def inside(namespace: str, work: Callable[[], T]) -> T:
+    """Do something in a namespace, on a thread that enters it: what it opens and starts belongs there, and stays good.
+
+    Returns:
+        What the work returns; what it raises is raised.
+    """
+    done: list[T] = []
+    failed: list[BaseException] = []
 
     def enter() -> None:
         try:
@@ -128,18 +135,21 @@ def _inside(namespace: str, name: str, address: str, peer: str) -> int:
             with open(f"/run/netns/{namespace}") as handle:  # noqa: PTH123  # its descriptor is what matters
                 if libc.setns(handle.fileno(), CLONE_NEWNET):
                     raise OSError(ctypes.get_errno(), f"cannot enter the namespace {namespace}")
-            subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-            opened.append(_open_tun(name, address, peer))
+            done.append(work())
         except BaseException as error:  # it belongs to the caller, not to this thread
-            opened.append(error)
+            failed.append(error)
 
     thread = threading.Thread(target=enter)
     thread.start()
     thread.join()
-    (found,) = opened
-    if isinstance(found, BaseException):
-        raise found
-    return found
+    if failed:
+        raise failed[0]
+    return done[0]
+
+
+def _open_far_end(name: str, address: str, peer: str) -> int:
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    return _open_tun(name, address, peer)
 
 
 def _open_tun(name: str, address: str, peer: str) -> int:

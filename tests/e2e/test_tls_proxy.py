@@ -1,0 +1,136 @@
+"""The page behind examples/tls-proxy, from a network of its own: over WebRTC, and where only port 443 is open."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import subprocess
+import wave
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
+
+from tests.e2e.cluster.binaries import system_program
+from tests.support.browser import browser, console_errors
+from tests.support.livekit import KEY, SECRET, LiveKitServer, tone
+from tests.support.orchestrators import ScriptedRecognizer, orchestrator
+from tests.support.rough_path import NEAR_ADDRESS, RoughPath, inside, rough_path
+from tests.support.tls_proxy import NAME, TURN_NAME, Site, host_and_port, nginx, orchestrator_settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from selenium.webdriver.chrome.webdriver import WebDriver
+
+# The first one may build LiveKit.
+pytestmark = pytest.mark.timeout(600)
+
+API_KEY = "a-key-of-this-test"
+HEARD = "this is what was heard"
+TYPED = "this is a text that was typed"
+DEADLINE_S = 40
+LOUD = 0.02
+# What a strict network lets out: web pages.
+ONLY_443 = """
+table inet strict {
+    chain out {
+        type filter hook output priority 0; policy drop;
+        oifname lo accept
+        tcp dport 443 counter accept
+        counter drop
+    }
+}
+"""
+
+
+@pytest.fixture
+def path() -> Iterator[RoughPath]:
+    with rough_path() as path:
+        yield path
+
+
+@pytest.fixture
+def strict_path(path: RoughPath) -> RoughPath:
+    """A line whose far end may open web pages, and nothing else."""
+    nft = ["ip", "netns", "exec", path.namespace, system_program("nft"), "-f", "-"]
+    subprocess.run(nft, input=ONLY_443, text=True, check=True)
+    return path
+
+
+@pytest.fixture
+def microphone(tmp_path: Path) -> Path:
+    """A second of silence, then a sound."""
+    file = tmp_path / "microphone.wav"
+    with wave.open(str(file), "wb") as wav:
+        wav.setnchannels(1)
+        wav.setsampwidth(2)
+        wav.setframerate(48_000)
+        wav.writeframes(
+            np.concatenate([np.zeros(4 * 48_000, np.int16), tone(0.8), np.zeros(48_000, np.int16)]).tobytes()
+        )
+    return file
+
+
+@contextlib.asynccontextmanager
+async def site(folder: Path, path: RoughPath) -> AsyncIterator[tuple[Site, Path]]:
+    """The example with everything behind it, at the address that the far end reaches; and nginx's logs."""
+    place = Site(folder=folder, address=NEAR_ADDRESS, https_port=443)
+    async with LiveKitServer(folder, settings=place.livekit_settings(path.device)) as server:
+        sections = orchestrator_settings(server.url)
+        sections["livekit"] |= {"api_key": KEY, "api_secret": SECRET}
+        async with orchestrator(
+            recognizer=ScriptedRecognizer(HEARD), auth={"api_keys": [API_KEY]}, **sections
+        ) as running:
+            await running.wait_in_rooms(timeout_s=20)
+            here = place.before(host_and_port(running.url))
+            async with nginx(here) as logs:
+                yield here, logs
+
+
+def shown(chrome: WebDriver, selector: str) -> str:
+    found = chrome.find_elements(By.CSS_SELECTOR, selector)
+    return str(found[0].text) if found else ""
+
+
+def converse(site: Site, *, profile: Path, microphone: Path) -> list[str]:
+    """Open the page, give the key, speak and be answered, have a text spoken; the console's errors."""
+    with browser(profile=profile, microphone=microphone, flags=site.chromium_flags) as chrome:
+        wait = WebDriverWait(chrome, DEADLINE_S, poll_frequency=0.05)
+        chrome.get(f"https://{NAME}/")
+        chrome.find_element(By.TAG_NAME, "summary").click()
+        chrome.find_element(By.ID, "key").send_keys(API_KEY + Keys.TAB)
+        console_errors(chrome)  # without the key, the models were refused
+        chrome.find_element(By.ID, "talk").click()
+        wait.until(lambda c: shown(c, "#transport"))
+        assert shown(chrome, "#transport") == "WebRTC"
+        wait.until(lambda c: HEARD in shown(c, "#transcript .user"))
+        wait.until(lambda c: c.execute_script("return window.voiceplane.stats.voiceNow") > LOUD)
+        wait.until(lambda c: shown(c, '#transcript .agent[data-state=""]'))  # the answer has been heard to its end
+        chrome.find_element(By.ID, "text").send_keys(TYPED + Keys.ENTER)
+        wait.until(lambda c: TYPED in shown(c, "#transcript .agent:last-child"))
+        wait.until(lambda c: c.execute_script("return window.voiceplane.stats.voiceNow") > LOUD)
+        return console_errors(chrome)
+
+
+async def test_a_person_talks_over_webrtc_at_a_tls_address(tmp_path: Path, path: RoughPath, microphone: Path) -> None:
+    async with site(tmp_path, path) as (here, logs):
+        errors = await asyncio.to_thread(
+            inside, path.namespace, lambda: converse(here, profile=tmp_path / "profile", microphone=microphone)
+        )
+        assert errors == []
+        assert "GET /rtc" in (logs / "access.log").read_text()
+
+
+async def test_where_only_port_443_is_open_audio_comes_by_turn(
+    tmp_path: Path, strict_path: RoughPath, microphone: Path
+) -> None:
+    async with site(tmp_path, strict_path) as (here, logs):
+        await asyncio.to_thread(
+            inside, strict_path.namespace, lambda: converse(here, profile=tmp_path / "profile", microphone=microphone)
+        )
+    assert TURN_NAME in (logs / "names.log").read_text()
