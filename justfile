@@ -68,6 +68,10 @@ cluster-up *ARGS:
 cluster-down *ARGS:
     python -m tests.e2e.cluster down {{ ARGS }}
 
+# docker-compose.yml on a Docker engine of its own, with images of this checkout.
+compose-smoke:
+    pytest tests/e2e/test_compose.py
+
 # Build the images, or those that are named, and give them to the cluster that is up.
 images *NAMES:
     built="$(images/build {{ NAMES }})"; python -m tests.e2e.cluster load $built

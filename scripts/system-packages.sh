@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Install what the tests need of the system: a cluster, a second voice, a browser and its driver, a proxy. The product itself needs none of it.
+# Install what the tests need of the system: a cluster, a second voice, a browser and its driver, a proxy, a Docker engine.
+# The product itself needs none of it.
 set -euo pipefail
 
 "$(dirname "$0")/../tests/e2e/cluster/system-packages.sh"
@@ -11,6 +12,8 @@ command -v chromedriver >/dev/null || missing+=(chromium-driver)
 command -v node >/dev/null || missing+=(nodejs)
 PATH=$PATH:/usr/sbin command -v nginx >/dev/null || missing+=(nginx)
 [ -e /usr/lib/nginx/modules/ngx_stream_module.so ] || missing+=(libnginx-mod-stream)
+PATH=$PATH:/usr/sbin command -v dockerd >/dev/null || missing+=(docker.io)
+command -v busybox >/dev/null || missing+=(busybox-static)
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 if ! command -v apt-get >/dev/null; then

@@ -299,9 +299,13 @@ def tone(seconds: float, *, hz: float = 300.0, amplitude: float = 0.5) -> npt.ND
     return samples
 
 
-async def grant(url: str, **wanted: object) -> dict[str, Any]:
+async def grant(url: str, *, api_key: str = "", **wanted: object) -> dict[str, Any]:
     """What an orchestrator lets somebody in with."""
-    async with aiohttp.ClientSession() as http, http.post(f"{url}/v1/livekit/token", json=wanted) as response:
+    headers = {"Authorization": f"Bearer {api_key}"}
+    async with (
+        aiohttp.ClientSession(headers=headers) as http,
+        http.post(f"{url}/v1/livekit/token", json=wanted) as response,
+    ):
         found: dict[str, Any] = await response.json()
         if response.status != 200:
             raise RuntimeError(f"{response.status}: {found}")

@@ -32,11 +32,16 @@ PACKAGES = {
     "pause": "./pause",
     "coredns": "github.com/coredns/coredns",
     "livekit-server": "github.com/livekit/livekit-server/cmd/server",
+    "docker-compose": "github.com/docker/compose/v2/cmd",
 }
 # Modules of their own: their choice of versions is not Kubernetes'.
-MODULES = {"coredns": MODULE / "coredns", "livekit-server": MODULE.parent / "livekit"}
-# No part of a cluster: another version of it is no other set of the rest.
-APART = frozenset({"livekit-server"})
+MODULES = {
+    "coredns": MODULE / "coredns",
+    "livekit-server": MODULE.parent / "livekit",
+    "docker-compose": MODULE.parent / "compose",
+}
+# No parts of a cluster: another version of one is no other set of the rest.
+APART = frozenset({"livekit-server", "docker-compose"})
 # Seccomp is libseccomp, which is C. Everything else is static.
 WITH_C = frozenset({"runc"})
 

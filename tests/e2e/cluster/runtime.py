@@ -154,5 +154,5 @@ runtime_type = "io.containerd.runc.v2"
     def _import_pause(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
             archive = Path(folder) / "pause.tar"
-            write_static_image(archive, PAUSE_IMAGE, binary("pause"))
+            write_static_image(archive, PAUSE_IMAGE, {"/pause": binary("pause")})
             self.import_image(archive)

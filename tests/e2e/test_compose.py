@@ -1,0 +1,155 @@
+"""docker-compose.yml on a real Docker engine: it comes up, speaks, answers in a room, and leaves nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import wave
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import yaml
+
+from tests.e2e.cluster.binaries import binary, system_program
+from tests.e2e.cluster.commands import run
+from tests.e2e.cluster.static_image import write_static_image
+from tests.e2e.compose.engine import docker_engine
+from tests.support.livekit import grant
+from tests.support.speech import SENTENCES, word_error_rate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.e2e.compose.engine import Engine
+
+# It may build images.
+pytestmark = pytest.mark.timeout(1800)
+
+REPOSITORY = Path(__file__).parents[2]
+FILE = REPOSITORY / "docker-compose.yml"
+BUILD_TIMEOUT_S = 1500.0
+CLIENT_TIMEOUT_S = 120.0
+KEY = "a-key-of-this-test"
+URL = "http://127.0.0.1:8080"
+SECRETS = {"VOICEPLANE_API_KEY": KEY, "LIVEKIT_API_SECRET": "a-secret-of-this-test-that-is-long-enough"}
+
+
+def environment_file(folder: Path) -> Path:
+    """.env.example with its secrets filled in."""
+    text = (REPOSITORY / ".env.example").read_text()
+    for name, secret in SECRETS.items():
+        assert f"\n{name}=\n" in text
+        text = text.replace(f"\n{name}=\n", f"\n{name}={secret}\n")
+    file = folder / "compose.env"
+    file.write_text(text)
+    return file
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """An engine that has the images: those of this checkout, and a LiveKit that is built here under upstream's name."""
+    build = ["env", "BUILDER=buildah", REPOSITORY / "images" / "build", "worker", "orchestrator"]
+    archives = run(build, timeout_s=BUILD_TIMEOUT_S)
+    livekit = tmp_path_factory.mktemp("images") / "livekit.tar"
+    image = yaml.safe_load((REPOSITORY / "charts" / "voiceplane" / "values.yaml").read_text())["livekit"]["image"]
+    # Upstream's image has a shell's wget for the health check.
+    programs = {"/livekit-server": binary("livekit-server"), "/bin/wget": Path(system_program("busybox"))}
+    write_static_image(livekit, f"{image['repository']}:{image['tag']}", programs)
+    with docker_engine() as engine:
+        for archive in (*archives.split(), livekit):
+            engine.docker("load", "--quiet", "--input", archive)
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def compose(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+    """Compose for our project, with its secrets."""
+    environment = environment_file(tmp_path_factory.mktemp("environment"))
+
+    def compose(*arguments: str) -> str:
+        return engine.compose("--file", FILE, "--env-file", environment, *arguments)
+
+    return compose
+
+
+@pytest.fixture(scope="module")
+def running(engine: Engine, compose: Callable[..., str]) -> Iterator[Engine]:
+    """The engine with all services healthy; in the end, with nothing of them."""
+    compose("up", "--wait", "--no-build", "--pull", "never")
+    try:
+        yield engine
+    except BaseException:
+        print(compose("logs"))
+        raise
+    finally:
+        compose("down", "--volumes")
+        assert engine.docker("ps", "--all", "--quiet") == ""
+        assert engine.docker("volume", "ls", "--quiet") == ""
+        assert sorted(engine.docker("network", "ls", "--format", "{{.Name}}").split()) == ["bridge", "host", "none"]
+
+
+def client(engine: Engine, command: list[str | Path], *, lines: str = "") -> str:
+    """Run a program where the published ports are; returns what it printed."""
+    variables = os.environ | {"VOICEPLANE_API_KEY": KEY}
+    ran = engine.inside(
+        lambda: subprocess.run(
+            command, input=lines, env=variables, capture_output=True, text=True, timeout=CLIENT_TIMEOUT_S, check=False
+        )
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def inspected(engine: Engine) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(engine.docker("inspect", *engine.docker("ps", "--quiet").split()))
+    return found
+
+
+def test_no_container_may_more_than_it_needs(running: Engine) -> None:
+    containers = inspected(running)
+    assert len(containers) == 3
+    for container in containers:
+        host = container["HostConfig"]
+        assert container["Config"]["User"] == "65532:65532"
+        assert host["ReadonlyRootfs"]
+        assert host["CapDrop"] == ["ALL"]
+        assert host["SecurityOpt"] == ["no-new-privileges:true"]
+        assert host["RestartPolicy"]["Name"] == "unless-stopped"
+        assert container["State"]["Health"]["Status"] == "healthy"
+    published = {port for container in containers for port, on in container["NetworkSettings"]["Ports"].items() if on}
+    assert published == {"7880/tcp", "7881/tcp", "7882/udp", "8080/tcp"}
+
+
+def test_a_text_is_spoken(running: Engine, tmp_path: Path) -> None:
+    file = tmp_path / "hello.wav"
+    voiceplane = Path(sys.executable).with_name("voiceplane")
+    client(running, [voiceplane, "say", SENTENCES[0], "--server", URL, "--output", file])
+    with wave.open(str(file)) as wav:
+        samples = np.frombuffer(wav.readframes(wav.getnframes()), np.int16)
+    assert samples.size > 48_000
+    assert np.abs(samples.astype(np.int32)).max() > 1000
+
+
+def test_a_person_in_a_room_is_heard_and_answered(running: Engine, tmp_path: Path) -> None:
+    granted = running.inside(lambda: asyncio.run(grant(URL, api_key=KEY)))
+    orders = [
+        {"do": "hear", "text": SENTENCES[2], "wav": str(tmp_path / "heard.wav")},
+        {"do": "speak", "text": SENTENCES[4]},
+    ]
+    lines = "".join(json.dumps(order) + "\n" for order in orders)
+    command = [sys.executable, "-m", "tests.support.far_person", granted["url"], granted["token"]]
+    answers = client(running, command, lines=lines)
+    _, heard, spoken = (json.loads(line) for line in answers.splitlines())
+    assert heard["seconds"] > 1.0
+    assert (tmp_path / "heard.wav").stat().st_size > 16_000 * 2
+    assert word_error_rate([SENTENCES[4]], [spoken["text"]]) <= 0.2
+
+
+def test_without_its_secrets_it_says_what_to_set(engine: Engine) -> None:
+    with pytest.raises(RuntimeError, match=r"LIVEKIT_API_SECRET.*see \.env\.example"):
+        engine.compose("--file", FILE, "--env-file", os.devnull, "config")

@@ -1,0 +1,88 @@
+"""docker-compose.yml, .env.example and examples/tls-proxy name nothing that does not exist."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from voiceplane_orchestrator.settings import OrchestratorSettings
+
+ROOT = Path(__file__).parents[2]
+PREFIX = "VOICEPLANE_"
+FOR_COMPOSE = re.compile(r"\$\{([A-Z_]+)(?::-([^}]*)|:\?[^}]*)?\}")
+
+
+def compose_text() -> str:
+    return (ROOT / "docker-compose.yml").read_text()
+
+
+def services() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(compose_text())["services"]
+    return found
+
+
+def test_every_variable_of_the_compose_file_is_in_the_example_and_the_other_way_round() -> None:
+    used = {name for name, _ in FOR_COMPOSE.findall(compose_text())}
+    shown = set(re.findall(r"^#?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    assert used
+    assert used == shown
+
+
+def test_the_examples_images_are_the_defaults() -> None:
+    defaults = {name: value for name, value in FOR_COMPOSE.findall(compose_text()) if name.endswith("_IMAGE")}
+    text = (ROOT / ".env.example").read_text()
+    assert defaults == dict(re.findall(r"^#([A-Z_]+_IMAGE)=(.*)$", text, re.MULTILINE))
+
+
+@pytest.mark.parametrize("service", ["orchestrator", "piper"])
+def test_a_service_is_built_from_a_dockerfile_that_exists_and_listens_where_others_expect_it(service: str) -> None:
+    dockerfile = (ROOT / services()[service]["build"]["dockerfile"]).read_text()
+    exposed = re.findall(r"^EXPOSE (.*)$", dockerfile, re.MULTILINE)[0].split()
+    workers = json.loads(services()["orchestrator"]["environment"]["VOICEPLANE_DISCOVERY__WORKERS"])
+    expected = "8080" if service == "orchestrator" else workers[0].removeprefix("piper:")
+    assert expected in exposed
+    assert services()[service]["volumes"] == [f"{service}-cache:/var/cache/voiceplane"]
+    assert "-o 65532 -g 65532 /var/cache/voiceplane" in dockerfile
+
+
+def test_what_the_orchestrator_is_told_are_settings_of_it() -> None:
+    given: dict[str, Any] = {}
+    for name, value in services()["orchestrator"]["environment"].items():
+        section, key = name.removeprefix(PREFIX).lower().split("__")
+        plain = FOR_COMPOSE.sub(lambda match: match[2] if match[2] is not None else "s" * 32, value)
+        given.setdefault(section, {})[key] = json.loads(plain) if plain.startswith("[") else plain
+    settings = OrchestratorSettings.model_validate(given)
+    assert settings.discovery.workers == ("piper:50051",)
+    assert settings.livekit.url == "ws://livekit:7880"
+    assert settings.auth.api_keys
+
+
+def test_livekit_is_of_one_version_everywhere() -> None:
+    chart = yaml.safe_load((ROOT / "charts/voiceplane/values.yaml").read_text())["livekit"]["image"]["tag"]
+    tested = re.findall(r"livekit/livekit-server (v\S+)", (ROOT / "tests/e2e/livekit/go.mod").read_text())[0]
+    composed = dict(FOR_COMPOSE.findall(compose_text()))["LIVEKIT_IMAGE"]
+    assert composed == f"livekit/livekit-server:{tested}"
+    assert chart == tested
+
+
+def test_livekits_published_ports_are_those_that_it_announces() -> None:
+    livekit = services()["livekit"]
+    text = FOR_COMPOSE.sub(lambda match: match[2], livekit["environment"]["LIVEKIT_CONFIG"])
+    settings = yaml.safe_load(text)
+    ports = [FOR_COMPOSE.sub("", port).rsplit(":", 2)[-2:] for port in livekit["ports"]]
+    assert ports == [
+        [str(settings["port"])] * 2,
+        [str(settings["rtc"]["tcp_port"])] * 2,
+        [str(settings["rtc"]["udp_port"]), f"{settings['rtc']['udp_port']}/udp"],
+    ]
+
+
+def test_the_proxys_orchestrator_file_is_accepted() -> None:
+    sections = yaml.safe_load((ROOT / "examples/tls-proxy/orchestrator.yaml").read_text())
+    keys = {"api_key": "key", "api_secret": "secret"}
+    settings = OrchestratorSettings.model_validate(sections | {"livekit": sections["livekit"] | keys})
+    assert settings.livekit.public_url == "wss://voice.example.com"
