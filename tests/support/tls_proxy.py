@@ -7,8 +7,6 @@ import base64
 import contextlib
 import dataclasses
 import hashlib
-import os
-import shutil
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +15,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from tests.e2e.cluster.binaries import system_program
 from tests.e2e.cluster.certificates import Authority
 from tests.support.processes import free_port
 
@@ -136,11 +135,8 @@ def orchestrator_settings(signalling: str) -> dict[str, Any]:
 @contextlib.asynccontextmanager
 async def nginx(site: Site, overrides: Mapping[str, str] | None = None) -> AsyncIterator[Path]:
     """nginx with the example's configuration, listening; yields the folder of its logs."""
-    program = shutil.which("nginx", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
-    if program is None:
-        raise RuntimeError("nginx is not installed: run scripts/system-packages.sh")
     logs = site.folder / "nginx"
-    command = [program, "-c", str(site.nginx_file(overrides)), "-g", "daemon off;"]
+    command = [system_program("nginx"), "-c", str(site.nginx_file(overrides)), "-g", "daemon off;"]
     with (logs / "start.log").open("wb") as log:
         child = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
     try:

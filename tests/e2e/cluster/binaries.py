@@ -45,7 +45,15 @@ APART = frozenset({"livekit-server", "docker-compose"})
 # Seccomp is libseccomp, which is C. Everything else is static.
 WITH_C = frozenset({"runc"})
 
-DEBIAN_PACKAGES = {"etcd": "etcd-server", "nft": "nftables", "ip": "iproute2", "umount": "mount"}
+DEBIAN_PACKAGES = {
+    "busybox": "busybox-static",
+    "docker": "docker.io",
+    "dockerd": "docker.io",
+    "etcd": "etcd-server",
+    "ip": "iproute2",
+    "nft": "nftables",
+    "umount": "mount",
+}
 GO_REMEDY = "install Go 1.26 or newer, see https://go.dev/dl"
 
 

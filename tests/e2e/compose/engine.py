@@ -67,22 +67,16 @@ def docker_engine() -> Iterator[Engine]:
             folder = Path(name)
             daemon = Daemon("dockerd", folder)
             socket = folder / "docker.sock"
-            # Not `ip netns exec`, which hides the cgroups.
-            command = [
-                "nsenter",
-                f"--net=/run/netns/{namespace}",
-                system_program("dockerd"),
-                "--host",
-                f"unix://{socket}",
-            ]
-            command += [
-                "--data-root",
-                folder / "data",
-                "--exec-root",
-                folder / "exec",
-                "--pidfile",
-                folder / "docker.pid",
-            ]
+            options = {
+                "host": f"unix://{socket}",
+                "data-root": folder / "data",
+                "exec-root": folder / "exec",
+                "pidfile": folder / "docker.pid",
+                "shutdown-timeout": 5,  # the daemon has 15 s
+            }
+            # Not `ip netns exec`, which hides the control groups.
+            command = ["nsenter", f"--net=/run/netns/{namespace}", system_program("dockerd")]
+            command += [f"--{option}={value}" for option, value in options.items()]
             daemon.start(command)
             try:
                 probe = [system_program("docker"), "--host", f"unix://{socket}", "info"]
