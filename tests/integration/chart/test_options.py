@@ -27,8 +27,10 @@ EXTRAS: dict[str, Any] = OPEN | {
     "livekit": {
         "enabled": True,
         "publicUrl": "wss://rooms.example.com",
-        "config": {"turn": {"enabled": True, "domain": "turn.example.com"}, "rtc": {"udp_port": 9000}},
+        "turn": {"domain": "turn.example.com", "tlsSecretName": "turn-tls"},
+        "config": {"turn": {"ttl_seconds": 60}, "rtc": {"udp_port": 9000}},
         "service": {"type": "LoadBalancer"},
+        "ingress": {"enabled": True, "host": "rooms.example.com", "tlsSecretName": "rooms-tls"},
     },
     "redis": {"enabled": True, "existingSecret": "redis"},
     "metrics": {"dashboards": {"enabled": True}},
@@ -60,9 +62,43 @@ def test_the_orchestrator_is_told_of_the_releases_livekit_and_its_keys() -> None
     assert told["VOICEPLANE_LIVEKIT__PUBLIC_URL"] == "wss://rooms.example.com"
     assert set(named(objects, "Secret", "livekit")["data"]) == {"api-key", "api-secret"}
     config = yaml.safe_load(named(objects, "ConfigMap", "livekit")["data"]["livekit.yaml"])
-    assert config["turn"]["domain"] == "turn.example.com"
+    assert (config["turn"]["domain"], config["turn"]["ttl_seconds"]) == ("turn.example.com", 60)
     assert (config["rtc"]["tcp_port"], config["rtc"]["udp_port"]) == (7881, 9000)
     assert "keys" not in config
+
+
+def test_port_443_of_the_service_leads_to_turn_with_its_certificate() -> None:
+    objects = rendered(EXTRAS)
+    turn = yaml.safe_load(named(objects, "ConfigMap", "livekit")["data"]["livekit.yaml"])["turn"]
+    pod = named(objects, "Deployment", "livekit")["spec"]["template"]["spec"]
+    inner = {port["name"]: port["containerPort"] for port in pod["containers"][0]["ports"]}
+    outer = {port["port"]: inner[port["targetPort"]] for port in named(objects, "Service", "livekit")["spec"]["ports"]}
+    assert (outer[443], outer[3478]) == (turn["tls_port"], turn["udp_port"])
+    (secret,) = [volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume]
+    (folder,) = [mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"] if mount["name"] == "turn"]
+    assert secret == "turn-tls"  # noqa: S105  # a name
+    assert (turn["cert_file"], turn["key_file"]) == (f"{folder}/tls.crt", f"{folder}/tls.key")
+    allowed = {
+        port["port"] for rule in named(objects, "NetworkPolicy", "livekit")["spec"]["ingress"] for port in rule["ports"]
+    }
+    assert {5349, 3478} <= allowed
+
+
+def test_without_a_turn_domain_there_is_no_turn() -> None:
+    objects = rendered(OPEN | {"livekit": {"enabled": True}})
+    assert "turn" not in json.dumps(objects)
+    result = try_rendering(OPEN | {"livekit": {"enabled": True, "turn": {"domain": "turn.example.com"}}})
+    assert "livekit.turn.tlsSecretName" in result.stderr
+
+
+def test_the_signalling_of_livekit_may_share_the_orchestrators_host() -> None:
+    host = {"enabled": True, "host": "voice.example.com", "tlsSecretName": "voice-tls"}
+    objects = rendered(
+        {"orchestrator": OPEN["orchestrator"] | {"ingress": host}, "livekit": {"enabled": True, "ingress": host}}
+    )
+    rules = [named(objects, "Ingress", name)["spec"]["rules"][0] for name in ("orchestrator", "livekit")]
+    assert [rule["host"] for rule in rules] == ["voice.example.com"] * 2
+    assert [rule["http"]["paths"][0]["path"] for rule in rules] == ["/", "/rtc"]
 
 
 def test_keys_of_ones_own_are_used_and_none_are_made() -> None:
@@ -124,6 +160,7 @@ def test_the_dashboard_asks_for_metrics_that_there_are_and_for_most_of_them() ->
     [
         (OPEN | {"livekit": {"publicUrl": "https://rooms.example.com"}}, "'/livekit/publicUrl'"),
         (OPEN | {"livekit": {"service": {"type": "Magic"}}}, "'/livekit/service/type'"),
+        (OPEN | {"livekit": {"turn": {"domain": "turn"}}}, "'/livekit/turn/domain'"),
         (OPEN | {"redis": {"image": {"digest": "abc"}}}, "'/redis/image/digest'"),
         (
             OPEN | {"metrics": {"podMonitor": {"orchestratorKey": {"key": ""}}}},
