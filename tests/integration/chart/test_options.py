@@ -101,6 +101,14 @@ def test_the_signalling_of_livekit_may_share_the_orchestrators_host() -> None:
     assert [rule["http"]["paths"][0]["path"] for rule in rules] == ["/", "/rtc"]
 
 
+def test_the_values_of_the_page_on_tls_are_the_charts() -> None:
+    text = (CHART.parents[1] / "docs" / "turn-and-tls.md").read_text(encoding="utf-8")
+    (values,) = re.findall(r"^```yaml\n# values.yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    objects = rendered(yaml.safe_load(values))
+    assert {each["kind"] for each in objects} >= {"Ingress", "Deployment", "Service"}
+    assert environment(objects)["VOICEPLANE_LIVEKIT__PUBLIC_URL"] == "wss://voice.example.com"
+
+
 def test_keys_of_ones_own_are_used_and_none_are_made() -> None:
     objects = rendered(OPEN | {"livekit": {"enabled": True, "existingSecret": "mine"}})
     assert not [each for each in objects if each["kind"] == "Secret"]
