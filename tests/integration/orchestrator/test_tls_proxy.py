@@ -10,6 +10,7 @@ import re
 import socket
 import ssl
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -76,6 +77,7 @@ class Proxied:
             ssl=self.tls,
             subprotocols=SUBPROTOCOLS,  # type: ignore[arg-type]  # a NewType of str
             origin=origin,  # type: ignore[arg-type]  # another one
+            additional_headers={"X-Forwarded-Host": urlsplit(origin).netloc},  # it must change nothing
         )
 
 
@@ -101,6 +103,9 @@ async def test_plain_http_leads_to_https(tmp_path: Path) -> None:
         async with http.post(f"{plain}/v1/audio/speech?a=b", allow_redirects=False) as response:
             assert response.status == 308
             assert response.headers["Location"] == f"https://{NAME}/v1/audio/speech?a=b"
+        challenge = f"{plain}/.well-known/acme-challenge/none"
+        async with http.get(challenge, allow_redirects=False) as response:
+            assert response.status == 404  # it is looked for here
 
 
 async def test_the_page_is_open_and_the_api_asks_for_its_key(tmp_path: Path) -> None:
