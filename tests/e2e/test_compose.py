@@ -79,15 +79,16 @@ def compose(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Callabl
 
 @pytest.fixture(scope="module")
 def running(engine: Engine, compose: Callable[..., str]) -> Iterator[Engine]:
-    """The engine with all services healthy; in the end, with nothing of them."""
+    """The engine with all services healthy; in the end they go by themselves, and nothing of them is left."""
     compose("up", "--wait", "--no-build", "--pull", "never")
     try:
         yield engine
-    except BaseException:
-        print(compose("logs"))
-        raise
     finally:
+        compose("stop")
+        print(compose("logs"))  # shown if something failed
+        ended = {container["Name"]: container["State"]["ExitCode"] for container in inspected(engine)}
         compose("down", "--volumes")
+        assert set(ended.values()) == {0}, ended
         assert engine.docker("ps", "--all", "--quiet") == ""
         assert engine.docker("volume", "ls", "--quiet") == ""
         assert sorted(engine.docker("network", "ls", "--format", "{{.Name}}").split()) == ["bridge", "host", "none"]
@@ -106,7 +107,7 @@ def client(engine: Engine, command: list[str | Path], *, lines: str = "") -> str
 
 
 def inspected(engine: Engine) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(engine.docker("inspect", *engine.docker("ps", "--quiet").split()))
+    found: list[dict[str, Any]] = json.loads(engine.docker("inspect", *engine.docker("ps", "--all", "--quiet").split()))
     return found
 
 
