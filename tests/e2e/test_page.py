@@ -4,31 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import wave
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from aiohttp import web
 from aiohttp.test_utils import TestServer
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import WebDriverWait
-from voiceplane_orchestrator.transports.websocket.http import CONTENT_TYPES, PAGE_HEADERS
 
-from tests.support.browser import browser, console_errors, screenshot
-from tests.support.scripted_server import Peer, ScriptedServer, model
+from tests.support.browser import browser, console_errors
+from tests.support.page import page_server, stats, text_of, until
 from tests.support.speech import synthesize_pcm
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from selenium.webdriver.chrome.webdriver import WebDriver
 
+    from tests.support.scripted_server import Peer, ScriptedServer
+
 TEXT = "One two three. Four five six."
 HEARD = "One two three."
-DEADLINE_S = 15
+REST = " Four five six."
 
 
 @pytest.fixture
@@ -45,40 +43,13 @@ def chrome(tmp_path: Path) -> Iterator[WebDriver]:
 
 @pytest.fixture
 def scripted() -> ScriptedServer:
-    async def page(request: web.Request) -> web.Response:
-        name = request.match_info.get("name")
-        folder = files("voiceplane_orchestrator").joinpath("web")
-        path = folder.joinpath("assets", name) if name else folder.joinpath("index.html")
-        suffix = path.name[path.name.rfind(".") :]
-        return web.Response(body=path.read_bytes(), content_type=CONTENT_TYPES[suffix], headers=PAGE_HEADERS)
-
-    server = ScriptedServer()
-    server.models = [
-        model("joe", state="resident"),
-        model("amy", state="loading"),
-        model("broken", state="failed", message="the file is cut short"),
-    ]
-    server.app.add_routes([web.get("/", page), web.get("/assets/{name}", page)])
-    return server
+    return page_server()
 
 
 @pytest.fixture
 async def url(scripted: ScriptedServer) -> AsyncIterator[str]:
     async with TestServer(scripted.app) as server:
         yield str(server.make_url("/"))
-
-
-def text_of(chrome: WebDriver, selector: str) -> str:
-    return str(chrome.find_element(By.CSS_SELECTOR, selector).text)
-
-
-def until(chrome: WebDriver, condition: Callable[[WebDriver], Any]) -> None:
-    WebDriverWait(chrome, DEADLINE_S, poll_frequency=0.05).until(condition)
-
-
-def stats(chrome: WebDriver) -> dict[str, float]:
-    values: dict[str, float] = chrome.execute_script("return window.voiceplane.stats")
-    return values
 
 
 async def test_a_conversation_is_heard_shown_and_measured(
@@ -108,11 +79,9 @@ async def test_a_conversation_is_heard_shown_and_measured(
     def drive() -> None:
         chrome.get(url)
         until(chrome, lambda c: "joe" in text_of(c, "#model"))
-        screenshot(chrome, "idle")
         chrome.find_element(By.ID, "talk").click()
         until(chrome, lambda c: HEARD in text_of(c, "#transcript"))
         until(chrome, lambda c: "42 ms" in text_of(c, "#latency"))
-        screenshot(chrome, "talking")
 
     await asyncio.to_thread(drive)
     assert scripted.peers[0].hello["sample_rate_hz"] == 48_000
@@ -136,14 +105,18 @@ async def test_a_text_is_spoken_and_interrupted_by_the_keyboard_alone(
 
     async def script(peer: Peer) -> None:
         said.append(await peer.next())
+        await peer.event("reply", utterance=1, text="One two three. ")
         await peer.event("utterance", utterance=1, epoch=0, model="joe", voice="joe", fallback=False, reason="")
+        await peer.event("reply", utterance=1, text="Four five six.")
         await peer.frames(epoch=0, utterance=1, count=200)
         await peer.until_heard(9_600)
         await peer.event("pause", epoch=0)
         said.append(await peer.next())
         await peer.event("stop", epoch=1)
         await peer.frames(epoch=0, utterance=1, count=3, start=200)
-        await peer.event("transcript", role="agent", utterance=1, text=HEARD, final=True, interrupted=True)
+        await peer.event(
+            "transcript", role="agent", utterance=1, text=HEARD, final=True, interrupted=True, unheard=REST
+        )
         await peer.event("error", code="NOT_FOUND", reason="UNKNOWN_VOICE", message="no such voice", fatal=False)
         while True:
             await peer.next()
@@ -160,7 +133,6 @@ async def test_a_text_is_spoken_and_interrupted_by_the_keyboard_alone(
         press(chrome, Keys.ENTER)
         until(chrome, lambda c: c.find_elements(By.CSS_SELECTOR, "#transcript s"))
         until(chrome, lambda c: stats(c)["dropped"] == 3)
-        screenshot(chrome, "interrupted")
 
     await asyncio.to_thread(drive)
     assert said == [{"type": "say", "text": TEXT}, {"type": "interrupt"}]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import shutil
 from contextlib import contextmanager
@@ -14,11 +15,12 @@ from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from selenium.webdriver.chrome.webdriver import WebDriver
 
 RESULTS = Path(__file__).parents[2] / "test-results"
+SCREENS = {"wide": (1180, 860), "phone": (390, 844)}
 FLAGS = (
     "--headless=new",
     "--no-sandbox",
@@ -28,6 +30,7 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--disable-features=BackForwardCache",  # a page that is left lets its connections go
     "--use-fake-ui-for-media-stream",
     "--use-fake-device-for-media-stream",
     "--autoplay-policy=no-user-gesture-required",
@@ -68,14 +71,22 @@ def console_errors(chrome: WebDriver) -> list[str]:
     return [entry["message"] for entry in logs if entry["level"] == "SEVERE"]
 
 
-def screenshot(chrome: WebDriver, name: str) -> None:
-    """Keep what is seen now, for people, in light, dark and the width of a phone."""
-    RESULTS.mkdir(exist_ok=True)
+def looks(chrome: WebDriver, screens: Mapping[str, tuple[int, int]] = SCREENS) -> Iterator[str]:
+    """Show the page in light and dark on each screen; yields their names, such as "dark-phone"."""
     for scheme in ("light", "dark"):
         feature = {"name": "prefers-color-scheme", "value": scheme}
         chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
-        for kind, width, height in (("wide", 1100, 760), ("phone", 390, 844)):
+        for kind, (width, height) in screens.items():
             size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": kind == "phone"}
             chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-            chrome.save_screenshot(str(RESULTS / f"page-{name}-{scheme}-{kind}.png"))
+            yield f"{scheme}-{kind}"
     chrome.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def screenshot(chrome: WebDriver, name: str, *, folder: Path = RESULTS) -> None:
+    """Keep what is seen now, for people, in light, dark and the width of a phone; a phone's page as a whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for look in looks(chrome):
+        whole = look.endswith("phone")
+        picture = chrome.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": whole})
+        (folder / f"page-{name}-{look}.png").write_bytes(base64.b64decode(picture["data"]))

@@ -83,6 +83,8 @@ class ScriptedServer:
         models: The answer of GET /v1/models.
         changed: The changes of models that were asked for.
         peers: Every WebSocket so far.
+        greets: Whether `hello` is answered.
+        grant: The answer of POST /v1/livekit/token; None: there is no WebRTC.
     """
 
     def __init__(self) -> None:
@@ -93,6 +95,8 @@ class ScriptedServer:
         self.fail_load: dict[str, Any] | None = None
         self.wants_key = False
         self.peers: list[Peer] = []
+        self.greets = True
+        self.grant: dict[str, Any] | None = None
         self.app = web.Application(middlewares=[self._key_check()])
         self.app.add_routes(
             [
@@ -100,6 +104,8 @@ class ScriptedServer:
                 web.get("/readyz", self._ok),
                 web.get("/v1/models", self._models),
                 web.get("/v1/transports", self._transports),
+                web.post("/v1/livekit/token", self._token),
+                web.post("/v1/livekit/agent", self._ok),
                 web.get("/v1/workers", self._workers),
                 web.post("/v1/models/{id}/{action}", self._change),
                 web.get("/v1/{kind:talk|speak}", self._socket),
@@ -120,7 +126,10 @@ class ScriptedServer:
         return web.Response()
 
     async def _transports(self, _: web.Request) -> web.Response:
-        return web.json_response({"webrtc": False, "websocket": True})
+        return web.json_response({"webrtc": self.grant is not None, "websocket": True})
+
+    async def _token(self, _: web.Request) -> web.Response:
+        return web.json_response(self.grant)
 
     async def _models(self, _: web.Request) -> web.Response:
         return web.json_response({"models": self.models})
@@ -144,7 +153,13 @@ class ScriptedServer:
         assert socket.ws_protocol == "voiceplane.v1"
         peer = Peer(socket)
         self.peers.append(peer)
-        peer.hello = json.loads((await socket.receive()).data)
+        first = await socket.receive()
+        if first.type is not WSMsgType.TEXT:
+            return socket  # the client has gone
+        peer.hello = json.loads(first.data)
+        if not self.greets:
+            await socket.receive()
+            return socket
         if self.refuse:
             await peer.event("error", fatal=False, **self.refuse)
             return socket
@@ -158,12 +173,12 @@ class ScriptedServer:
         return socket
 
 
-def model(model_id: str, *, state: str, reason: str = "", message: str = "") -> dict[str, Any]:
-    """One of GET /v1/models."""
+def model(model_id: str, *, state: str, reason: str = "", message: str = "", **more: int) -> dict[str, Any]:
+    """One of GET /v1/models; with more of what a worker tells of it."""
     place = {"worker": "127.0.0.1:7000", "state": state, "reason": reason, "message": message, "references": 1}
     return {
         "id": model_id, "family": "piper", "is_default": True, "voices": [{"name": "joe", "language": "en-US"}],
-        "workers": [{**place, "memory_bytes": 63_000_000}],
+        "workers": [{**place, "memory_bytes": 63_000_000, **more}],
     }  # fmt: skip
 
 

@@ -29,7 +29,7 @@ class Partial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transcript:
-    """What the user said in a turn, or what the listener heard of an utterance."""
+    """What the user said in a turn, or what the listener heard of an utterance, and what not if it was interrupted."""
 
     type: ClassVar[str] = "transcript"
     role: Literal["user", "agent"]
@@ -38,7 +38,17 @@ class Transcript:
     utterance: int | None = None
     final: bool = True
     interrupted: bool = False
+    unheard: str = ""
     replaces: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """More of the text that an utterance is to say."""
+
+    type: ClassVar[str] = "reply"
+    utterance: int
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +158,7 @@ Event = (
     State
     | Partial
     | Transcript
+    | Reply
     | UtteranceStarted
     | Pause
     | Resume

@@ -19,6 +19,7 @@ from voiceplane_orchestrator.sessions.events import (
     Failed,
     Latency,
     Pause,
+    Reply,
     Resume,
     Stop,
     Transcript,
@@ -300,6 +301,8 @@ class Mouth:
                 await self._listener.send_event(Latency(utterance=utterance.number, reply_first_token_ms=_ms(waited_s)))
             utterance.text += piece
             yield piece
+            if piece and self._follow_playout:  # after it is on its way: what is read never delays what is heard
+                await self._listener.send_event(Reply(utterance=utterance.number, text=piece))
 
     async def _begin(self, utterance: Utterance) -> None:
         utterance.started_s = self._clock.now()
@@ -346,7 +349,13 @@ class Mouth:
             )
         if utterance.samples and (self._follow_playout or interrupted):
             await self._listener.send_event(
-                Transcript(role="agent", utterance=utterance.number, text=utterance.heard_text, interrupted=interrupted)
+                Transcript(
+                    role="agent",
+                    utterance=utterance.number,
+                    text=utterance.heard_text,
+                    interrupted=interrupted,
+                    unheard=utterance.text.strip().removeprefix(utterance.heard_text) if interrupted else "",
+                )
             )
         self._on_ended(utterance)
         if utterance.kept:

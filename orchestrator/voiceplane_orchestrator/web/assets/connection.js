@@ -1,18 +1,22 @@
 // @ts-check
 /** The WebSocket to /v1/talk, opened again when it breaks. */
 
-import { decodeEvent, decodeFrame, hello, SAMPLE_RATE_HZ, subprotocols } from "./protocol.js";
+import { Arrivals } from "./arrivals.js";
+import { decodeEvent, decodeFrame, hello, SAMPLE_RATE_HZ, subprotocols, unreadable } from "./protocol.js";
 
 const FIRST_RETRY_MS = 500;
 const LONGEST_RETRY_MS = 10000;
 const BAD_MESSAGE = 4400; // we made a mistake: trying again would make it again
+const MEASURE_MS = 1000;
 
 /** @typedef {"closed" | "connecting" | "ready" | "waiting"} Phase */
+/** @typedef {{jitter_ms?: number, loss_percent?: number, round_trip_ms?: number}} Network */
 /**
  * @typedef {object} Handlers
  * @property {(phase: Phase, reason: string) => void} onPhase
  * @property {(event: {type: string, [field: string]: any}) => void} onEvent
  * @property {(frame: import("./protocol.js").Frame) => void} onFrame
+ * @property {(network: Network) => void} onNetwork
  */
 
 /**
@@ -33,6 +37,8 @@ export class Connection {
     this._attempt = 0;
     this._timer = 0;
     this._lastError = "";
+    this._arrivals = new Arrivals();
+    this._measuredAt = 0;
     this.key = "";
     /** @type {Phase} */
     this.phase = "closed";
@@ -85,18 +91,28 @@ export class Connection {
 
   /** @param {string | ArrayBuffer} data */
   _receive(data) {
-    if (typeof data !== "string") {
-      const frame = decodeFrame(data);
-      if (frame) this._handlers.onFrame(frame);
-      return;
-    }
-    let event;
     try {
-      event = decodeEvent(data);
-    } catch {
-      const message = "The server sent something that this page does not understand: reload the page.";
-      event = { type: "error", message, fatal: false };
+      if (typeof data === "string") this._receiveEvent(decodeEvent(data));
+      else this._receiveFrame(decodeFrame(data));
+    } catch (problem) {
+      this._handlers.onEvent(unreadable(problem));
     }
+  }
+
+  /** @param {import("./protocol.js").Frame | null} frame */
+  _receiveFrame(frame) {
+    if (!frame) return;
+    const now = performance.now();
+    this._arrivals.note(frame, now);
+    this._handlers.onFrame(frame);
+    if (now - this._measuredAt < MEASURE_MS) return;
+    this._measuredAt = now;
+    this._handlers.onNetwork({ jitter_ms: this._arrivals.jitterMs });
+  }
+
+  /** @param {import("./protocol.js").ServerEvent} event */
+  _receiveEvent(event) {
+    if (event.type === "pause") this._arrivals.restart();
     if (event.type === "error" && event.fatal) this._lastError = event.message;
     if (event.type === "ready") {
       localStorage.setItem("voiceplane.client_id", event.client_id);

@@ -4,7 +4,7 @@
 import { Connection } from "./connection.js";
 import { NoRoom, RoomConnection } from "./room.js";
 
-/** @typedef {import("./connection.js").Handlers & Pick<import("./room.js").RoomHandlers, "onVoice" | "onNetwork"> & {onTransport: (name: string, reason: string) => void}} LinkHandlers */
+/** @typedef {import("./connection.js").Handlers & Pick<import("./room.js").RoomHandlers, "onVoice"> & {onTransport: (name: string, reason: string) => void}} LinkHandlers */
 
 export class Link {
   /**
@@ -19,6 +19,7 @@ export class Link {
     this._room = null;
     /** @type {MediaStreamTrack | null} */
     this._microphone = null;
+    this._speaker = "";
     this.key = "";
     /** @type {import("./connection.js").Phase} */
     this.phase = "closed";
@@ -55,11 +56,18 @@ export class Link {
     await this._room?.publish(track);
   }
 
+  /** Over the WebSocket, who plays the frames sees to that. @param {string} deviceId empty: the browser's choice */
+  async playThrough(deviceId) {
+    this._speaker = deviceId;
+    await this._room?.playThrough(deviceId);
+  }
+
   async _openRoom() {
     const room = new RoomConnection({ ...this._handlers, onPhase: (phase, reason) => this._enter(phase, reason) }, this.key);
     this._room = room;
     try {
       await room.publish(this._microphone);
+      await room.playThrough(this._speaker);
       await room.open();
       this._handlers.onTransport("WebRTC", "");
     } catch (error) {

@@ -1,16 +1,16 @@
 // @ts-check
 /** The page: wires the parts together. */
 
+import { Devices } from "./devices.js";
 import { Latency } from "./latency.js";
 import { Link } from "./link.js";
-import { Microphone } from "./microphone.js";
 import { Models } from "./models.js";
-import { Player } from "./player.js";
-import { encodePcm, SAMPLE_RATE_HZ } from "./protocol.js";
+import { encodePcm } from "./protocol.js";
+import { Sound } from "./sound.js";
 import { Transcript } from "./transcript.js";
-import { VoiceMeter } from "./voice-meter.js";
 
 const MODELS_REFRESH_MS = 3000;
+const BUSY_REFRESH_MS = 700;
 const KEY = "voiceplane.key";
 const PHASES = { closed: "Not connected", connecting: "Connecting…", ready: "Connected", waiting: "Reconnecting…" };
 const STATES = { listening: "Listening", thinking: "Thinking", speaking: "Speaking", paused: "Paused", no_worker: "No worker" };
@@ -22,6 +22,7 @@ const ui = {
   talk: /** @type {HTMLButtonElement} */ (element("talk")),
   mute: /** @type {HTMLButtonElement} */ (element("mute")),
   interrupt: /** @type {HTMLButtonElement} */ (element("interrupt")),
+  disconnect: /** @type {HTMLButtonElement} */ (element("disconnect")),
   text: /** @type {HTMLInputElement} */ (element("text")),
   key: /** @type {HTMLInputElement} */ (element("key")),
 };
@@ -31,16 +32,39 @@ Object.assign(window, { voiceplane: { stats } });
 
 const transcript = new Transcript(element("transcript"));
 const latency = new Latency(element("latency"));
+const sound = new Sound({
+  onPlayed,
+  onChunk,
+  onVoice: (peak) => {
+    Object.assign(stats, { voiceNow: peak, loudest: Math.max(stats.loudest, peak) });
+    showLevel("output-level", peak);
+  },
+  onLost: () => void attempt(replaceMicrophone),
+  onProblem: showError,
+});
 const connection = new Link(
-  { onPhase, onEvent, onVoice, onNetwork, onTransport, onFrame: (frame) => player?.push(frame) },
+  {
+    onPhase,
+    onEvent,
+    onTransport,
+    onVoice: (track) => sound.follow(track),
+    onNetwork: (network) => latency.add(network),
+    onFrame: (frame) => sound.player?.push(frame),
+  },
   new URLSearchParams(location.search).get("transport") ?? "",
 );
-const meter = new VoiceMeter((peak) => {
-  Object.assign(stats, { voiceNow: peak, loudest: Math.max(stats.loudest, peak) });
-  showLevel("output-level", peak);
-});
+const devices = new Devices(
+  { microphone: element("microphone"), speaker: element("speaker"), note: element("devices-note") },
+  { microphone: () => attempt(reopenMicrophone), speaker: () => attempt(playThrough) },
+);
 const models = new Models(
-  { model: element("model"), voice: element("voice"), state: element("residency") },
+  {
+    model: element("model"),
+    voice: element("voice"),
+    state: element("residency"),
+    elapsed: element("elapsed"),
+    progress: element("loading"),
+  },
   (choice) => {
     wanted = choice;
     connection.send({ type: "select", ...choice });
@@ -48,17 +72,10 @@ const models = new Models(
 );
 /** @type {{model: string, voice: string} | null} what was chosen before there was a session to tell */
 let wanted = null;
-/** @type {AudioContext | null} */
-let context = null;
-/** @type {Player | null} */
-let player = null;
-/** @type {Microphone | null} */
-let microphone = null;
 /** @type {import("./player-queue.js").Cursor | null} */
 let reported = null;
 /** @type {string[]} texts that were sent to be spoken, and whose utterance has not begun */
 let pendingTexts = [];
-let muted = false;
 let busy = false;
 
 /** @param {unknown} problem */
@@ -66,7 +83,7 @@ function showError(problem) {
   const message = problem instanceof Error ? problem.message : String(problem);
   const box = element("error");
   box.hidden = !message;
-  box.textContent = message;
+  if (box.textContent !== message) box.textContent = message;
 }
 
 /** @param {string} phase @param {string} text */
@@ -76,17 +93,23 @@ function showConnection(phase, text) {
   if (status.textContent !== text) status.textContent = text;
 }
 
+/** @param {string} activity what the stage shows by its look */
+function showActivity(activity) {
+  element("stage").dataset.activity = activity;
+}
+
 /** @param {string} id @param {number} peak */
 function showLevel(id, peak) {
-  const decibels = 20 * Math.log10(Math.max(peak, 1e-4));
-  element(id).style.transform = `scaleX(${Math.max(0, 1 + decibels / 60).toFixed(2)})`;
+  const share = Math.max(0, 1 + Math.log10(Math.max(peak, 1e-4)) / 3); // of 60 dB
+  element(id).style.transform = `scaleX(${share.toFixed(2)})`;
+  element(id).parentElement?.setAttribute("aria-valuenow", String(Math.round(100 * share)));
 }
 
 /** @param {import("./connection.js").Phase} phase @param {string} reason */
 function onPhase(phase, reason) {
   showConnection(phase, reason ? `${PHASES[phase]} ${reason}` : PHASES[phase]);
-  ui.interrupt.disabled = phase !== "ready";
-  if (phase !== "ready") player?.reset(0);
+  showActivity(phase === "ready" ? "listening" : "");
+  if (phase !== "ready") sound.player?.reset(0);
   showControls();
   if (phase === "closed" && reason) showError(reason);
 }
@@ -94,29 +117,21 @@ function onPhase(phase, reason) {
 /** @param {string} name @param {string} reason why it is not the better one */
 function onTransport(name, reason) {
   element("transport").textContent = reason ? `${name}, because ${reason}` : name;
-  element("network").hidden = true;
-}
-
-/** @param {MediaStreamTrack | null} track */
-function onVoice(track) {
-  if (context) meter.follow(context, track);
-}
-
-/** @param {{jitterMs: number, lossPercent: number, roundTripMs: number}} network */
-function onNetwork({ jitterMs, lossPercent, roundTripMs }) {
-  element("network").hidden = false;
-  element("network").textContent =
-    `Network: jitter ${jitterMs.toFixed(0)} ms, loss ${lossPercent.toFixed(1)}%, round trip ${roundTripMs.toFixed(0)} ms`;
+  const isSocket = name === "WebSocket";
+  latency.explain("loss_percent", isSocket ? "none: it is sent again" : "");
+  latency.explain("round_trip_ms", isSocket ? "over WebRTC only" : "");
 }
 
 function showControls() {
-  const talking = microphone !== null;
+  const { talking, muted } = sound;
   ui.talk.textContent = talking ? "Stop" : "Talk";
   ui.talk.dataset.active = String(talking);
   ui.talk.disabled = busy;
   ui.mute.disabled = !talking;
   ui.mute.textContent = muted ? "Unmute" : "Mute";
-  ui.mute.setAttribute("aria-pressed", String(muted));
+  ui.mute.dataset.active = String(muted);
+  ui.interrupt.disabled = connection.phase !== "ready";
+  ui.disconnect.hidden = connection.phase === "closed";
 }
 
 /** @param {{type: string, [field: string]: any}} event */
@@ -126,9 +141,9 @@ function onEvent(event) {
       showError("");
       transcript.begin();
       reported = null;
-      player?.reset(event.epoch);
+      sound.player?.reset(event.epoch);
       if (wanted) connection.send({ type: "select", ...wanted });
-      else models.select(event);
+      else models.select(/** @type {any} */ (event));
       for (const text of pendingTexts) connection.send({ type: "say", text });
       break;
     case "state":
@@ -136,6 +151,7 @@ function onEvent(event) {
         event.state === "no_worker" ? "waiting" : "ready",
         [STATES[/** @type {keyof STATES} */ (event.state)] ?? event.state, event.reason].filter(Boolean).join(": "),
       );
+      showActivity(event.state);
       break;
     case "partial":
       transcript.partial(/** @type {any} */ (event));
@@ -143,18 +159,22 @@ function onEvent(event) {
     case "transcript":
       transcript.final(/** @type {any} */ (event));
       break;
+    case "reply":
+      transcript.reply(/** @type {any} */ (event));
+      break;
     case "utterance":
-      transcript.utterance(/** @type {any} */ (event), pendingTexts.shift() ?? "");
+      pendingTexts.shift();
+      transcript.utterance(/** @type {any} */ (event));
       if (event.fallback) transcript.note(`${event.model} speaks meanwhile: ${event.reason}`);
       break;
     case "pause":
-      player?.pause();
+      sound.player?.pause();
       break;
     case "resume":
-      player?.resume();
+      sound.player?.resume();
       break;
     case "stop":
-      player?.stop(event.epoch);
+      sound.player?.stop(event.epoch);
       break;
     case "done":
       if (event.result === "empty") {
@@ -191,60 +211,74 @@ function onPlayed({ cursor, played, underruns, dropped, peak, running }) {
 }
 
 /** @param {Float32Array} samples */
-function onMicrophone(samples) {
+function onChunk(samples) {
   const peak = samples.reduce((loudest, value) => Math.max(loudest, Math.abs(value)), 0);
   showLevel("input-level", peak);
   stats.microphoneLoudest = peak;
   if (connection.sendAudio(encodePcm(samples))) stats.microphoneChunks += 1;
 }
 
-/** A browser lets sound begin in answer to a gesture only, so the context is made then. */
-async function openAudio() {
-  context ??= new AudioContext({ sampleRate: SAMPLE_RATE_HZ, latencyHint: "interactive" });
-  await context.resume();
-  player ??= await Player.create(context, onPlayed);
-  return context;
+async function talk() {
+  if (sound.talking) return disconnect();
+  const track = await sound.listen(devices.microphone);
+  await devices.refresh(); // now the browser tells their names
+  await connection.speakInto(track);
+  if (connection.phase === "closed") connection.open(); // a typed text may have opened it
 }
 
-async function talk() {
-  if (microphone) {
-    microphone.close();
-    microphone = null;
-    showLevel("input-level", 0);
-    await connection.speakInto(null);
-    connection.close();
-    return;
-  }
-  microphone = await Microphone.open(await openAudio(), onMicrophone);
-  microphone.mute(muted);
-  await connection.speakInto(microphone.track);
-  if (connection.phase === "closed") connection.open(); // a typed text may have opened it
+async function disconnect() {
+  pendingTexts = [];
+  sound.hush();
+  showLevel("input-level", 0);
+  await connection.speakInto(null);
+  connection.close();
 }
 
 async function say() {
   const text = ui.text.value.trim();
   if (!text) return;
-  await openAudio();
+  await sound.start();
   ui.text.value = "";
   pendingTexts = [text]; // a new text stops the one before
   if (connection.phase === "ready") connection.send({ type: "say", text });
   else if (connection.phase === "closed") connection.open();
 }
 
+/** Another microphone was chosen, or the one in use has gone. */
+async function reopenMicrophone() {
+  if (sound.talking) await connection.speakInto(await sound.listen(devices.microphone));
+}
+
+async function replaceMicrophone() {
+  sound.hush();
+  await devices.refresh();
+  await connection.speakInto(await sound.listen(devices.microphone));
+}
+
+async function playThrough() {
+  await sound.playThrough(devices.speaker);
+  await connection.playThrough(devices.speaker);
+}
+
 /** @param {() => Promise<void>} action */
 async function attempt(action) {
-  if (busy) return;
-  busy = true;
-  showControls();
+  showError("");
   try {
-    showError("");
     await action();
   } catch (error) {
     showError(error);
-  } finally {
-    busy = false;
-    showControls();
   }
+  showControls();
+}
+
+/** In answer to a click: one thing at a time. @param {() => Promise<void>} action */
+async function act(action) {
+  if (busy) return;
+  busy = true;
+  showControls();
+  await attempt(action);
+  busy = false;
+  showControls();
 }
 
 async function refreshModels() {
@@ -254,21 +288,21 @@ async function refreshModels() {
     if (connection.phase === "ready") showError(error);
     else showConnection(connection.phase, `${PHASES[connection.phase]} ${/** @type {Error} */ (error).message}`);
   }
-  setTimeout(refreshModels, MODELS_REFRESH_MS);
+  setTimeout(refreshModels, models.busy ? BUSY_REFRESH_MS : MODELS_REFRESH_MS);
 }
 
-ui.talk.addEventListener("click", () => void attempt(talk));
+ui.talk.addEventListener("click", () => void act(talk));
+ui.disconnect.addEventListener("click", () => void act(disconnect));
 element("say").addEventListener("submit", (event) => {
   event.preventDefault();
-  void attempt(say);
+  void act(say);
 });
 ui.interrupt.addEventListener("click", () => {
-  player?.pause(); // silence now; the server's stop empties the queue
+  sound.player?.pause(); // silence now; the server's stop empties the queue
   connection.send({ type: "interrupt" });
 });
 ui.mute.addEventListener("click", () => {
-  muted = !muted;
-  microphone?.mute(muted);
+  sound.mute(!sound.muted);
   showControls();
 });
 ui.key.addEventListener("change", () => {
@@ -278,4 +312,8 @@ ui.key.addEventListener("change", () => {
 connection.key = sessionStorage.getItem(KEY) ?? "";
 ui.key.value = connection.key;
 showControls();
+void attempt(async () => {
+  await devices.refresh();
+  await playThrough();
+});
 void refreshModels();

@@ -4,20 +4,23 @@
 const REMEDIES = {
   NotAllowedError: "The microphone is blocked. Allow it for this page in the browser's address bar, then talk again.",
   NotFoundError: "There is no microphone. Connect one, then talk again; the text box works without.",
+  OverconstrainedError: "The chosen microphone is not connected. Choose another one, then talk again.",
   NotReadableError: "Another program holds the microphone. Close it, then talk again.",
 };
 
 export class Microphone {
   /**
    * @param {AudioContext} context
+   * @param {string} deviceId empty: the browser's choice
    * @param {(samples: Float32Array) => void} onChunk
    */
-  static async open(context, onChunk) {
+  static async open(context, deviceId, onChunk) {
     if (!navigator.mediaDevices) {
       throw new Error("Browsers give the microphone to secure pages only: open this page by https or as localhost.");
     }
     await context.audioWorklet.addModule(new URL("capture-worklet.js", import.meta.url));
-    const audio = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1 };
+    const wanted = deviceId ? { deviceId: { exact: deviceId } } : {};
+    const audio = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1, ...wanted };
     try {
       const stream = await navigator.mediaDevices.getUserMedia({ audio });
       return new Microphone(context, stream, onChunk);

@@ -1,40 +1,68 @@
 // @ts-check
-/** The models and voices that can be chosen, and whether they are resident. */
+/** The models and voices that can be chosen, and how far each is from being spoken with. */
 
-/** @typedef {{worker: string, state: string, reason: string, message: string}} Place */
+/** @typedef {{worker: string, state: string, reason: string, message: string, fetched_bytes?: number, fetch_bytes?: number}} Place */
 /** @typedef {{id: string, is_default: boolean, voices: {name: string, language: string}[], workers: Place[]}} Model */
+/** @typedef {{state: string, detail: string, share: number | null}} Residency share: of what is fetched, 0 to 1, if known */
 
-const ORDER = ["resident", "loading", "failed"]; // the best that a worker offers stands for the model
+// The best that a worker offers stands for the model.
+const ORDER = ["resident", "warming", "loading", "fetching", "draining", "failed", "absent"];
+const ON_THE_WAY = ["warming", "loading", "fetching"];
+const WORDS = { absent: "not loaded" };
+const MEGABYTE = 1_000_000;
+const TICK_MS = 1000;
+
+/** @param {Place} place */
+function fetched({ fetched_bytes: done = 0, fetch_bytes: total = 0 }) {
+  if (!done && !total) return { detail: "", share: null };
+  const megabytes = (/** @type {number} */ bytes) => Math.ceil(bytes / MEGABYTE);
+  if (!total) return { detail: `${megabytes(done)} MB`, share: null };
+  return { detail: `${megabytes(done)} of ${megabytes(total)} MB`, share: Math.min(1, done / total) };
+}
 
 /**
  * @param {Model} model
- * @returns {{state: string, detail: string}}
+ * @returns {Residency}
  */
 export function residency(model) {
-  for (const state of ORDER) {
-    const place = model.workers.find((candidate) => candidate.state.toLowerCase() === state);
-    if (place) return { state, detail: state === "failed" ? place.message || place.reason : "" };
-  }
-  return { state: model.workers[0]?.state.toLowerCase() ?? "no worker", detail: "" };
+  const rank = ({ state = "" }) => (ORDER.indexOf(state) + ORDER.length + 1) % (ORDER.length + 1); // unknown ones last
+  const [place] = [...model.workers].sort((a, b) => rank(a) - rank(b));
+  if (!place) return { state: "no worker", detail: "", share: null };
+  const { state, message, reason } = place;
+  if (state === "failed") return { state, detail: message || reason, share: null };
+  return state === "fetching" ? { state, ...fetched(place) } : { state, detail: "", share: null };
 }
+
+/** @param {string} state */
+const inWords = (state) => WORDS[/** @type {keyof WORDS} */ (state)] ?? state;
 
 export class Models {
   /**
-   * @param {{model: HTMLSelectElement, voice: HTMLSelectElement, state: HTMLElement}} elements
+   * @param {{model: HTMLSelectElement, voice: HTMLSelectElement, state: HTMLElement, elapsed: HTMLElement, progress: HTMLProgressElement}} elements
    * @param {(choice: {model: string, voice: string}) => void} onSelect
    */
-  constructor({ model, voice, state }, onSelect) {
+  constructor({ model, voice, state, elapsed, progress }, onSelect) {
     this._model = model;
     this._voice = voice;
     this._state = state;
+    this._elapsed = elapsed;
+    this._progress = progress;
     /** @type {Model[]} */
     this._models = [];
     this._signature = "";
+    this._shown = "";
+    this._since = 0;
     model.addEventListener("change", () => {
       this._showVoices("");
       onSelect({ model: model.value, voice: "" });
     });
     voice.addEventListener("change", () => onSelect({ model: model.value, voice: voice.value }));
+    setInterval(() => this._showElapsed(), TICK_MS);
+  }
+
+  /** Whether a model is on its way, so that the next news come soon. */
+  get busy() {
+    return this._models.some((model) => ON_THE_WAY.includes(residency(model).state));
   }
 
   /** @param {string} key */
@@ -48,17 +76,19 @@ export class Models {
 
   /** @param {Model[]} models */
   show(models) {
-    const signature = JSON.stringify(models.map((model) => [model.id, residency(model), model.voices]));
-    if (signature === this._signature) return; // an open list must not jump
-    this._signature = signature;
     this._models = models;
-    const { value } = this._model;
-    this._model.replaceChildren(
-      new Option("Server's choice", ""),
-      ...models.map((model) => new Option(`${model.id} — ${residency(model).state}`, model.id)),
-    );
-    this._model.value = models.some((model) => model.id === value) ? value : "";
-    this._showVoices(this._voice.value);
+    const signature = JSON.stringify(models.map((model) => [model.id, residency(model).state, model.voices]));
+    if (signature !== this._signature) { // an open list must not jump
+      this._signature = signature;
+      const { value } = this._model;
+      this._model.replaceChildren(
+        new Option("Server's choice", ""),
+        ...models.map((model) => new Option(`${model.id} — ${inWords(residency(model).state)}`, model.id)),
+      );
+      this._model.value = models.some((model) => model.id === value) ? value : "";
+      this._showVoices(this._voice.value);
+    }
+    this._showState();
   }
 
   /** @param {{model: string, voice: string}} selected */
@@ -70,16 +100,38 @@ export class Models {
 
   /** @param {string} voice */
   _showVoices(voice) {
-    const model = this._models.find(({ id }) => id === this._model.value);
-    const voices = model?.voices ?? [];
+    const voices = this._models.find(({ id }) => id === this._model.value)?.voices ?? [];
     this._voice.replaceChildren(
       new Option("Model's own", ""),
       ...voices.map(({ name, language }) => new Option(language ? `${name} (${language})` : name, name)),
     );
     this._voice.value = voices.some(({ name }) => name === voice) ? voice : "";
     this._voice.disabled = voices.length === 0;
-    const { state, detail } = model ? residency(model) : { state: "", detail: "" };
-    this._state.dataset.state = state;
-    this._state.textContent = detail ? `${state}: ${detail}` : state;
+    this._showState();
+  }
+
+  /** Of the chosen model, or of what the server would take. */
+  _showState() {
+    const { value } = this._model;
+    const model = this._models.find(({ id, is_default }) => (value ? id === value : is_default));
+    const { state, detail, share } = model ? residency(model) : { state: "", detail: "", share: null };
+    const shown = `${model?.id} ${state}`;
+    if (shown !== this._shown) this._since = performance.now();
+    this._shown = shown;
+    const text = state === "failed" && detail ? `failed: ${detail}` : inWords(state);
+    this._state.dataset.state = ON_THE_WAY.includes(state) ? "loading" : state;
+    if (this._state.textContent !== text) this._state.textContent = text;
+    this._progress.hidden = !ON_THE_WAY.includes(state);
+    if (share === null) this._progress.removeAttribute("value");
+    else this._progress.value = share;
+    this._elapsed.dataset.detail = state === "failed" ? "" : detail;
+    this._showElapsed();
+  }
+
+  /** How long a phase has lasted while this page looked: beside the state, since that is read aloud when it changes. */
+  _showElapsed() {
+    this._elapsed.hidden = this._progress.hidden;
+    const seconds = Math.round((performance.now() - this._since) / 1000);
+    this._elapsed.textContent = [this._elapsed.dataset.detail, `${seconds} s`].filter(Boolean).join(", ");
   }
 }

@@ -41,16 +41,42 @@ export function decodeFrame(data) {
   };
 }
 
+/** What the page relies on in the events that it knows. @type {Record<string, Record<string, "string" | "number">>} */
+const FIELDS = {
+  ready: { epoch: "number" },
+  state: { state: "string" },
+  partial: { turn: "number", text: "string" },
+  transcript: { role: "string", text: "string" },
+  reply: { utterance: "number", text: "string" },
+  utterance: { utterance: "number" },
+  stop: { epoch: "number" },
+  selected: { model: "string", voice: "string" },
+  rerouted: { reason: "string" },
+  error: { message: "string" },
+};
+
+/** @typedef {{type: string, [field: string]: any}} ServerEvent */
+
 /**
  * @param {string} text a text message
- * @returns {{type: string, [field: string]: any}}
+ * @returns {ServerEvent}
  */
 export function decodeEvent(text) {
   const event = JSON.parse(text);
   if (event === null || typeof event !== "object" || typeof event.type !== "string") {
     throw new Error("an event is an object with a type");
   }
+  for (const [field, type] of Object.entries(FIELDS[event.type] ?? {})) {
+    if (typeof event[field] !== type) throw new Error(`${event.type} needs ${field}, a ${type}`);
+  }
   return event;
+}
+
+/** What is shown for a message that cannot be read. @param {unknown} problem @returns {ServerEvent} */
+export function unreadable(problem) {
+  const why = problem instanceof Error ? problem.message : String(problem);
+  const message = `The server sent something that this page does not understand (${why}): reload the page.`;
+  return { type: "error", message, fatal: false };
 }
 
 /**

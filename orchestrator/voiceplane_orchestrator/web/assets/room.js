@@ -2,7 +2,7 @@
 /** A room of a LiveKit server (docs/webrtc.md): the same events and commands as the WebSocket's, and audio over WebRTC. */
 
 import { retryDelayMs } from "./connection.js";
-import { decodeEvent } from "./protocol.js";
+import { decodeEvent, unreadable } from "./protocol.js";
 
 const TOPIC = "voiceplane";
 const AGENT_KIND = 4;
@@ -33,7 +33,7 @@ let library = () => {
  * @property {(phase: import("./connection.js").Phase, reason: string) => void} onPhase
  * @property {(event: {type: string, [field: string]: any}) => void} onEvent
  * @property {(track: MediaStreamTrack | null) => void} onVoice the agent's audio; null when it has gone
- * @property {(network: {jitterMs: number, lossPercent: number, roundTripMs: number}) => void} onNetwork
+ * @property {(network: import("./connection.js").Network) => void} onNetwork
  */
 
 export class RoomConnection {
@@ -53,6 +53,7 @@ export class RoomConnection {
     this._microphone = null;
     /** @type {any} */
     this._voice = null;
+    this._speaker = "";
     this._aliveAt = 0;
     this._askedAt = 0;
     this._counted = { lost: 0, received: 0 };
@@ -107,6 +108,12 @@ export class RoomConnection {
     if (track && !me.trackPublications.size) await me.publishTrack(track, { source: "microphone", dtx: false, red: true });
   }
 
+  /** Through which loudspeaker. @param {string} deviceId empty: the browser's choice */
+  async playThrough(deviceId) {
+    this._speaker = deviceId;
+    await this._voice?.setSinkId(deviceId);
+  }
+
   async _grant() {
     const body = { client_id: localStorage.getItem("voiceplane.client_id") || null, room: this._name || null };
     let response;
@@ -139,6 +146,7 @@ export class RoomConnection {
       if (track.kind !== "audio" || participant.kind !== AGENT_KIND) return;
       this._voice?.detach();
       this._voice = track; // the newest agent is the one that talks
+      void track.setSinkId(this._speaker);
       track.attach();
       this._handlers.onVoice(track.mediaStreamTrack);
     });
@@ -160,8 +168,13 @@ export class RoomConnection {
 
   /** @param {string} text */
   _receive(text) {
-    const event = decodeEvent(text);
     this._aliveAt = performance.now();
+    let event;
+    try {
+      event = decodeEvent(text);
+    } catch (problem) {
+      event = unreadable(problem);
+    }
     if (event.type === "alive") return;
     if (event.type === "ready") this._handlers.onPhase("ready", "");
     this._handlers.onEvent(event);
@@ -183,9 +196,9 @@ export class RoomConnection {
   async _measure() {
     const report = await this._voice?.getRTCStatsReport?.();
     if (!report) return;
-    let roundTripMs = 0;
+    let roundTripMs = NaN;
     for (const entry of report.values()) {
-      if (entry.type === "candidate-pair" && entry.nominated) roundTripMs = (entry.currentRoundTripTime ?? 0) * 1000;
+      if (entry.type === "candidate-pair" && entry.nominated) roundTripMs = (entry.currentRoundTripTime ?? NaN) * 1000;
     }
     for (const entry of report.values()) {
       if (entry.type !== "inbound-rtp") continue;
@@ -193,7 +206,7 @@ export class RoomConnection {
       const received = entry.packetsReceived - this._counted.received;
       this._counted = { lost: entry.packetsLost, received: entry.packetsReceived };
       const lossPercent = (100 * Math.max(0, lost)) / Math.max(1, lost + received);
-      this._handlers.onNetwork({ jitterMs: entry.jitter * 1000, lossPercent, roundTripMs });
+      this._handlers.onNetwork({ jitter_ms: entry.jitter * 1000, loss_percent: lossPercent, round_trip_ms: roundTripMs });
     }
   }
 

@@ -1,16 +1,6 @@
 // @ts-check
 /** Who said what, and what of it was heard. */
 
-/**
- * What of a text was not heard.
- * @param {string} text what was to be said
- * @param {string} heard its beginning
- * @returns {string} empty, too, if `heard` is not how the text begins
- */
-export function unheard(text, heard) {
-  return text.startsWith(heard) ? text.slice(heard.length) : "";
-}
-
 export class Transcript {
   /** @param {HTMLElement} list */
   constructor(list) {
@@ -18,13 +8,14 @@ export class Transcript {
     /** @type {Map<string, HTMLElement>} */
     this._items = new Map();
     /** @type {Map<string, string>} */
-    this._said = new Map();
+    this._replies = new Map();
   }
 
   /** Another session counts from 1 again. */
   begin() {
+    for (const item of this._items.values()) item.dataset.state = ""; // what was open stays as it is
     this._items.clear();
-    this._said.clear();
+    this._replies.clear();
   }
 
   /** @param {{turn: number, text: string}} event */
@@ -32,37 +23,51 @@ export class Transcript {
     this._write(`user-${turn}`, "user", text, "partial");
   }
 
-  /** @param {{utterance: number}} event @param {string} text what is to be said, if it is known */
-  utterance({ utterance }, text) {
-    this._said.set(`agent-${utterance}`, text);
-    this._write(`agent-${utterance}`, "agent", text || "…", "partial");
+  /** More of what is to be said. @param {{utterance: number, text: string}} event */
+  reply({ utterance, text }) {
+    const key = `agent-${utterance}`;
+    const written = (this._replies.get(key) ?? "") + text;
+    this._replies.set(key, written);
+    this._write(key, "agent", written, "partial");
   }
 
-  /** @param {{role: "user" | "agent", turn?: number, utterance?: number, text: string, final: boolean, interrupted: boolean, replaces?: number | null}} event */
+  /** It begins to be spoken. @param {{utterance: number}} event */
+  utterance({ utterance }) {
+    const key = `agent-${utterance}`;
+    this._write(key, "agent", this._replies.get(key) ?? "…", "partial");
+  }
+
+  /** @param {{role: "user" | "agent", turn?: number, utterance?: number, text: string, final: boolean, interrupted: boolean, unheard?: string, replaces?: number | null}} event */
   final(event) {
     if (typeof event.replaces === "number") this._remove(`user-${event.replaces}`);
     const key = event.role === "user" ? `user-${event.turn}` : `agent-${event.utterance}`;
     if (event.role === "user" && event.final && !event.text) return this._remove(key);
     if (!event.text && !event.final) return;
     const body = this._write(key, event.role, event.text, event.final ? "" : "partial");
-    if (!event.interrupted) return;
-    const rest = unheard(this._said.get(key) ?? "", event.text);
-    if (rest) {
-      const struck = document.createElement("s");
-      struck.textContent = rest;
-      struck.title = "not heard";
-      body.append(struck);
-    }
-    const mark = document.createElement("span");
-    mark.className = "mark";
-    mark.textContent = " interrupted";
-    body.append(mark);
+    if (event.interrupted) this._strike(body, event.unheard ?? "");
   }
 
   /** @param {string} text */
   note(text) {
     const item = this._item("note");
     item.textContent = text;
+  }
+
+  /** Elements, not colour alone, say what was not heard: a screen reader tells it, too. @param {HTMLElement} body @param {string} unheard */
+  _strike(body, unheard) {
+    if (unheard) {
+      const struck = document.createElement("s");
+      const label = document.createElement("span");
+      label.className = "hidden";
+      label.textContent = " Not heard: ";
+      struck.textContent = unheard;
+      body.append(label, struck);
+    }
+    const mark = document.createElement("span");
+    mark.className = "mark";
+    mark.textContent = " interrupted";
+    body.append(mark);
+    this._scroll();
   }
 
   /** @param {string} key @param {string} role @param {string} text @param {string} state */
@@ -80,7 +85,7 @@ export class Transcript {
     item.dataset.state = state;
     const body = /** @type {HTMLElement} */ (item.querySelector("p"));
     body.textContent = text;
-    this._list.scrollTop = this._list.scrollHeight;
+    this._scroll();
     return body;
   }
 
@@ -89,8 +94,12 @@ export class Transcript {
     const item = document.createElement("li");
     item.className = role;
     this._list.append(item);
-    this._list.scrollTop = this._list.scrollHeight;
+    this._scroll();
     return item;
+  }
+
+  _scroll() {
+    this._list.scrollTop = this._list.scrollHeight;
   }
 
   /** @param {string} key */

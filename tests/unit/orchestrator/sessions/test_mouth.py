@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from voiceplane_common.errors import unavailable
 from voiceplane_orchestrator.metrics import Metrics
-from voiceplane_orchestrator.sessions.events import Done, Failed, Stop, Transcript, UtteranceStarted
+from voiceplane_orchestrator.sessions.events import Done, Failed, Reply, Stop, Transcript, UtteranceStarted
 from voiceplane_orchestrator.sessions.mouth import Mouth, Utterance
 from voiceplane_orchestrator.sessions.retention import Retention
 from voiceplane_orchestrator.sessions.text import once
@@ -120,7 +120,7 @@ async def test_what_was_heard_of_an_interrupted_utterance_is_told() -> None:
         spoken.mouth.heard(utterance=1, media_time_samples=FRAME_SAMPLES)
         await spoken.mouth.stop()
         told = spoken.listener.of(Transcript)[0]
-        assert (told.text, told.interrupted) == ("one", True)
+        assert (told.text, told.interrupted, told.unheard) == ("one", True, " two three")
 
 
 async def test_a_failure_is_told_and_the_next_utterance_is_spoken() -> None:
@@ -139,3 +139,16 @@ async def test_a_failure_is_told_and_the_next_utterance_is_spoken() -> None:
         spoken.speaker.error = None
         await spoken.say("one two")
         await spoken.listener.until(Done, result="complete")
+
+
+async def test_the_text_of_a_reply_is_told_as_it_is_written_and_that_of_a_reader_is_not_told_back() -> None:
+    async def written() -> AsyncIterator[str]:
+        for piece in ("one ", "", "two"):
+            yield piece
+
+    for conversing in (True, False):
+        async with mouth(follow_playout=conversing) as spoken:
+            await spoken.mouth.start(written(), since_s=0.0)
+            await spoken.listener.until(Done)
+            told = [(item.utterance, item.text) for item in spoken.listener.of(Reply)]
+            assert told == ([(1, "one "), (1, "two")] if conversing else [])
