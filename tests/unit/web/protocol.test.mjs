@@ -1,10 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { retryDelayMs } from "../../../orchestrator/voiceplane_orchestrator/web/assets/connection.js";
-import { median } from "../../../orchestrator/voiceplane_orchestrator/web/assets/latency.js";
-import { residency } from "../../../orchestrator/voiceplane_orchestrator/web/assets/models.js";
-import { decodeEvent, decodeFrame, encodePcm, hello, subprotocols } from "../../../orchestrator/voiceplane_orchestrator/web/assets/protocol.js";
-import { unheard } from "../../../orchestrator/voiceplane_orchestrator/web/assets/transcript.js";
+import { decodeEvent, decodeFrame, encodePcm, hello, subprotocols, unreadable } from "../../../orchestrator/voiceplane_orchestrator/web/assets/protocol.js";
 
 function bytes({ kind = 1, version = 1, valid = 3 } = {}) {
   const view = new DataView(new ArrayBuffer(24 + 1920));
@@ -30,7 +27,21 @@ test("unknown kinds are ignored, broken frames are refused", () => {
   assert.throws(() => decodeFrame(bytes({ version: 2 })), /version 2/);
   assert.throws(() => decodeFrame(bytes({ valid: 961 })), /961/);
   assert.throws(() => decodeFrame(new ArrayBuffer(10)), /no header/);
+});
+
+test("an event without what the page needs of it is refused by name, an unknown one is left to others", () => {
   assert.throws(() => decodeEvent("[]"), /type/);
+  assert.throws(() => decodeEvent("{"), SyntaxError);
+  assert.throws(() => decodeEvent('{"type":"transcript","role":"user"}'), /transcript needs text, a string/);
+  assert.throws(() => decodeEvent('{"type":"stop","epoch":"2"}'), /stop needs epoch, a number/);
+  assert.equal(decodeEvent('{"type":"stop","epoch":2}').epoch, 2);
+  assert.equal(decodeEvent('{"type":"something-new"}').type, "something-new");
+});
+
+test("a message that cannot be read becomes an error that says why", () => {
+  const event = unreadable(new Error("frame version 2 is not 1"));
+  assert.equal(event.type, "error");
+  assert.match(event.message, /frame version 2 is not 1.*reload the page/);
 });
 
 test("microphone audio is clipped and little-endian", () => {
@@ -51,22 +62,4 @@ test("a key travels as base64url without padding", () => {
 test("retries double up to 10 s", () => {
   assert.deepEqual([0, 1, 2, 9].map((attempt) => retryDelayMs(attempt, 0)), [500, 1000, 2000, 10000]);
   assert.equal(retryDelayMs(0, 1), 375);
-});
-
-test("a model shows the best that a worker offers, and why it failed", () => {
-  const model = (...workers) => ({ id: "m", is_default: false, voices: [], workers });
-  const failed = { worker: "a", state: "failed", reason: "BROKEN", message: "broken file" };
-  assert.deepEqual(residency(model(failed)), { state: "failed", detail: "broken file" });
-  assert.equal(residency(model(failed, { ...failed, state: "resident" })).state, "resident");
-  assert.equal(residency(model()).state, "no worker");
-});
-
-test("the median of an even count is between the middle two", () => {
-  assert.equal(median([40, 10, 20, 30]), 25);
-  assert.equal(median([30, 10, 20]), 20);
-});
-
-test("what was not heard is the rest of the text", () => {
-  assert.equal(unheard("One. Two.", "One."), " Two.");
-  assert.equal(unheard("One. Two.", "Three."), "");
 });

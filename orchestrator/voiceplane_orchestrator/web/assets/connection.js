@@ -38,7 +38,7 @@ export class Connection {
     this._timer = 0;
     this._lastError = "";
     this._arrivals = new Arrivals();
-    this._measuredAt = 0;
+    this._measuredAt = -Infinity;
     this.key = "";
     /** @type {Phase} */
     this.phase = "closed";
