@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from selenium.webdriver.chrome.webdriver import WebDriver
 
-DEADLINE_S = 20
+DEADLINE_S = 40
 
 
 def page_server() -> ScriptedServer:
