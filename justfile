@@ -45,6 +45,10 @@ bench-operator *ARGS:
 demo *ARGS:
     voiceplane demo {{ ARGS }}
 
+# Pictures of each state of the page, light and dark, wide and on a phone: `just screenshots [FOLDER]`.
+screenshots *ARGS:
+    python -m tests.e2e.screenshots {{ ARGS }}
+
 # Generate the stubs of the ABI.
 proto:
     python scripts/generate_proto.py

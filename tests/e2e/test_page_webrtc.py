@@ -196,4 +196,5 @@ async def test_an_answer_is_heard_as_it_was_written_and_the_next_one_is_silent_o
     before = left.recording.voice[onset - RATE_HZ : onset]
     assert np.abs(before).max() > LOUD, "the agent was speaking when the person began"
     silent = left.recording.silent_from(onset, seconds=SILENT_S)
+    assert np.abs(left.recording.microphone[silent:]).max() > LOUD, "it was silent before the person had finished"
     print(f"WER {error_rate:.3f}; silent {(silent - onset) * 1000 // RATE_HZ} ms after the person's first sound")
