@@ -219,9 +219,12 @@ async def test_what_cannot_be_read_is_shown_as_an_error_and_the_conversation_goe
         chrome.get(url)
         chrome.find_element(By.ID, "talk").click()
 
+    def heard_of(number: int) -> None:
+        until(chrome, lambda c: text_of(c, "#connection") == f"Listening: {number}")
+
     await asyncio.to_thread(drive)
     for number, reason in enumerate(("frame version 2", "3 bytes has no header", "JSON", "transcript needs text")):
-        await asyncio.to_thread(until, chrome, lambda c, n=number: text_of(c, "#connection") == f"Listening: {n}")
+        await asyncio.to_thread(heard_of, number)
         assert reason in text_of(chrome, "#error")
         assert "reload the page" in text_of(chrome, "#error")
         go_on.set()

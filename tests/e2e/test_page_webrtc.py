@@ -157,6 +157,7 @@ def be_interrupted(chrome: WebDriver, url: str) -> Interrupted:
 
 def keep_answer(recording: Recording) -> None:
     """Keep what was received and what was said, for people."""
+    RESULTS.mkdir(exist_ok=True)
     both = np.stack([recording.voice, recording.microphone], axis=1).clip(-1, 1)
     with wave.open(str(RESULTS / "page-webrtc-conversation.wav"), "wb") as file:
         file.setnchannels(2)

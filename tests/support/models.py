@@ -14,7 +14,7 @@ from voiceplane_worker.packs.metadata import PackMetadata
 from voiceplane_worker.packs.pack import VoicePack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from voiceplane_worker.adapters.base import Model
     from voiceplane_worker.models.status import ModelSpec
@@ -88,6 +88,8 @@ class FakeLoader:
         specs: What was asked for, in order.
         most_at_once: The most loads that were under way together.
         closed: The models that were closed, in order.
+        fetches: What a fetch tells of its progress.
+        fetching: While cleared, a fetch stays where it is.
     """
 
     def __init__(self, *, by_itself: bool = False) -> None:
@@ -97,6 +99,9 @@ class FakeLoader:
         self.specs: list[ModelSpec] = []
         self.most_at_once = 0
         self.closed: list[FakeModel] = []
+        self.fetches: tuple[tuple[int, int], ...] = ()
+        self.fetching = asyncio.Event()
+        self.fetching.set()
         self._by_itself = by_itself
         self._begun = asyncio.Event()
 
@@ -107,8 +112,13 @@ class FakeLoader:
             await self._begun.wait()
         return self.pending[0]
 
-    async def fetch(self, spec: ModelSpec, known: CatalogPack | None) -> VoicePack:
+    async def fetch(
+        self, spec: ModelSpec, known: CatalogPack | None, *, fetched: Callable[[int, int], None]
+    ) -> VoicePack:
         del known
+        for done, total in self.fetches:
+            fetched(done, total)
+            await self.fetching.wait()
         await asyncio.sleep(0)
         return VoicePack(path=Path("/"), metadata=metadata(spec.model_id), sha256="0" * 64)
 

@@ -143,4 +143,6 @@ def _model_view(model: tts_pb2.ModelStatus) -> ModelView:
         is_default=model.is_default,
         voices=tuple(VoiceView(name=voice.name, language=voice.language) for voice in model.voices),
         languages=tuple(model.languages),
+        fetched_bytes=model.fetched_bytes,
+        fetch_bytes=model.fetch_bytes,
     )

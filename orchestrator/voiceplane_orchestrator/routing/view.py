@@ -53,6 +53,8 @@ class ModelView:
     is_default: bool = False
     voices: tuple[VoiceView, ...] = ()
     languages: tuple[str, ...] = ()
+    fetched_bytes: int = 0
+    fetch_bytes: int = 0
 
     @property
     def resident(self) -> bool:

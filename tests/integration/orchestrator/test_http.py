@@ -60,7 +60,16 @@ async def test_models_tells_each_model_with_its_voices_and_its_state_on_the_work
         assert (mock["family"], mock["is_default"]) == ("mock", True)
         assert {"name": "low", "language": "en-US"}.items() <= mock["voices"][0].items()
         (on,) = mock["workers"]
-        assert on.keys() == {"worker", "state", "reason", "message", "references", "memory_bytes"}
+        assert on.keys() == {
+            "worker",
+            "state",
+            "reason",
+            "message",
+            "references",
+            "memory_bytes",
+            "fetched_bytes",
+            "fetch_bytes",
+        }
         assert on["worker"] == running.settings.discovery.workers[0]
         assert on["state"] == "resident"
 

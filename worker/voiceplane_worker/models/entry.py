@@ -50,6 +50,8 @@ class Load:
 
     Attributes:
         memory_bytes: What the model is expected to hold; 0 while nothing is known.
+        fetched_bytes: Fetched so far.
+        fetch_bytes: To be fetched in all; 0 while nothing is known.
         ended: Set once it has succeeded, failed or been cancelled, and the entry says so.
         error: Why it failed.
     """
@@ -58,6 +60,8 @@ class Load:
     started: float
     phase: ModelState = ModelState.FETCHING
     memory_bytes: int = 0
+    fetched_bytes: int = 0
+    fetch_bytes: int = 0
     task: asyncio.Task[VoiceplaneError | None] | None = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     error: VoiceplaneError | None = None

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from voiceplane_worker.packs.pack import VoicePack
 
 T = TypeVar("T")
+STEP_BYTES = 16 << 20
 
 
 class PackLoader:
@@ -58,8 +59,12 @@ class PackLoader:
         self._accept_licences = accept_licences
         self._pool = ThreadPoolExecutor(thread_name_prefix="loader")
 
-    async def fetch(self, spec: ModelSpec, known: CatalogPack | None) -> VoicePack:
+    async def fetch(
+        self, spec: ModelSpec, known: CatalogPack | None, *, fetched: Callable[[int, int], None]
+    ) -> VoicePack:
         """See Loader. A cancelled fetch ends with its thread; what it has fetched stays in the cache."""
+        loop = asyncio.get_running_loop()
+        progress = in_steps(lambda done, total: loop.call_soon_threadsafe(fetched, done, total))
         return await self._run(
             lambda: open_pack(
                 spec,
@@ -67,6 +72,7 @@ class PackLoader:
                 cache_dir=self._cache_dir,
                 credentials_dir=self._credentials_dir,
                 accept_licences=self._accept_licences,
+                progress=progress,
             )
         )
 
@@ -94,6 +100,24 @@ class PackLoader:
         if future.exception() is None:
             await complete(loop.run_in_executor(self._pool, undo, future.result()))
         raise asyncio.CancelledError
+
+
+def in_steps(tell: Callable[[int, int], object]) -> Callable[[int, int], None]:
+    """Tell progress at each whole percent, or at each STEP_BYTES while the whole is not known.
+
+    Args:
+        tell: Given the bytes done and the bytes in all, 0 if unknown.
+    """
+    told = -1
+
+    def progress(done: int, total: int) -> None:
+        nonlocal told
+        step = 100 * done // total if total else done // STEP_BYTES
+        if step != told:
+            told = step
+            tell(done, total)
+
+    return progress
 
 
 def speak_unheard(model: Model, pack: VoicePack) -> float:

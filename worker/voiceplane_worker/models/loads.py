@@ -16,6 +16,8 @@ from voiceplane_worker.models.status import ModelState
 from voiceplane_worker.models.waiting import end, ends_within
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from voiceplane_common.clock import Clock
 
     from voiceplane_worker.adapters.base import Model
@@ -32,8 +34,13 @@ _log = get_logger("models")
 class Loader(Protocol):
     """Does the work. Each method, when it is cancelled, ends only after what it began has been undone."""
 
-    async def fetch(self, spec: ModelSpec, known: CatalogPack | None) -> VoicePack:
-        """Bring a pack to this machine; `known` is what the catalog says of the model."""
+    async def fetch(
+        self, spec: ModelSpec, known: CatalogPack | None, *, fetched: Callable[[int, int], None]
+    ) -> VoicePack:
+        """Bring a pack to this machine; `known` is what the catalog says of the model.
+
+        Calls `fetched` on the event loop with the bytes done and the bytes in all, 0 if unknown.
+        """
         ...
 
     async def load(self, pack: VoicePack, spec: ModelSpec) -> Model:
@@ -119,7 +126,8 @@ class Loads:
         self._residents.settle(entry)
 
     async def _bring_up(self, entry: Entry, load: Load) -> None:
-        pack = await self._loader.fetch(load.spec, self._catalog.find(entry.model_id))
+        known = self._catalog.find(entry.model_id)
+        pack = await self._loader.fetch(load.spec, known, fetched=functools.partial(self._fetched, load))
         offer_of(load.spec, pack.metadata.voices)
         load.memory_bytes = pack.metadata.memory_bytes or pack.size_bytes
         self._residents.admit(entry, load)
@@ -140,6 +148,10 @@ class Loads:
         self._residents.missing.pop(entry.model_id, None)
         _log.info("model_resident", model_id=entry.model_id, generation=loaded.generation, seconds=entry.load_seconds)
         self._residents.settle(entry)
+
+    def _fetched(self, load: Load, done: int, total: int) -> None:
+        load.fetched_bytes, load.fetch_bytes = done, total
+        self._residents.note()
 
     def _enter(self, load: Load, phase: ModelState) -> None:
         load.phase = phase

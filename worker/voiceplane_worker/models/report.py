@@ -30,6 +30,7 @@ def status_of(
     metadata = loaded.pack.metadata if loaded else known
     offer = offer_of(entry.spec, loaded.model.voices) if loaded else _expected(entry, known)
     resident = entry.state is ModelState.RESIDENT
+    fetching = entry.load if entry.state is ModelState.FETCHING else None
     return ModelStatus(
         model_id=entry.model_id,
         family=metadata.family if metadata else entry.spec.family,
@@ -50,6 +51,8 @@ def status_of(
         load_duration_ms=round(entry.load_seconds * 1000),
         base_model_id=entry.spec.base_model_id,
         declaration=_declaration(entry),
+        fetched_bytes=fetching.fetched_bytes if fetching else 0,
+        fetch_bytes=fetching.fetch_bytes if fetching else 0,
     )
 
 

@@ -77,6 +77,8 @@ class ModelStatus:
         last_used: Unix seconds.
         expires_at: Unix seconds at which the TTL evicts it if it stays unused; None while it can't.
         generation: Raised by each load of this model in this process.
+        fetched_bytes: FETCHING: so far.
+        fetch_bytes: FETCHING: in all; 0 while that is not known.
     """
 
     model_id: str
@@ -98,3 +100,5 @@ class ModelStatus:
     load_duration_ms: int = 0
     base_model_id: str = ""
     declaration: str = ""
+    fetched_bytes: int = 0
+    fetch_bytes: int = 0

@@ -15,7 +15,7 @@ from voiceplane_worker.packs.metadata import METADATA_FILE, PICKLE_SUFFIXES, Pac
 from voiceplane_worker.packs.pack import VoicePack
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
     from voiceplane_worker.packs.catalog import CatalogPack
@@ -44,6 +44,7 @@ def open_pack(
     cache_dir: Path | None = None,
     credentials_dir: Path | None = None,
     accept_licences: Collection[str] = (),
+    progress: Callable[[int, int], None] | None = None,
 ) -> VoicePack:
     """Fetch a pack and check it. Blocking.
 
@@ -57,6 +58,7 @@ def open_pack(
         cache_dir: See `fetch`.
         credentials_dir: See `fetch`.
         accept_licences: Licences that may be used although they forbid commercial use.
+        progress: See `fetch`.
 
     Raises:
         VoiceplaneError: NOT_FOUND: neither a source nor the catalog. FAILED_PRECONDITION, PACK_INVALID: the files are
@@ -73,6 +75,7 @@ def open_pack(
             cache_dir=cache_dir,
             credentials=source.credentials,
             credentials_dir=credentials_dir,
+            progress=progress,
         )
         if folder.is_file() and is_archive(folder):
             folder = inside(unpack(folder, sha256=source.sha256, cache_dir=cache_dir))

@@ -38,6 +38,8 @@ def model_status(status: ModelStatus) -> tts_pb2.ModelStatus:
         load_duration_ms=status.load_duration_ms,
         base_model_id=status.base_model_id,
         declaration=status.declaration,
+        fetched_bytes=status.fetched_bytes,
+        fetch_bytes=status.fetch_bytes,
     )
 
 

@@ -159,6 +159,8 @@ class HttpEndpoints:
                         "message": model.message,
                         "references": model.references,
                         "memory_bytes": model.memory_bytes,
+                        "fetched_bytes": model.fetched_bytes,
+                        "fetch_bytes": model.fetch_bytes,
                     }
                 )
         return web.json_response({"models": [models[name] for name in sorted(models)]})

@@ -58,6 +58,23 @@ async def test_the_default_and_the_preloaded_models_are_loaded_before_it_is_read
     await bench.manager.close()
 
 
+async def test_a_fetch_tells_how_far_it_is_and_nothing_once_it_is_over() -> None:
+    bench = Bench(by_itself=False)
+    bench.loader.fetches = ((21, 63),)
+    bench.loader.fetching.clear()
+    starting = asyncio.create_task(bench.manager.start())
+    await settle()
+    told = bench.status("default")
+    assert (told.state, told.fetched_bytes, told.fetch_bytes) == (ModelState.FETCHING, 21, 63)
+    bench.loader.fetching.set()
+    await settle()
+    told = bench.status("default")
+    assert (told.state, told.fetched_bytes, told.fetch_bytes) == (ModelState.LOADING, 0, 0)
+    bench.loader.pending[0].succeed()
+    await starting
+    await bench.manager.close()
+
+
 async def test_a_preload_that_fails_is_a_state_and_is_tried_again() -> None:
     bench = Bench(by_itself=False)
     starting = asyncio.create_task(bench.manager.start())
