@@ -59,6 +59,7 @@ async def test_a_person_is_answered_and_interrupts() -> None:
         heard = await anna.until("transcript", role="agent", interrupted=True)
         assert TEXT.startswith(heard["text"])
         assert 0 < len(heard["text"]) < len(TEXT)
+        assert heard["text"] + heard["unheard"] == TEXT
         await anna.until_loud(after_s=silent + 0.5)  # and is answered again
 
 

@@ -99,7 +99,9 @@ export class Devices {
         await onChange.speaker(id);
       }),
     };
-    /** @type {HTMLElement} */ (speaker.parentElement).hidden = !("setSinkId" in HTMLMediaElement.prototype);
+    const players = [AudioContext, HTMLMediaElement]; // of frames, and of a track
+    const canChoose = players.every(({ prototype }) => "setSinkId" in prototype);
+    /** @type {HTMLElement} */ (speaker.parentElement).hidden = !canChoose;
     navigator.mediaDevices?.addEventListener("devicechange", () => void this.refresh());
   }
 

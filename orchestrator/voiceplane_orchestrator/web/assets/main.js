@@ -164,7 +164,6 @@ function onEvent(event) {
       break;
     case "utterance":
       pendingTexts.shift();
-      transcript.utterance(/** @type {any} */ (event));
       if (event.fallback) transcript.note(`${event.model} speaks meanwhile: ${event.reason}`);
       break;
     case "pause":

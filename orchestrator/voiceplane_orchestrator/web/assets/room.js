@@ -94,7 +94,9 @@ export class RoomConnection {
   /** @param {object} message */
   send(message) {
     if (!this._room) return false;
-    void this._room.localParticipant.publishData(new TextEncoder().encode(JSON.stringify(message)), { reliable: true, topic: TOPIC });
+    const data = new TextEncoder().encode(JSON.stringify(message));
+    const sending = this._room.localParticipant.publishData(data, { reliable: true, topic: TOPIC });
+    sending.catch((/** @type {unknown} */ error) => console.warn("not sent: the room is gone", error));
     return true;
   }
 

@@ -99,9 +99,8 @@ export class Sound {
   }
 
   async _route() {
-    const context = /** @type {any} */ (this._context); // setSinkId is not in every browser
+    const context = /** @type {any} */ (this._context); // the loudspeaker is chosen where there is setSinkId
     if (!context || this._speaker === (context.sinkId ?? "")) return;
-    if (!context.setSinkId) throw new Error("This browser cannot choose the loudspeaker here: choose it in the system's settings.");
     try {
       await context.setSinkId(this._speaker);
     } catch (error) {

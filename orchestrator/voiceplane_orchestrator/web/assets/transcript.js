@@ -7,15 +7,12 @@ export class Transcript {
     this._list = list;
     /** @type {Map<string, HTMLElement>} */
     this._items = new Map();
-    /** @type {Map<string, string>} */
-    this._replies = new Map();
   }
 
   /** Another session counts from 1 again. */
   begin() {
     for (const item of this._items.values()) item.dataset.state = ""; // what was open stays as it is
     this._items.clear();
-    this._replies.clear();
   }
 
   /** @param {{turn: number, text: string}} event */
@@ -23,18 +20,12 @@ export class Transcript {
     this._write(`user-${turn}`, "user", text, "partial");
   }
 
-  /** More of what is to be said. @param {{utterance: number, text: string}} event */
+  /** More of what is to be said: appended, so that nothing is read aloud twice. @param {{utterance: number, text: string}} event */
   reply({ utterance, text }) {
-    const key = `agent-${utterance}`;
-    const written = (this._replies.get(key) ?? "") + text;
-    this._replies.set(key, written);
-    this._write(key, "agent", written, "partial");
-  }
-
-  /** It begins to be spoken. @param {{utterance: number}} event */
-  utterance({ utterance }) {
-    const key = `agent-${utterance}`;
-    this._write(key, "agent", this._replies.get(key) ?? "…", "partial");
+    const body = this._items.get(`agent-${utterance}`)?.querySelector("p");
+    if (body) body.append(text);
+    else this._write(`agent-${utterance}`, "agent", text, "partial");
+    this._scroll();
   }
 
   /** @param {{role: "user" | "agent", turn?: number, utterance?: number, text: string, final: boolean, interrupted: boolean, unheard?: string, replaces?: number | null}} event */
@@ -84,7 +75,7 @@ export class Transcript {
     }
     item.dataset.state = state;
     const body = /** @type {HTMLElement} */ (item.querySelector("p"));
-    body.textContent = text;
+    if (body.textContent?.trim() !== text) body.textContent = text;
     this._scroll();
     return body;
   }
