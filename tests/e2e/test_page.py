@@ -272,6 +272,7 @@ async def test_devices_are_chosen_remembered_and_replaced_while_they_are_gone(
     const open = media.getUserMedia.bind(media), all = media.enumerateDevices.bind(media);
     media.getUserMedia = (wanted) => {
       window.opened.push(wanted.audio.deviceId?.exact ?? "");
+      window.cancelled = wanted.audio.echoCancellation;
       return open(wanted);
     };
     media.enumerateDevices = async () => (await all()).filter(({deviceId}) => deviceId !== window.unplugged);
@@ -299,8 +300,12 @@ async def test_devices_are_chosen_remembered_and_replaced_while_they_are_gone(
         choose(chrome, "microphone", microphone)
         until(chrome, lambda c: c.execute_script(opened) == ["", microphone])
         choose(chrome, "speaker", speaker)
+        assert chrome.execute_script("return window.cancelled") is True
+        chrome.find_element(By.ID, "headphones").click()
+        until(chrome, lambda c: c.execute_script(opened) == ["", microphone, microphone])
         talk()
         until(chrome, lambda c: c.execute_script(opened) == [microphone])
+        assert chrome.execute_script("return window.cancelled") is False
         until(chrome, lambda c: c.find_element(By.ID, "speaker").get_attribute("value") == speaker)
         plug(microphone)
         until(chrome, lambda c: "is not connected" in text_of(c, "#devices-note"))

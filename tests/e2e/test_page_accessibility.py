@@ -29,6 +29,7 @@ RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"
 # The narrowest screen of WCAG's reflow, and a desk's.
 SCREENS = {"wide": (1180, 860), "phone": (320, 640)}
 LEAST_TARGET_PX = 44
+LEAST_OUTLINE_PX = 2
 TEXT_CONTRAST = 4.5
 PART_CONTRAST = 3.0
 
@@ -77,7 +78,7 @@ for (const line of shown("#connection")) {
   found.parts.state = contrast(getComputedStyle(line, "::before").backgroundColor, ground(line));
 }
 for (const target of shown("button, select, input, summary")) {
-  const {width, height} = target.getBoundingClientRect();
+  const {width, height} = (target.closest("label") ?? target).getBoundingClientRect();
   found.targets[target.id || target.textContent] = Math.min(width, height);
 }
 found.width = document.documentElement.scrollWidth;
@@ -130,7 +131,9 @@ async def test_every_control_is_reached_by_the_keyboard_and_shows_its_focus(chro
         for _ in range(40):
             chrome.switch_to.active_element.send_keys(Keys.TAB)
             focused = chrome.switch_to.active_element
-            assert focused.value_of_css_property("outline-style") == "solid" or focused.tag_name == "body"
+            if focused.tag_name != "body":
+                assert focused.value_of_css_property("outline-style") == "solid"
+                assert float(focused.value_of_css_property("outline-width").removesuffix("px")) >= LEAST_OUTLINE_PX
             reached.append(focused.get_attribute("id") or focused.get_attribute("aria-label") or focused.text)
         return reached
 

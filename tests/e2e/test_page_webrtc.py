@@ -134,6 +134,7 @@ def be_interrupted(chrome: WebDriver, url: str) -> Interrupted:
     until(chrome, lambda c: text_of(c, "#transport") == "WebRTC", deadline_s=DEADLINE_S)
     speaker = chrome.find_elements(By.CSS_SELECTOR, "#speaker option")[-1].get_attribute("value") or ""
     choose(chrome, "speaker", speaker)
+    chrome.find_element(By.ID, "headphones").click()  # a recording does not hear the loudspeaker
     microphones = [
         each.get_attribute("value") or "" for each in chrome.find_elements(By.CSS_SELECTOR, "#microphone option")
     ]
@@ -198,4 +199,5 @@ async def test_an_answer_is_heard_as_it_was_written_and_the_next_one_is_silent_o
     assert np.abs(before).max() > LOUD, "the agent was speaking when the person began"
     silent = left.recording.silent_from(onset, seconds=SILENT_S)
     assert np.abs(left.recording.microphone[silent:]).max() > LOUD, "it was silent before the person had finished"
-    print(f"WER {error_rate:.3f}; silent {(silent - onset) * 1000 // RATE_HZ} ms after the person's first sound")
+    silent_ms = (silent - onset) * 1000 // RATE_HZ
+    print(f"WER {error_rate:.3f} ({understood}); silent {silent_ms} ms after the person's first sound")

@@ -7,6 +7,7 @@
 const KINDS = { microphone: "audioinput", speaker: "audiooutput" };
 const NOUNS = { microphone: "microphone", speaker: "loudspeaker" };
 const ALIASES = ["", "default", "communications"]; // the browser's choice under other names
+const HEADPHONES = "voiceplane.headphones";
 const BROWSERS_CHOICE = { id: "", label: "" };
 
 /**
@@ -84,11 +85,17 @@ class Picker {
 
 export class Devices {
   /**
-   * @param {{microphone: HTMLSelectElement, speaker: HTMLSelectElement, note: HTMLElement}} elements
+   * @param {{microphone: HTMLSelectElement, speaker: HTMLSelectElement, headphones: HTMLInputElement, note: HTMLElement}} elements
    * @param {Record<Role, (id: string) => unknown>} onChange called with what is used from now on
    */
-  constructor({ microphone, speaker, note }, onChange) {
+  constructor({ microphone, speaker, headphones, note }, onChange) {
     this._note = note;
+    this._headphones = headphones;
+    headphones.checked = localStorage.getItem(HEADPHONES) === "true";
+    headphones.addEventListener("change", () => {
+      localStorage.setItem(HEADPHONES, String(headphones.checked));
+      onChange.microphone(this._pickers.microphone.used.id);
+    });
     this._pickers = {
       microphone: new Picker("microphone", microphone, async (id) => {
         this._tell();
@@ -105,8 +112,9 @@ export class Devices {
     navigator.mediaDevices?.addEventListener("devicechange", () => void this.refresh());
   }
 
-  get microphone() {
-    return this._pickers.microphone.used.id;
+  /** How the microphone is to be opened. Echo cancellation muffles whoever speaks at the same time as the loudspeaker. */
+  get input() {
+    return { deviceId: this._pickers.microphone.used.id, echoCancellation: !this._headphones.checked };
   }
 
   get speaker() {

@@ -54,7 +54,12 @@ const connection = new Link(
   new URLSearchParams(location.search).get("transport") ?? "",
 );
 const devices = new Devices(
-  { microphone: element("microphone"), speaker: element("speaker"), note: element("devices-note") },
+  {
+    microphone: element("microphone"),
+    speaker: element("speaker"),
+    headphones: element("headphones"),
+    note: element("devices-note"),
+  },
   { microphone: () => attempt(reopenMicrophone), speaker: () => attempt(playThrough) },
 );
 const models = new Models(
@@ -219,7 +224,7 @@ function onChunk(samples) {
 
 async function talk() {
   if (sound.talking) return disconnect();
-  const track = await sound.listen(devices.microphone);
+  const track = await sound.listen(devices.input);
   await devices.refresh(); // now the browser tells their names
   await connection.speakInto(track);
   if (connection.phase === "closed") connection.open(); // a typed text may have opened it
@@ -245,13 +250,13 @@ async function say() {
 
 /** Another microphone was chosen, or the one in use has gone. */
 async function reopenMicrophone() {
-  if (sound.talking) await connection.speakInto(await sound.listen(devices.microphone));
+  if (sound.talking) await connection.speakInto(await sound.listen(devices.input));
 }
 
 async function replaceMicrophone() {
   sound.hush();
   await devices.refresh();
-  await connection.speakInto(await sound.listen(devices.microphone));
+  await connection.speakInto(await sound.listen(devices.input));
 }
 
 async function playThrough() {

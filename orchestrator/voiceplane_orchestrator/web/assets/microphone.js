@@ -8,19 +8,21 @@ const REMEDIES = {
   NotReadableError: "Another program holds the microphone. Close it, then talk again.",
 };
 
+/** @typedef {{deviceId: string, echoCancellation: boolean}} Input an empty id: the browser's choice */
+
 export class Microphone {
   /**
    * @param {AudioContext} context
-   * @param {string} deviceId empty: the browser's choice
+   * @param {Input} input
    * @param {(samples: Float32Array) => void} onChunk
    */
-  static async open(context, deviceId, onChunk) {
+  static async open(context, { deviceId, echoCancellation }, onChunk) {
     if (!navigator.mediaDevices) {
       throw new Error("Browsers give the microphone to secure pages only: open this page by https or as localhost.");
     }
     await context.audioWorklet.addModule(new URL("capture-worklet.js", import.meta.url));
     const wanted = deviceId ? { deviceId: { exact: deviceId } } : {};
-    const audio = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1, ...wanted };
+    const audio = { echoCancellation, noiseSuppression: true, autoGainControl: true, channelCount: 1, ...wanted };
     try {
       const stream = await navigator.mediaDevices.getUserMedia({ audio });
       return new Microphone(context, stream, onChunk);

@@ -51,11 +51,11 @@ export class Sound {
 
   /**
    * Open the microphone, or another one in its place; one after another if it is called again meanwhile.
-   * @param {string} deviceId empty: the browser's choice
+   * @param {import("./microphone.js").Input} input
    * @returns {Promise<MediaStreamTrack>} what is heard
    */
-  listen(deviceId) {
-    const opening = this._opening.then(() => this._listen(deviceId));
+  listen(input) {
+    const opening = this._opening.then(() => this._listen(input));
     this._opening = opening.then(
       () => undefined,
       () => undefined,
@@ -86,9 +86,9 @@ export class Sound {
     await this._route();
   }
 
-  /** @param {string} deviceId */
-  async _listen(deviceId) {
-    const microphone = await Microphone.open(await this.start(), deviceId, this._handlers.onChunk);
+  /** @param {import("./microphone.js").Input} input */
+  async _listen(input) {
+    const microphone = await Microphone.open(await this.start(), input, this._handlers.onChunk);
     this.hush();
     this._microphone = microphone;
     microphone.mute(this._muted);
