@@ -11,13 +11,12 @@ import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from tests.support.browser import browser, looks
-from tests.support.page_states import STATES, stages, talkative_microphone
+from tests.support.browser import looks
+from tests.support.page_states import STATES, stages
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
-    from pathlib import Path
 
     from selenium.webdriver.chrome.webdriver import WebDriver
 
@@ -90,13 +89,6 @@ return found;
 async def enter(chrome: WebDriver) -> AsyncIterator[Callable[[str], AbstractAsyncContextManager[None]]]:
     async with stages(chrome) as enter:
         yield enter
-
-
-@pytest.fixture
-def chrome(tmp_path: Path) -> Any:
-    microphone = talkative_microphone(tmp_path / "microphone.wav")
-    with browser(profile=tmp_path / "profile", microphone=microphone) as chrome:
-        yield chrome
 
 
 def problems(chrome: WebDriver, name: str) -> list[str]:
