@@ -111,6 +111,6 @@ async def test_the_loader_of_a_worker_asks(tmp_path: Path) -> None:
     write_pack(tmp_path / "mock" / "voice", "voice", licence="CPML")
     known, spec = Catalog(tmp_path).find("voice"), ModelSpec(model_id="voice")
     with pytest.raises(VoiceplaneError, match="CPML"):
-        await PackLoader(device="cpu", threads=1).fetch(spec, known)
+        await PackLoader(device="cpu", threads=1).fetch(spec, known, fetched=lambda *_: None)
     accepting = PackLoader(device="cpu", threads=1, accept_licences=("CPML",))
-    assert (await accepting.fetch(spec, known)).metadata.licence == "CPML"
+    assert (await accepting.fetch(spec, known, fetched=lambda *_: None)).metadata.licence == "CPML"
