@@ -153,6 +153,9 @@ def test_a_person_in_a_room_is_heard_and_answered(running: Engine, tmp_path: Pat
     assert len(understood) >= 3, spoken
 
 
-def test_without_its_secrets_it_says_what_to_set(engine: Engine) -> None:
-    with pytest.raises(RuntimeError, match=r"LIVEKIT_API_SECRET.*see \.env\.example"):
-        engine.compose("--file", FILE, "--env-file", os.devnull, "config")
+@pytest.mark.parametrize("missing", SECRETS)
+def test_without_a_secret_it_says_what_to_set(engine: Engine, tmp_path: Path, missing: str) -> None:
+    file = tmp_path / "compose.env"
+    file.write_text("".join(f"{name}={secret}\n" for name, secret in SECRETS.items() if name != missing))
+    with pytest.raises(RuntimeError, match=rf"{missing}.*see \.env\.example"):
+        engine.compose("--file", FILE, "--env-file", file, "config")
