@@ -6,11 +6,12 @@ import time
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from pydantic import Field, ValidationError
+from pydantic import Field
 from voiceplane_common.errors import failed_precondition, not_found
 from voiceplane_common.settings import Section
 
 from voiceplane_worker.adapters.base import FamilyTraits, Voice
+from voiceplane_worker.adapters.options import read_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,17 +56,7 @@ class MockAdapter:
             raise failed_precondition(
                 "DEVICE_UNAVAILABLE", f"device {device!r} is unknown: use cpu, cuda or cuda:N", field="worker.device"
             )
-        try:
-            options = MockOptions.model_validate(pack.metadata.options)
-        except ValidationError as error:
-            problem = error.errors()[0]
-            key = ".".join(str(part) for part in ("options", *problem["loc"]))
-            raise failed_precondition(
-                "PACK_INVALID",
-                f"voice pack {pack.metadata.model_id!r}: {key}: {problem['msg']}; known are "
-                f"{', '.join(MockOptions.model_fields)}",
-                field=key,
-            ) from None
+        options = read_options(MockOptions, pack)
         time.sleep(options.load_ms / 1000)
         if options.fail_load:
             raise failed_precondition(

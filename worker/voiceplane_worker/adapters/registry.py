@@ -35,6 +35,12 @@ _FAMILIES = {
             needs=("piper", "onnx", "onnxruntime"),
         ),
         _Family(
+            traits=FamilyTraits(name="csm", streaming=True, voice_cloning=True, lora=True),
+            module="voiceplane_worker.adapters.csm.adapter",
+            adapter="CsmAdapter",
+            needs=("torch", "transformers", "peft", "safetensors"),
+        ),
+        _Family(
             traits=FamilyTraits(name="mock", streaming=True),
             module="voiceplane_worker.adapters.mock",
             adapter="MockAdapter",

@@ -15,8 +15,9 @@ from voiceplane_common.errors import VoiceplaneError, failed_precondition, not_f
 from voiceplane_common.logs import get_logger
 
 from voiceplane_worker.adapters.base import FamilyTraits, Voice
+from voiceplane_worker.adapters.memory import release_memory
 from voiceplane_worker.adapters.piper.graph import CannotSplitError, split
-from voiceplane_worker.adapters.piper.session import check_device, open_session, release_memory
+from voiceplane_worker.adapters.piper.session import check_device, open_session
 from voiceplane_worker.adapters.piper.streaming import SplitVoice, WholeVoice
 
 if TYPE_CHECKING:
