@@ -10,7 +10,7 @@ import psutil
 import pytest
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_worker.adapters import registry
-from voiceplane_worker.adapters.base import Piece
+from voiceplane_worker.adapters.base import LoraBase, Piece
 
 from tests.support.packs import csm_pack, mock_pack, piper_pack
 
@@ -66,6 +66,10 @@ def test_every_family_has_a_contract_test() -> None:
 def test_the_registry_tells_the_adapters_own_traits(family: str, adapter: Adapter) -> None:
     assert adapter.traits in registry.traits()
     assert adapter.traits.name == family
+
+
+def test_a_model_takes_adapters_if_its_family_says_so(model: Model, adapter: Adapter) -> None:
+    assert isinstance(model, LoraBase) == adapter.traits.lora
 
 
 def test_a_model_has_the_packs_voices(model: Model, pack: VoicePack) -> None:

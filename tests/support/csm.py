@@ -67,7 +67,7 @@ def lora_pack(folder: Path, base: VoicePack, *, model_id: str = "lora", weights:
     """Write a LoRA adapter with random weights for a tiny CSM into a new folder, as peft does after a training."""
     model = CsmForConditionalGeneration.from_pretrained(base.path)
     torch.manual_seed(weights)
-    targets = ["q_proj", "v_proj", "lm_head"]
+    targets = ["q_proj", "v_proj", "down_proj"]
     adapted: Any = get_peft_model(model, LoraConfig(r=4, target_modules=targets, init_lora_weights=False))
     adapted.save_pretrained(folder)
     return pack_in(folder, model_id=model_id, **options)

@@ -7,7 +7,7 @@ device, resampling, loudness, frames, pacing, PAUSE, RESUME, STOP and metrics.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,6 +90,25 @@ class Model(Protocol):
 
     def close(self) -> None:
         """Free everything; called once, when nothing uses the model any more."""
+        ...
+
+
+@runtime_checkable
+class LoraBase(Model, Protocol):
+    """A loaded model to which LoRA adapters can be attached; that of a family whose traits say so."""
+
+    def attach(self, pack: VoicePack) -> Model:
+        """Attach an adapter beside those that are there; blocking, run on a loader thread.
+
+        The base is not loaded again and goes on speaking as before. It outlives what this returns, whose close()
+        frees the adapter alone.
+
+        Args:
+            pack: The checked voice pack of the adapter.
+
+        Raises:
+            VoiceplaneError: The adapter can't be attached: FAILED_PRECONDITION, with a reason such as PACK_INVALID.
+        """
         ...
 
 

@@ -41,7 +41,7 @@ _FAMILIES = {
             needs=("torch", "transformers", "peft", "safetensors"),
         ),
         _Family(
-            traits=FamilyTraits(name="mock", streaming=True),
+            traits=FamilyTraits(name="mock", streaming=True, lora=True),
             module="voiceplane_worker.adapters.mock",
             adapter="MockAdapter",
         ),
