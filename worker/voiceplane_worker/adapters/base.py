@@ -7,13 +7,15 @@ device, resampling, loudness, frames, pacing, PAUSE, RESUME, STOP and metrics.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from voiceplane_common.errors import VoiceplaneError
 
     from voiceplane_worker.packs.pack import VoicePack
 
@@ -112,10 +114,22 @@ class LoraBase(Model, Protocol):
         ...
 
 
+@runtime_checkable
+class Mortal(Protocol):
+    """A loaded model that can be lost: its process may end."""
+
+    def when_lost(self, tell: Callable[[VoiceplaneError], None]) -> None:
+        """Have a function called once it is lost, on any thread; its utterances end with the same error."""
+        ...
+
+
 class Adapter(Protocol):
     """A TTS family."""
 
-    traits: ClassVar[FamilyTraits]
+    @property
+    def traits(self) -> FamilyTraits:
+        """What its models can do."""
+        ...
 
     def load(self, pack: VoicePack, *, device: str, threads: int) -> Model:
         """Load a pack; blocking, run on a loader thread.

@@ -59,6 +59,11 @@ def traits() -> tuple[FamilyTraits, ...]:
     return tuple(family.traits for family in _FAMILIES.values() if not _missing(family))
 
 
+def traits_of(name: str) -> FamilyTraits:
+    """What a family can do; raises as find_adapter does, and imports nothing."""
+    return _installed(name).traits
+
+
 def find_adapter(name: str) -> Adapter:
     """The adapter of a family.
 
@@ -66,6 +71,11 @@ def find_adapter(name: str) -> Adapter:
         VoiceplaneError: INVALID_ARGUMENT for an unknown family; FAILED_PRECONDITION, reason FAMILY_NOT_INSTALLED, if
             its libraries are not installed here.
     """
+    family = _installed(name)
+    return cast("Adapter", getattr(importlib.import_module(family.module), family.adapter)())
+
+
+def _installed(name: str) -> _Family:
     family = _FAMILIES.get(name)
     if family is None:
         raise invalid("family", f"unknown family {name!r}: use one of {', '.join(_FAMILIES)}")
@@ -75,7 +85,7 @@ def find_adapter(name: str) -> Adapter:
             f"family {name!r} needs {' and '.join(missing)}: install voiceplane-worker[{name}]",
             field="family",
         )
-    return cast("Adapter", getattr(importlib.import_module(family.module), family.adapter)())
+    return family
 
 
 def _missing(family: _Family) -> list[str]:

@@ -10,13 +10,14 @@ import numpy as np
 from voiceplane_common.errors import failed_precondition
 
 from voiceplane_worker.adapters.base import LoraBase, Piece
+from voiceplane_worker.adapters.hosted.adapter import HostedAdapter
 from voiceplane_worker.adapters.registry import find_adapter
 from voiceplane_worker.audio.loudness import calibrate
 from voiceplane_worker.models.waiting import complete
 from voiceplane_worker.packs.opening import open_pack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
     from voiceplane_worker.adapters.base import Adapter, Model
@@ -92,6 +93,11 @@ class PackLoader:
         if future.exception() is None:
             await complete(loop.run_in_executor(self._pool, undo, future.result()))
         raise asyncio.CancelledError
+
+
+def adapter_of(family: str, *, hosted: Collection[str]) -> Adapter:
+    """The adapter of a family, in child processes if it is one of the hosted; raises as find_adapter does."""
+    return HostedAdapter(family) if family in hosted else find_adapter(family)
 
 
 def speak_unheard(model: Model, pack: VoicePack) -> float:

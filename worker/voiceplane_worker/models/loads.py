@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from voiceplane_common.errors import VoiceplaneError, invalid, not_found, unavailable
 from voiceplane_common.logs import get_logger
 
+from voiceplane_worker.adapters.base import Mortal
 from voiceplane_worker.models.entry import Load, LoadedModel
 from voiceplane_worker.models.failures import backoff_s, load_failed, load_timed_out
 from voiceplane_worker.models.offer import offer_of
@@ -159,6 +161,7 @@ class Loads:
         self._residents.missing.pop(entry.model_id, None)
         _log.info("model_resident", model_id=entry.model_id, generation=loaded.generation, seconds=entry.load_seconds)
         self._residents.settle(entry)
+        self._watch(entry, loaded)
         self._attach_again(entry)
 
     async def _load(self, entry: Entry, load: Load, base: LoadedModel | None) -> LoadedModel:
@@ -192,6 +195,32 @@ class Loads:
                 self.begin(entry, entry.spec)
             except VoiceplaneError as error:
                 _log.warning("lora_stays_on_old_base", model_id=entry.model_id, message=error.message)
+
+    def _watch(self, entry: Entry, loaded: LoadedModel) -> None:
+        """Notice when the model of the serving generation is lost."""
+        loop = asyncio.get_running_loop()
+
+        def tell(error: VoiceplaneError) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody wants to know any more
+                loop.call_soon_threadsafe(self._lost, entry, loaded, error)
+
+        if isinstance(loaded.model, Mortal):
+            loaded.model.when_lost(tell)
+
+    def _lost(self, entry: Entry, loaded: LoadedModel, error: VoiceplaneError) -> None:
+        """Free what is left of a model, and load it again."""
+        if entry.serving is None or entry.serving.loaded is not loaded:
+            return
+        _log.error("model_lost", model_id=entry.model_id, message=error.message)
+        entry.retire()
+        entry.fail(error, declaration=entry.spec.declaration, retry_at=self._clock.now() + backoff_s(entry.failures))
+        self._residents.settle(entry)
+        if entry.load or entry.draining:
+            return
+        try:
+            self.begin(entry, entry.spec)
+        except VoiceplaneError as refused:
+            _log.warning("lost_model_stays_away", model_id=entry.model_id, message=refused.message)
 
     def _enter(self, load: Load, phase: ModelState) -> None:
         load.phase = phase

@@ -115,6 +115,7 @@ def test_a_stream_of_the_base_does_not_notice_that_adapters_come_and_go(base: Cs
 def test_streams_of_base_and_adapters_alternate_without_mixing(base: CsmModel, packs: list[VoicePack]) -> None:
     models: list[Model] = [base, *(base.attach(pack) for pack in packs)]
     alone = [speak(model) for model in models]
+    assert len({sound.tobytes() for sound in alone}) == len(models)
     frames = zip(*(stream(model) for model in models), strict=True)
     together = [np.concatenate(list(parts)) for parts in zip(*frames, strict=True)]
     for mixed, single in zip(together, alone, strict=True):
