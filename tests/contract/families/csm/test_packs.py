@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -78,6 +80,21 @@ def test_a_codec_that_can_t_be_streamed_is_refused(pack: VoicePack) -> None:
     with pytest.raises(VoiceplaneError, match="pad_mode is 'replicate'") as caught:
         CsmAdapter().load(pack, device="cpu", threads=1)
     assert caught.value.reason == "PACK_INVALID"
+
+
+def test_unsloth_is_used_if_the_pack_asks_for_it_and_named_if_it_is_not_there(
+    whole: VoicePack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metadata = whole.metadata.model_copy(update={"options": whole.metadata.options | {"unsloth": "true"}})
+    pack = replace(whole, metadata=metadata)
+    with pytest.raises(VoiceplaneError, match="Unsloth can't be used here") as caught:
+        CsmAdapter().load(pack, device="cpu", threads=1)
+    assert caught.value.field == "options.unsloth"
+    patched: list[Any] = []
+    module = SimpleNamespace(FastModel=SimpleNamespace(for_inference=patched.append))
+    monkeypatch.setitem(sys.modules, "unsloth", module)
+    model = CsmAdapter().load(pack, device="cpu", threads=1)
+    assert patched == [model._resident.model]
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "cuda:x", "cuda:", "tpu"])

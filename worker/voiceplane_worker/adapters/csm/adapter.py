@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,9 +15,10 @@ from voiceplane_common.errors import VoiceplaneError, failed_precondition
 from voiceplane_worker.adapters.base import FamilyTraits
 from voiceplane_worker.adapters.csm.codec import NotCausalError, check_causal
 from voiceplane_worker.adapters.csm.model import CsmModel
-from voiceplane_worker.adapters.csm.options import broken
+from voiceplane_worker.adapters.csm.options import CsmOptions, broken
 from voiceplane_worker.adapters.csm.resident import Resident
 from voiceplane_worker.adapters.memory import bound_what_the_heap_keeps, release_memory
+from voiceplane_worker.adapters.options import read_options
 
 if TYPE_CHECKING:
     from voiceplane_worker.packs.pack import VoicePack
@@ -36,7 +38,10 @@ class CsmAdapter:
         if where.type == "cpu":
             torch.set_num_threads(threads)
         try:
-            return CsmModel(Resident(*_read(pack, where)), pack)
+            model, processor = _read(pack, where)
+            if read_options(CsmOptions, pack).unsloth:
+                _quicken(model, pack)
+            return CsmModel(Resident(model, processor), pack)
         except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError, SafetensorError) as error:
             raise broken(pack, f"the model can't be read: {' '.join(str(error).split())[:500]}") from None
         except NotCausalError as error:
@@ -65,6 +70,18 @@ def _read(pack: VoicePack, device: torch.device) -> tuple[Any, Any]:
     if not processor.chat_template:
         raise broken(pack, "chat_template.jinja is missing: it says how a text is put to the model")
     return model.to(device).eval(), processor
+
+
+def _quicken(model: Any, pack: VoicePack) -> None:
+    """Let Unsloth patch a model for inference."""
+    try:
+        unsloth = importlib.import_module("unsloth")
+    except (ImportError, NotImplementedError) as error:  # the latter is how it says that there is no GPU
+        message = (
+            f"Unsloth can't be used here: {error}; install it on a machine with a GPU, or leave options.unsloth out"
+        )
+        raise broken(pack, message, field="options.unsloth") from None
+    unsloth.FastModel.for_inference(model)
 
 
 def _check_layout(pack: VoicePack) -> None:

@@ -28,6 +28,7 @@ class CsmOptions(Section):
         temperature: Of the backbone's sampling; None: as generation_config.json says.
         top_k: Codes to sample from; None: as generation_config.json says.
         seed: With one, the same text gives the same audio; None: each time another.
+        unsloth: Whether Unsloth, which must be installed and needs a GPU, is to make the base's inference faster.
         longest_ms_per_character: Speech that goes on for longer has lost its way, and is ended.
         longest_ms_besides: What is allowed on top of that.
     """
@@ -37,6 +38,7 @@ class CsmOptions(Section):
     temperature: float | None = Field(default=None, gt=0.0, le=2.0)
     top_k: int | None = Field(default=None, ge=1)
     seed: int | None = Field(default=None, ge=0, lt=2**63)
+    unsloth: bool = False
     longest_ms_per_character: float = Field(default=250.0, gt=0.0)
     longest_ms_besides: float = Field(default=2_000.0, ge=0.0)
 
