@@ -101,9 +101,8 @@ def _cache() -> Path:
 
 def _uv(*arguments: str, **variables: str) -> str:
     clean = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
-    command = [sys.executable, "-m", "uv"] if shutil.which("uv") is None else ["uv"]
     return subprocess.run(
-        [*command, "--quiet", *arguments],
+        [os.environ.get("UV", "uv"), "--quiet", *arguments],
         cwd=ROOT,
         env=clean | variables,
         check=True,
