@@ -29,6 +29,14 @@ lint:
 test *ARGS:
     pytest {{ ARGS }}
 
+# The contract suite of a family in the environment that it has for itself: `just contract csm`.
+contract FAMILY *ARGS:
+    python -m tests.support.environments {{ FAMILY }} {{ ARGS }}
+
+# A family's tests that need a GPU, on a machine that has one.
+test-gpu FAMILY="csm":
+    python -m tests.support.environments {{ FAMILY }} -m gpu tests/contract/families
+
 # First audio, RTF, barge-in and jitter, with piper-tts itself interleaved; prints tables and writes JSON.
 bench *ARGS:
     python -m tests.bench {{ ARGS }}

@@ -31,6 +31,7 @@ class FakeModel:
     sample_rate_hz: int = 22_050
     voices: tuple[Voice, ...] = (Voice(name="v", language="en"),)
     memory_bytes: int = MODEL_BYTES
+    base: Model | None = None
 
     def synthesize(self, piece: Piece) -> Iterator[Samples]:
         raise NotImplementedError(piece)
@@ -122,8 +123,9 @@ class FakeLoader:
         await asyncio.sleep(0)
         return VoicePack(path=Path("/"), metadata=metadata(spec.model_id), sha256="0" * 64)
 
-    async def load(self, pack: VoicePack, spec: ModelSpec) -> Model:
+    async def load(self, pack: VoicePack, spec: ModelSpec, *, base: Model | None = None) -> Model:
         del pack
+        assert base is None or base in self.alive, "attached to a base that is closed"
         load = PendingLoad(spec.model_id)
         assert all(other.model_id != spec.model_id for other in self.pending), "two loads of one model at once"
         self.started[spec.model_id] = self.started.get(spec.model_id, 0) + 1
@@ -139,7 +141,7 @@ class FakeLoader:
             self.pending.remove(load)
         if not succeeded:
             raise failed_precondition("PACK_INVALID", "the test wanted it to fail")
-        model = FakeModel(spec.model_id)
+        model = FakeModel(spec.model_id, base=base)
         self.alive.append(model)
         return model
 
@@ -151,6 +153,7 @@ class FakeLoader:
     async def close(self, model: Model) -> None:
         assert isinstance(model, FakeModel)
         assert not model.closed, "closed twice"
+        assert all(other.base is not model for other in self.alive), "closed before its adapters"
         model.closed = True
         self.alive.remove(model)
         self.closed.append(model)

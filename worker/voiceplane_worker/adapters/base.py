@@ -7,13 +7,15 @@ device, resampling, loudness, frames, pacing, PAUSE, RESUME, STOP and metrics.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from voiceplane_common.errors import VoiceplaneError
 
     from voiceplane_worker.packs.pack import VoicePack
 
@@ -93,10 +95,41 @@ class Model(Protocol):
         ...
 
 
+@runtime_checkable
+class LoraBase(Model, Protocol):
+    """A loaded model to which LoRA adapters can be attached; that of a family whose traits say so."""
+
+    def attach(self, pack: VoicePack) -> Model:
+        """Attach an adapter beside those that are there; blocking, run on a loader thread.
+
+        The base is not loaded again and goes on speaking as before. It outlives what this returns, whose close()
+        frees the adapter alone.
+
+        Args:
+            pack: The checked voice pack of the adapter.
+
+        Raises:
+            VoiceplaneError: The adapter can't be attached: FAILED_PRECONDITION, with a reason such as PACK_INVALID.
+        """
+        ...
+
+
+@runtime_checkable
+class Mortal(Protocol):
+    """A loaded model that can be lost: its process may end."""
+
+    def when_lost(self, tell: Callable[[VoiceplaneError], None]) -> None:
+        """Have a function called once it is lost, on any thread; its utterances end with the same error."""
+        ...
+
+
 class Adapter(Protocol):
     """A TTS family."""
 
-    traits: ClassVar[FamilyTraits]
+    @property
+    def traits(self) -> FamilyTraits:
+        """What its models can do."""
+        ...
 
     def load(self, pack: VoicePack, *, device: str, threads: int) -> Model:
         """Load a pack; blocking, run on a loader thread.

@@ -6,11 +6,12 @@ import time
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from pydantic import Field, ValidationError
+from pydantic import Field
 from voiceplane_common.errors import failed_precondition, not_found
 from voiceplane_common.settings import Section
 
 from voiceplane_worker.adapters.base import FamilyTraits, Voice
+from voiceplane_worker.adapters.options import read_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +25,7 @@ CHARACTER_MS = 60
 AMPLITUDE = 0.25
 LOWEST_HZ = 220.0
 SEMITONES = 36
+LORA_SEMITONES = 7
 
 
 class MockOptions(Section):
@@ -47,7 +49,7 @@ class MockOptions(Section):
 class MockAdapter:
     """Loads mock voices; a pack needs no files."""
 
-    traits: ClassVar[FamilyTraits] = FamilyTraits(name="mock", streaming=True)
+    traits: ClassVar[FamilyTraits] = FamilyTraits(name="mock", streaming=True, lora=True)
 
     def load(self, pack: VoicePack, *, device: str, threads: int) -> MockModel:
         """Load a voice; see Adapter.load. It computes nothing, so any device that could be there will do."""
@@ -55,17 +57,15 @@ class MockAdapter:
             raise failed_precondition(
                 "DEVICE_UNAVAILABLE", f"device {device!r} is unknown: use cpu, cuda or cuda:N", field="worker.device"
             )
-        try:
-            options = MockOptions.model_validate(pack.metadata.options)
-        except ValidationError as error:
-            problem = error.errors()[0]
-            key = ".".join(str(part) for part in ("options", *problem["loc"]))
-            raise failed_precondition(
-                "PACK_INVALID",
-                f"voice pack {pack.metadata.model_id!r}: {key}: {problem['msg']}; known are "
-                f"{', '.join(MockOptions.model_fields)}",
-                field=key,
-            ) from None
+        return MockModel(pack)
+
+
+class MockModel:
+    """A loaded mock voice, or an adapter on one, which speaks a fifth higher."""
+
+    def __init__(self, pack: VoicePack, *, semitones: int = 0) -> None:
+        """Take as long, or fail, as the pack says."""
+        options = read_options(MockOptions, pack)
         time.sleep(options.load_ms / 1000)
         if options.fail_load:
             raise failed_precondition(
@@ -73,25 +73,22 @@ class MockAdapter:
                 f"voice pack {pack.metadata.model_id!r} is made to fail: remove options.fail_load",
                 field="options.fail_load",
             )
-        voices = tuple(Voice(name=entry.name, language=entry.language) for entry in pack.metadata.voices)
-        return MockModel(voices=voices, options=options)
-
-
-class MockModel:
-    """A loaded mock voice."""
-
-    def __init__(self, *, voices: tuple[Voice, ...], options: MockOptions) -> None:
         self._options = options
+        self._semitones = semitones
         self.sample_rate_hz = SAMPLE_RATE_HZ
-        self.voices = voices
+        self.voices = tuple(Voice(name=entry.name, language=entry.language) for entry in pack.metadata.voices)
         self.memory_bytes = options.memory_bytes
+
+    def attach(self, pack: VoicePack) -> MockModel:
+        """Attach an adapter; see LoraBase.attach."""
+        return MockModel(pack, semitones=self._semitones + LORA_SEMITONES)
 
     def synthesize(self, piece: Piece) -> Iterator[Samples]:
         """Yield the piece's tones in chunks of 100 ms; see Model.synthesize."""
         names = [voice.name for voice in self.voices]
         if piece.voice not in names:
             raise not_found("voice", f"unknown voice {piece.voice!r}: use one of {', '.join(names)}")
-        audio = tones(piece.text, octave=names.index(piece.voice), speed=piece.speed)
+        audio = tones(piece.text, octave=names.index(piece.voice) + self._semitones / 12, speed=piece.speed)
         fails_at = _fails_at(piece.text, self._options.fail_on, audio.size)
         for start in range(0, audio.size, CHUNK_SAMPLES):
             time.sleep(self._options.chunk_compute_ms / 1000)
@@ -103,7 +100,7 @@ class MockModel:
         """Nothing to free."""
 
 
-def tones(text: str, *, octave: int = 0, speed: float = 1.0) -> Samples:
+def tones(text: str, *, octave: float = 0, speed: float = 1.0) -> Samples:
     """The mock's audio: for each character 60 ms of a tone of its own, without a jump between them.
 
     Returns:

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import ctypes
-import functools
-import gc
-import sys
 import threading
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import onnxruntime
 from voiceplane_common.errors import failed_precondition
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from voiceplane_worker.adapters.memory import bound_what_the_heap_keeps
 
+if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Session: TypeAlias = "onnxruntime.InferenceSession"
 Tensors: TypeAlias = "dict[str, NDArray[Any]]"
-
-# mallopt(3): the parameters' numbers in malloc.h, and our values. Blocks from the first size on are given back to the
-# system when they are freed; a heap's end is, from the second on. No run of a voice is measurably slower for it.
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-MMAP_THRESHOLD_BYTES, TRIM_THRESHOLD_BYTES = 4 << 20, 1 << 20
 
 # Runs are thread-safe, making sessions at the same time is not documented to be.
 _opening = threading.Lock()
@@ -49,7 +40,7 @@ def open_session(model: bytes | str, *, device: str, threads: int) -> Session:
 
     Raises whatever onnxruntime raises on a model that it can't run; its exceptions have no base class of their own.
     """
-    _bound_what_the_heap_keeps()
+    bound_what_the_heap_keeps()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -67,32 +58,6 @@ def run(session: Session, tensors: Tensors) -> Tensors:
     feeds = {entry.name: tensors[entry.name] for entry in session.get_inputs()}
     names = [entry.name for entry in session.get_outputs()]
     return dict(zip(names, session.run(names, feeds), strict=True))
-
-
-def release_memory() -> None:
-    """Give memory of closed sessions back to the system, which glibc would otherwise keep for later."""
-    gc.collect()
-    trim = _glibc("malloc_trim")
-    if trim is not None:
-        trim(0)
-
-
-@functools.cache
-def _bound_what_the_heap_keeps() -> None:
-    """Hold what glibc keeps of freed memory to a little, for the life of the process.
-
-    It raises its two thresholds to the largest block that was freed, up to 32 and 64 MiB. Each thread's heap may then
-    keep so much at its end, where malloc_trim does not reach. Thresholds that were set stay where they are.
-    """
-    mallopt = _glibc("mallopt")
-    if mallopt is not None:
-        mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)
-        mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD_BYTES)
-
-
-def _glibc(function: str) -> Callable[..., int] | None:
-    """One of glibc's own functions; musl has none of them."""
-    return getattr(ctypes.CDLL(None), function, None) if sys.platform == "linux" else None
 
 
 def _providers(device: str) -> list[tuple[str, dict[str, str]]]:

@@ -41,7 +41,13 @@ _FAMILIES = {
             needs=("kokoro_onnx", "phonemizer", "espeakng_loader", "onnxruntime"),
         ),
         _Family(
-            traits=FamilyTraits(name="mock", streaming=True),
+            traits=FamilyTraits(name="csm", streaming=True, voice_cloning=True, lora=True),
+            module="voiceplane_worker.adapters.csm.adapter",
+            adapter="CsmAdapter",
+            needs=("torch", "transformers", "peft", "safetensors"),
+        ),
+        _Family(
+            traits=FamilyTraits(name="mock", streaming=True, lora=True),
             module="voiceplane_worker.adapters.mock",
             adapter="MockAdapter",
         ),
@@ -64,6 +70,11 @@ def lacking() -> dict[str, list[str]]:
     return {name: _missing(family) for name, family in _FAMILIES.items()}
 
 
+def traits_of(name: str) -> FamilyTraits:
+    """What a family can do; raises as find_adapter does, and imports nothing."""
+    return _installed(name).traits
+
+
 def find_adapter(name: str) -> Adapter:
     """The adapter of a family.
 
@@ -71,6 +82,11 @@ def find_adapter(name: str) -> Adapter:
         VoiceplaneError: INVALID_ARGUMENT for an unknown family; FAILED_PRECONDITION, reason FAMILY_NOT_INSTALLED, if
             its libraries are not installed here.
     """
+    family = _installed(name)
+    return cast("Adapter", getattr(importlib.import_module(family.module), family.adapter)())
+
+
+def _installed(name: str) -> _Family:
     family = _FAMILIES.get(name)
     if family is None:
         raise invalid("family", f"unknown family {name!r}: use one of {', '.join(_FAMILIES)}")
@@ -80,7 +96,7 @@ def find_adapter(name: str) -> Adapter:
             f"family {name!r} needs {' and '.join(missing)}: install voiceplane-worker[{name}]",
             field="family",
         )
-    return cast("Adapter", getattr(importlib.import_module(family.module), family.adapter)())
+    return family
 
 
 def _missing(family: _Family) -> list[str]:

@@ -6,6 +6,7 @@ Everything here belongs to the event loop: it is changed between two awaits, nev
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -36,12 +37,17 @@ class LoadedModel:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Generation:
-    """A loaded model with those who use it at this moment."""
+    """A loaded model with those who use it at this moment.
+
+    Attributes:
+        hold: What it holds of other models, let go when it has been closed: a LoRA's base.
+    """
 
     loaded: LoadedModel
     uses: int = 0
     retired: bool = False
     closing: bool = False
+    hold: ExitStack = field(default_factory=ExitStack)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -147,10 +153,10 @@ class Entry:
             self.serving.retired = True
             self.serving = None
 
-    def serve(self, loaded: LoadedModel, *, load: Load, now: float) -> None:
+    def serve(self, loaded: LoadedModel, *, load: Load, hold: ExitStack, now: float) -> None:
         """Make a freshly loaded generation the one that serves."""
         self.retire()
-        self.serving = Generation(loaded=loaded)
+        self.serving = Generation(loaded=loaded, hold=hold)
         self.open.append(self.serving)
         self.spec = load.spec
         self.generation = loaded.generation

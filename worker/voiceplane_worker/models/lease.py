@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from voiceplane_common.errors import unavailable
+
 from voiceplane_worker.models.offer import offer_of
 
 if TYPE_CHECKING:
@@ -49,6 +51,9 @@ class Lease:
 
         After a RELOAD the next use gets the new generation; the old one is closed when its last use ends, also if the
         lease was released before.
+
+        Raises:
+            VoiceplaneError: UNAVAILABLE, MODEL_LOST: its process has ended, and the new one is not there yet.
         """
         serving = self._serving
         serving.uses += 1
@@ -63,8 +68,11 @@ class Lease:
 
     @property
     def _serving(self) -> Generation:
-        if self._released or self._entry.serving is None:
+        if self._released:
             raise RuntimeError(f"the lease on {self.model_id} is no longer held")
+        if self._entry.serving is None:
+            message = f"model {self.model_id!r} was lost and is loaded again: try again, or use another worker"
+            raise unavailable("MODEL_LOST", message, retry_after_ms=1_000)
         return self._entry.serving
 
     def touch(self) -> None:

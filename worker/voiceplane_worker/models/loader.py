@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from voiceplane_common.errors import failed_precondition
 
-from voiceplane_worker.adapters.base import Piece
+from voiceplane_worker.adapters.base import LoraBase, Piece
+from voiceplane_worker.adapters.hosted.adapter import HostedAdapter
 from voiceplane_worker.adapters.registry import find_adapter
 from voiceplane_worker.audio.loudness import calibrate
 from voiceplane_worker.models.waiting import complete
@@ -76,13 +77,20 @@ class PackLoader:
             )
         )
 
-    async def load(self, pack: VoicePack, spec: ModelSpec) -> Model:
+    async def load(self, pack: VoicePack, spec: ModelSpec, *, base: Model | None = None) -> Model:
         """See Loader. A thread can't be stopped, so a cancelled load ends when it has, and frees what it brought."""
         del spec  # the pack says it all
         adapter = self._adapter_of(pack.metadata.family)
-        return await self._run(
-            lambda: adapter.load(pack, device=self._device, threads=self._threads), undo=lambda model: model.close()
-        )
+
+        def load() -> Model:
+            if base is None:
+                return adapter.load(pack, device=self._device, threads=self._threads)
+            if not isinstance(base, LoraBase):
+                message = f"family {pack.metadata.family!r} takes no LoRA adapters: leave base_model_id out"
+                raise failed_precondition("LORA_UNSUPPORTED", message, field="base_model_id")
+            return base.attach(pack)
+
+        return await self._run(load, undo=lambda model: model.close())
 
     async def warm_up(self, model: Model, pack: VoicePack) -> float:
         """See Loader."""
@@ -118,6 +126,11 @@ def in_steps(tell: Callable[[int, int], object]) -> Callable[[int, int], None]:
             tell(done, total)
 
     return progress
+
+
+def adapter_of(family: str, *, hosted: Collection[str]) -> Adapter:
+    """The adapter of a family, in child processes if it is one of the hosted; raises as find_adapter does."""
+    return HostedAdapter(family) if family in hosted else find_adapter(family)
 
 
 def speak_unheard(model: Model, pack: VoicePack) -> float:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
-from typing import TYPE_CHECKING, Protocol
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Protocol
 
-from voiceplane_common.errors import VoiceplaneError, unavailable
+from voiceplane_common.errors import VoiceplaneError, invalid, not_found, unavailable
 from voiceplane_common.logs import get_logger
 
+from voiceplane_worker.adapters.base import Mortal
 from voiceplane_worker.models.entry import Load, LoadedModel
 from voiceplane_worker.models.failures import backoff_s, load_failed, load_timed_out
 from voiceplane_worker.models.offer import offer_of
@@ -16,12 +19,13 @@ from voiceplane_worker.models.status import ModelState
 from voiceplane_worker.models.waiting import end, ends_within
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from voiceplane_common.clock import Clock
 
     from voiceplane_worker.adapters.base import Model
     from voiceplane_worker.models.entry import Entry
+    from voiceplane_worker.models.lease import Lease
     from voiceplane_worker.models.residents import Residents
     from voiceplane_worker.models.status import ModelSpec
     from voiceplane_worker.packs.catalog import Catalog, CatalogPack
@@ -43,8 +47,8 @@ class Loader(Protocol):
         """
         ...
 
-    async def load(self, pack: VoicePack, spec: ModelSpec) -> Model:
-        """Load it into memory."""
+    async def load(self, pack: VoicePack, spec: ModelSpec, *, base: Model | None = None) -> Model:
+        """Load it into memory, or attach it to its base, which outlives it."""
         ...
 
     async def warm_up(self, model: Model, pack: VoicePack) -> float:
@@ -60,13 +64,21 @@ class Loads:
     """Runs loads, a bounded number at once."""
 
     def __init__(
-        self, *, settings: ModelManagerSection, catalog: Catalog, loader: Loader, clock: Clock, residents: Residents
+        self,
+        *,
+        settings: ModelManagerSection,
+        catalog: Catalog,
+        loader: Loader,
+        clock: Clock,
+        residents: Residents,
+        acquire: Callable[[str], Coroutine[Any, Any, Lease]],
     ) -> None:
         self._settings = settings
         self._catalog = catalog
         self._loader = loader
         self._clock = clock
         self._residents = residents
+        self._acquire = acquire
         self._slots = asyncio.Semaphore(settings.max_parallel_loads)
 
     def begin(self, entry: Entry, spec: ModelSpec) -> Load:
@@ -89,9 +101,29 @@ class Loads:
         return load
 
     async def _run(self, entry: Entry, load: Load) -> VoiceplaneError | None:
-        async with self._slots:
-            load.started = self._clock.now()
-            return await self._bring_up_in_time(entry, load)
+        hold = ExitStack()
+        try:
+            # Before it takes a slot: the base may need that one for its own load.
+            base = await self._hold_base(load.spec, hold) if load.spec.base_model_id else None
+            async with self._slots:
+                load.started = self._clock.now()
+                return await self._bring_up_in_time(entry, load, base, hold)
+        except VoiceplaneError as error:
+            return error
+        finally:
+            hold.close()  # what the work has not taken over
+
+    async def _hold_base(self, spec: ModelSpec, hold: ExitStack) -> LoadedModel:
+        """A LoRA's base, loaded if it is not resident; it stays while it is held."""
+        base = self._residents.entries.get(spec.base_model_id)
+        if base is None:
+            message = f"the base of model {spec.model_id!r}, {spec.base_model_id!r}, is not known here: load it first"
+            raise not_found("base_model_id", message, reason="BASE_MODEL_NOT_FOUND")
+        if (base.load or base).spec.base_model_id:
+            raise invalid("base_model_id", f"model {base.model_id!r} is a LoRA itself: name its base")
+        lease = await self._acquire(base.model_id)
+        hold.callback(lease.release)
+        return hold.enter_context(lease.use())
 
     def _ended(self, entry: Entry, load: Load, task: asyncio.Task[VoiceplaneError | None]) -> None:
         """Note a load's outcome. A callback, since a task that is cancelled before its first step runs no cleanup."""
@@ -105,8 +137,10 @@ class Loads:
         load.ended.set()
         self._residents.settle(entry)
 
-    async def _bring_up_in_time(self, entry: Entry, load: Load) -> VoiceplaneError | None:
-        work = asyncio.create_task(self._bring_up(entry, load))
+    async def _bring_up_in_time(
+        self, entry: Entry, load: Load, base: LoadedModel | None, hold: ExitStack
+    ) -> VoiceplaneError | None:
+        work = asyncio.create_task(self._bring_up(entry, load, base, hold))
         timeout_s = self._settings.load_timeout_ms / 1000
         try:
             in_time = await ends_within(work, clock=self._clock, seconds=timeout_s)
@@ -125,15 +159,28 @@ class Loads:
         entry.abandoned.remove(load)
         self._residents.settle(entry)
 
-    async def _bring_up(self, entry: Entry, load: Load) -> None:
+    async def _bring_up(self, entry: Entry, load: Load, base: LoadedModel | None, hold: ExitStack) -> None:
+        with hold.pop_all() as taken:
+            loaded = await self._load(entry, load, base)
+            entry.serve(loaded, load=load, hold=taken.pop_all(), now=self._clock.now())
+        self._residents.missing.pop(entry.model_id, None)
+        _log.info("model_resident", model_id=entry.model_id, generation=loaded.generation, seconds=entry.load_seconds)
+        self._residents.settle(entry)
+        self._watch(entry, loaded)
+        self._attach_again(entry)
+
+    async def _load(self, entry: Entry, load: Load, base: LoadedModel | None) -> LoadedModel:
         known = self._catalog.find(entry.model_id)
         pack = await self._loader.fetch(load.spec, known, fetched=functools.partial(self._fetched, load))
         offer_of(load.spec, pack.metadata.voices)
+        if base and base.pack.metadata.family != pack.metadata.family:
+            families = f"{pack.metadata.family!r}, and its base's is {base.pack.metadata.family!r}"
+            raise invalid("base_model_id", f"the family of model {entry.model_id!r} is {families}: name another base")
         load.memory_bytes = pack.metadata.memory_bytes or pack.size_bytes
         self._residents.admit(entry, load)
         await self._residents.signal.until(lambda: self._residents.room_is_free(entry, load))
         self._enter(load, ModelState.LOADING)
-        model = await self._loader.load(pack, load.spec)
+        model = await self._loader.load(pack, load.spec, base=base.model if base else None)
         try:
             load.memory_bytes = model.memory_bytes
             self._residents.admit(entry, load)
@@ -143,11 +190,43 @@ class Loads:
         except BaseException:
             await self._residents.close_model(entry, model)
             raise
-        loaded = LoadedModel(model=model, gain_db=gain_db, generation=entry.generation + 1, pack=pack)
-        entry.serve(loaded, load=load, now=self._clock.now())
-        self._residents.missing.pop(entry.model_id, None)
-        _log.info("model_resident", model_id=entry.model_id, generation=loaded.generation, seconds=entry.load_seconds)
+        return LoadedModel(model=model, gain_db=gain_db, generation=entry.generation + 1, pack=pack)
+
+    def _attach_again(self, base: Entry) -> None:
+        """Let LoRAs follow to a base's new generation; until they have, they keep the old one."""
+        for entry in list(self._residents.entries.values()):
+            if entry.spec.base_model_id != base.model_id or not entry.serving or entry.load or entry.draining:
+                continue
+            try:
+                self.begin(entry, entry.spec)
+            except VoiceplaneError as error:
+                _log.warning("lora_stays_on_old_base", model_id=entry.model_id, message=error.message)
+
+    def _watch(self, entry: Entry, loaded: LoadedModel) -> None:
+        """Notice when the model of the serving generation is lost."""
+        loop = asyncio.get_running_loop()
+
+        def tell(error: VoiceplaneError) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody wants to know any more
+                loop.call_soon_threadsafe(self._lost, entry, loaded, error)
+
+        if isinstance(loaded.model, Mortal):
+            loaded.model.when_lost(tell)
+
+    def _lost(self, entry: Entry, loaded: LoadedModel, error: VoiceplaneError) -> None:
+        """Free what is left of a model, and load it again."""
+        if entry.serving is None or entry.serving.loaded is not loaded:
+            return
+        _log.error("model_lost", model_id=entry.model_id, message=error.message)
+        entry.retire()
+        entry.fail(error, declaration=entry.spec.declaration, retry_at=self._clock.now() + backoff_s(entry.failures))
         self._residents.settle(entry)
+        if entry.load or entry.draining:
+            return
+        try:
+            self.begin(entry, entry.spec)
+        except VoiceplaneError as refused:
+            _log.warning("lost_model_stays_away", model_id=entry.model_id, message=refused.message)
 
     def _fetched(self, load: Load, done: int, total: int) -> None:
         load.fetched_bytes, load.fetch_bytes = done, total

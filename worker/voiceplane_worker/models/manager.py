@@ -70,7 +70,14 @@ class ModelManager:
         self._clock = clock
         self._wall_offset = wall() - clock.now()
         self._residents = Residents(settings=settings, catalog=catalog, closer=loader, clock=clock, changed=changed)
-        self._loads = Loads(settings=settings, catalog=catalog, loader=loader, clock=clock, residents=self._residents)
+        self._loads = Loads(
+            settings=settings,
+            catalog=catalog,
+            loader=loader,
+            clock=clock,
+            residents=self._residents,
+            acquire=self.acquire,
+        )
         self._watcher: asyncio.Task[None] | None = None
         self._closed = False
         self._declared = tuple(declared)

@@ -96,14 +96,18 @@ class Residents:
         return ModelSpec(model_id=model_id, residency=residency)
 
     def occupant(self, entry: Entry, incoming: Load | None = None) -> plan.Occupant:
-        """A model as the plan sees it, without what an incoming load of it is going to add."""
+        """A model as the plan sees it, without what an incoming load of it is going to add.
+
+        The base of an incoming LoRA does not make room for it.
+        """
         spec, settings = entry.spec, self._settings
         expected = entry.load.memory_bytes if entry.load and entry.load is not incoming else 0
+        wanted = incoming is not None and incoming.spec.base_model_id == entry.model_id
         return plan.Occupant(
             model_id=entry.model_id,
             memory_bytes=entry.memory_bytes + expected,
             references=entry.references,
-            kept=spec.residency is Residency.PINNED or entry.model_id == settings.default_model_id,
+            kept=spec.residency is Residency.PINNED or entry.model_id == settings.default_model_id or wanted,
             settled=entry.state is ModelState.RESIDENT and not entry.load and not entry.abandoned,
             leaving=entry.leaving,
             resident_since=entry.resident_since,
@@ -198,6 +202,7 @@ class Residents:
     async def _close_generation(self, entry: Entry, generation: Generation) -> None:
         await self.close_model(entry, generation.loaded.model)
         entry.open.remove(generation)
+        generation.hold.close()
         self.settle(entry)
 
     async def close_model(self, entry: Entry, model: Model) -> None:

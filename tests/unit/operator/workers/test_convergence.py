@@ -157,3 +157,10 @@ def test_failures_come_back_later_and_later_up_to_a_limit_and_another_declaratio
         waits.append(setback.retry_at - 100.0)
     assert waits == [5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0, 300.0, 300.0]
     assert set_back(setback, "two", None, now=100.0).retry_at == 105.0
+
+
+def test_a_lora_is_asked_for_after_its_base() -> None:
+    lora = request("a")
+    lora.base_model_id = "b"
+    due = actions({"a": lora, "b": request("b")}, {}, families=FAMILIES, setbacks={}, now=0.0)
+    assert [action.request.model_id for action in due if isinstance(action, LoadAction)] == ["b", "a"]

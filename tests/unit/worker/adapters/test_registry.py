@@ -32,7 +32,7 @@ def test_no_family_is_imported_before_it_is_asked_for() -> None:
     program = (
         "import sys; from voiceplane_worker.adapters import registry; "
         "registry.traits(); registry.find_adapter('mock'); "
-        "print([name for name in ('piper', 'onnx', 'onnxruntime') if name in sys.modules])"
+        "print([name for name in ('piper', 'onnx', 'onnxruntime', 'torch', 'transformers') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "[]"

@@ -158,8 +158,13 @@ class ManagerMachine(RuleBasedStateMachine):
     @rule(model_id=ANY_MODEL, pinned=st.booleans())
     def load(self, model_id: str, pinned: bool) -> None:
         residency = Residency.PINNED if pinned else Residency.ON_DEMAND
-        (self.pinned.add if pinned else self.pinned.discard)(model_id)
-        self.call(self.manager.load(ModelSpec(model_id=model_id, residency=residency)))
+        self.pinned.discard(model_id)
+        task = self.loop.create_task(self.manager.load(ModelSpec(model_id=model_id, residency=residency)))
+        self.others.append(task)
+        self.settle()
+        refused = task.done() and task.exception() is not None  # then its rules do not hold
+        if pinned and not refused:
+            self.pinned.add(model_id)
 
     @rule(model_id=ANY_MODEL)
     def unload(self, model_id: str) -> None:

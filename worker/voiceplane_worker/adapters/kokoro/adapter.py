@@ -18,7 +18,8 @@ from voiceplane_common.errors import VoiceplaneError, failed_precondition, not_f
 from voiceplane_worker.adapters.base import FamilyTraits, Voice
 from voiceplane_worker.adapters.kokoro.phonemes import phonemes_of, token_ids
 from voiceplane_worker.adapters.kokoro.trimming import trim
-from voiceplane_worker.adapters.onnx_session import check_device, open_session, release_memory
+from voiceplane_worker.adapters.memory import release_memory
+from voiceplane_worker.adapters.onnx_session import check_device, open_session
 from voiceplane_worker.adapters.pack_files import invalid_file, one_line, pack_file
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from voiceplane_common.errors import VoiceplaneError, not_found
 from voiceplane_common.logs import get_logger
 
 from voiceplane_worker.adapters.base import FamilyTraits, Voice
-from voiceplane_worker.adapters.onnx_session import check_device, open_session, release_memory
+from voiceplane_worker.adapters.memory import release_memory
+from voiceplane_worker.adapters.onnx_session import check_device, open_session
 from voiceplane_worker.adapters.pack_files import invalid_file, one_line, pack_file
 from voiceplane_worker.adapters.piper.graph import CannotSplitError, split
 from voiceplane_worker.adapters.piper.streaming import SplitVoice, WholeVoice

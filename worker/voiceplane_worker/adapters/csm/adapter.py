@@ -1,0 +1,117 @@
+"""The CSM family: loads a model in the layout of the Hugging Face Hub, from safetensors only."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+import transformers
+from safetensors import SafetensorError
+from transformers import AutoProcessor, CsmForConditionalGeneration
+from voiceplane_common.errors import VoiceplaneError, failed_precondition
+
+from voiceplane_worker.adapters.base import FamilyTraits
+from voiceplane_worker.adapters.csm.codec import NotCausalError, check_causal
+from voiceplane_worker.adapters.csm.model import CsmModel
+from voiceplane_worker.adapters.csm.options import CsmOptions, broken
+from voiceplane_worker.adapters.csm.resident import Resident
+from voiceplane_worker.adapters.memory import bound_what_the_heap_keeps, release_memory
+from voiceplane_worker.adapters.options import read_options
+
+if TYPE_CHECKING:
+    from voiceplane_worker.packs.pack import VoicePack
+
+
+class CsmAdapter:
+    """Loads CSM models. A pack is the model's folder as it is on the Hub."""
+
+    traits: ClassVar[FamilyTraits] = FamilyTraits(name="csm", streaming=True, voice_cloning=True, lora=True)
+
+    def load(self, pack: VoicePack, *, device: str, threads: int) -> CsmModel:
+        """Load a model; see Adapter.load. The threads are those of the whole process: torch has no others."""
+        where = _device(device)
+        _check_layout(pack)
+        transformers.utils.logging.disable_progress_bar()
+        bound_what_the_heap_keeps()
+        if where.type == "cpu":
+            torch.set_num_threads(threads)
+        try:
+            model, processor = _read(pack, where)
+            if read_options(CsmOptions, pack).unsloth:
+                _quicken(model, pack)
+            return CsmModel(Resident(model, processor), pack)
+        except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError, SafetensorError) as error:
+            raise broken(pack, f"the model can't be read: {' '.join(str(error).split())[:500]}") from None
+        except NotCausalError as error:
+            raise broken(pack, str(error), field="config.json") from None
+        finally:
+            release_memory()  # what was read, or what a failed load left
+
+
+def _read(pack: VoicePack, device: torch.device) -> tuple[Any, Any]:
+    """The library's model on its device, and its processor."""
+    model, report = CsmForConditionalGeneration.from_pretrained(
+        pack.path,
+        use_safetensors=True,
+        local_files_only=True,
+        dtype=_dtype(device),
+        output_loading_info=True,
+    )
+    if lacking := [*report["missing_keys"], *report["mismatched_keys"]]:
+        raise broken(pack, f"its weights lack {len(lacking)} tensors of its configuration, such as {lacking[0]}")
+    check_causal(model.codec_model)
+    # The last codes are marks and no sound. A trained model hardly ever draws one; the codec has no entry for them.
+    marks = list(range(model.config.codec_config.codebook_size, model.config.vocab_size))
+    for part in (model, model.depth_decoder):
+        part.generation_config.suppress_tokens = marks
+    processor = AutoProcessor.from_pretrained(pack.path, local_files_only=True)
+    if not processor.chat_template:
+        raise broken(pack, "chat_template.jinja is missing: it says how a text is put to the model")
+    return model.to(device).eval(), processor
+
+
+def _quicken(model: Any, pack: VoicePack) -> None:
+    """Let Unsloth patch a model for inference."""
+    try:
+        unsloth = importlib.import_module("unsloth")
+    except (ImportError, NotImplementedError) as error:  # the latter is how it says that there is no GPU
+        message = (
+            f"Unsloth can't be used here: {error}; install it on a machine with a GPU, or leave options.unsloth out"
+        )
+        raise broken(pack, message, field="options.unsloth") from None
+    unsloth.FastModel.for_inference(model)
+
+
+def _check_layout(pack: VoicePack) -> None:
+    file = pack.path / "config.json"
+    try:
+        kind = json.loads(file.read_text(encoding="utf-8")).get("model_type")
+    except (OSError, ValueError, AttributeError):
+        raise broken(
+            pack, "config.json is missing or no JSON object: a pack is the model's folder on the Hub"
+        ) from None
+    if kind != "csm":
+        raise broken(pack, f"config.json: model_type is {kind!r}, and must be 'csm'", field="config.json")
+
+
+def _dtype(device: torch.device) -> torch.dtype:
+    if device.type == "cpu":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+
+
+def _device(name: str) -> torch.device:
+    kind, _, index = name.partition(":")
+    if kind not in {"cpu", "cuda"} or (index and not index.isdecimal()) or name.endswith(":"):
+        raise _no_device(f"device {name!r} is unknown: use cpu, cuda or cuda:N")
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        raise _no_device(
+            f"torch sees no device {name!r} here: check the driver and the GPU, or set worker.device to cpu"
+        )
+    return torch.device("cuda", int(index or 0)) if kind == "cuda" else torch.device("cpu")
+
+
+def _no_device(message: str) -> VoiceplaneError:
+    return failed_precondition("DEVICE_UNAVAILABLE", message, field="worker.device")
