@@ -65,6 +65,7 @@ def actions(
     *,
     families: Collection[str],
     setbacks: Mapping[str, Setback],
+    strangers: Collection[str] = (),
     now: float,
 ) -> Iterator[Action]:
     """What to ask a worker for now; a LoRA after the models that it may be attached to, which the worker has to know.
@@ -74,6 +75,7 @@ def actions(
         reported: What it says, by model id.
         families: The families that it can load.
         setbacks: What has failed on it, by model id.
+        strangers: The ids of models that are not to be wanted, but may be in a moment.
         now: Monotonic seconds.
     """
     for model_id, request in sorted(wanted.items(), key=lambda item: bool(item[1].base_model_id)):
@@ -86,7 +88,7 @@ def actions(
         if status is None or _differs(status, request):
             yield LoadAction(request=request)
     for model_id, status in reported.items():
-        held = status.is_default or model_id in wanted
+        held = status.is_default or model_id in wanted or model_id in strangers
         setback = setbacks.get(model_id)
         if setback and not setback.declaration and now < setback.retry_at:
             continue

@@ -12,6 +12,7 @@ from voiceplane_common.errors import VoiceplaneError
 from voiceplane_common.logs import get_logger
 from voiceplane_proto.v1 import tts_pb2
 
+from voiceplane_operator.declarations import is_ours
 from voiceplane_operator.workers.convergence import (
     LoadAction,
     Setback,
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 RECONNECT_S = 0.2
 # UnloadModel answers at the latest after this, with the model still draining; WatchState tells when it has gone.
 UNLOAD_ANSWER_MS = 1
+# A model that we never declared may be of an operator that has seen its VoiceModel sooner than we: it is given so long.
+STRANGER_S = 2.0
 
 Answer = tts_pb2.LoadModelResponse | tts_pb2.UnloadModelResponse
 
@@ -82,6 +85,8 @@ class WorkerLink:
         self._metrics = metrics
         self._connect = connect
         self._wanted: dict[str, tts_pb2.LoadModelRequest] = {}
+        self._declared: set[str] = set()
+        self._strange_since: dict[str, float] = {}
         self._told = False
         self._asked: dict[str, asyncio.Task[None]] = {}
         self._answers: dict[str, Answer] = {}
@@ -105,6 +110,7 @@ class WorkerLink:
     def want(self, wanted: Mapping[str, tts_pb2.LoadModelRequest]) -> None:
         """What it is to have from now on, by model id; what was declared and is not among it goes."""
         self._told = True
+        self._declared.update(wanted)
         if self._wanted != wanted:
             self._wanted = dict(wanted)
         self._converge()
@@ -168,12 +174,26 @@ class WorkerLink:
             return
         now = asyncio.get_running_loop().time()
         reported = self.reported()
-        for action in actions(self._wanted, reported, families=self.families, setbacks=self.setbacks, now=now):
+        strangers = self._strangers(reported, now=now)
+        for action in actions(
+            self._wanted, reported, families=self.families, setbacks=self.setbacks, strangers=strangers, now=now
+        ):
             model_id = action.request.model_id if isinstance(action, LoadAction) else action.model_id
             if model_id not in self._asked:
                 task = self._asked[model_id] = asyncio.create_task(self._ask(model_id, action))
                 task.add_done_callback(functools.partial(self._answered, model_id))
-        self._wake_at(min((each.retry_at for each in self.setbacks.values() if each.retry_at > now), default=None))
+        retries = (each.retry_at for each in self.setbacks.values() if each.retry_at > now)
+        self._wake_at(min((*retries, *strangers.values()), default=None))
+
+    def _strangers(self, reported: Mapping[str, tts_pb2.ModelStatus], *, now: float) -> dict[str, float]:
+        """The models that some operator has declared and we never have, with the time at which they are to go."""
+        self._strange_since = {
+            model_id: self._strange_since.get(model_id, now)
+            for model_id, status in reported.items()
+            if is_ours(status.declaration) and model_id not in self._declared
+        }
+        until = {model_id: since + STRANGER_S for model_id, since in self._strange_since.items()}
+        return {model_id: at_s for model_id, at_s in until.items() if at_s > now}
 
     def _wake_at(self, when: float | None) -> None:
         if self._timer:

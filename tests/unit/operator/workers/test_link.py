@@ -11,7 +11,7 @@ import grpc
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_operator.metrics import Metrics
 from voiceplane_operator.workers.convergence import FIRST_RETRY_S
-from voiceplane_operator.workers.link import WorkerLink
+from voiceplane_operator.workers.link import STRANGER_S, WorkerLink
 from voiceplane_proto.v1 import tts_pb2
 
 from tests.support import virtual_time
@@ -29,12 +29,14 @@ PREFIX = "voiceplane.dev/voicemodel/speech/joe/uid/"
 class FakeWorker:
     """A worker whose loads fail while `broken` is true; it tells a change 20 ms after it, as the real one does.
 
-    With `overtakes`, its next answer comes before a snapshot that was made before the call.
+    With `overtakes`, its next answer comes before a snapshot that was made before the call. `holds` is what it has when
+    it is first seen.
     """
 
     def __init__(self) -> None:
         self.broken = False
         self.overtakes = False
+        self.holds: tuple[tts_pb2.ModelStatus, ...] = ()
         self.unloads: list[float] = []
         self.calls: list[tuple[float, str]] = []
         self._state: tts_pb2.ModelState.ValueType | None = None
@@ -50,7 +52,7 @@ class FakeWorker:
         return tts_pb2.GetCapabilitiesResponse(families=[tts_pb2.Family(name="mock")])
 
     async def watch_state(self) -> AsyncIterator[tts_pb2.WorkerState]:
-        yield tts_pb2.WorkerState(ready=True, revision=self._revision)
+        yield tts_pb2.WorkerState(ready=True, models=self.holds, revision=self._revision)
         while True:
             yield await self._news.get()
 
@@ -103,8 +105,8 @@ def declared(version: str) -> dict[str, tts_pb2.LoadModelRequest]:
 
 
 @contextlib.asynccontextmanager
-async def linked(worker: FakeWorker) -> AsyncIterator[WorkerLink]:
-    """A link to a worker that is to have the first version."""
+async def linked(worker: FakeWorker, *, version: str = "v1") -> AsyncIterator[WorkerLink]:
+    """A link to a worker that is to have a version; nothing if that is empty."""
     link = WorkerLink(
         name="pod",
         address="10.0.0.1:50051",
@@ -113,7 +115,7 @@ async def linked(worker: FakeWorker) -> AsyncIterator[WorkerLink]:
         connect=lambda _: cast("WorkerClient", worker),
     )
     link.start()
-    link.want(declared("v1"))
+    link.want(declared(version) if version else {})
     try:
         yield link
     finally:
@@ -176,6 +178,34 @@ def test_a_snapshot_that_an_answer_has_overtaken_makes_no_second_call() -> None:
             assert worker.versions == ["v1"]
             assert state_of(link) == tts_pb2.MODEL_STATE_RESIDENT
             assert link.setbacks == {}
+
+    virtual_time.run(scenario())
+
+
+def test_what_another_operator_has_declared_is_left_alone_until_we_have_seen_it_too() -> None:
+    async def scenario() -> None:
+        worker = FakeWorker()
+        worker.holds = (_status(tts_pb2.MODEL_STATE_RESIDENT, "", PREFIX + "v1"),)
+        async with linked(worker, version="") as link:
+            await asyncio.sleep(STRANGER_S / 2)
+            link.want(declared("v1"))
+            await asyncio.sleep(2 * STRANGER_S)
+            assert (worker.unloads, worker.calls) == ([], [])
+            link.want({})
+            await asyncio.sleep(0.1)
+            assert len(worker.unloads) == 1  # we know it, so nobody else can mean it
+
+    virtual_time.run(scenario())
+
+
+def test_what_nobody_declares_any_more_goes_after_a_moment() -> None:
+    async def scenario() -> None:
+        worker = FakeWorker()
+        worker.holds = (_status(tts_pb2.MODEL_STATE_RESIDENT, "", PREFIX + "v1"),)
+        began_s = asyncio.get_running_loop().time()
+        async with linked(worker, version=""):
+            await asyncio.sleep(2 * STRANGER_S)
+            assert [round(at_s - began_s, 1) for at_s in worker.unloads] == [STRANGER_S]
 
     virtual_time.run(scenario())
 
