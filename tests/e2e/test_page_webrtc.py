@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
 RATE_HZ = track_recorder.RATE_HZ
-SENTENCE = SENTENCES[5]
+SENTENCE = SENTENCES[7]
 ANSWER = "This is a longer answer, and it goes on for quite a while, so that somebody has the time to interrupt it."
 LOUD = 0.02
 SILENT_S = 1.0
