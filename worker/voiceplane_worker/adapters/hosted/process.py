@@ -20,7 +20,7 @@ from voiceplane_common.logs import get_logger
 from voiceplane_worker.adapters.hosted.messages import Answer, Call
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 # A child that has been told to end, or has lost its parent, ends at once; one that does not is killed.
 END_TIMEOUT_S = 5.0
@@ -121,18 +121,25 @@ class ChildProcess:
             self._process.kill()
             code = self._process.wait()
         error = _ended(self._model_id, code)
+        if not self._closing:
+            _log.error("model_process_ended", model_id=self._model_id, pid=self.pid, code=code)
+        with self._lock:
+            listeners = list(self._listeners)
+        # Before any caller hears of it: who asks for the model after that must not get the lost one once more.
+        self._tell_all(listeners, error)
         with self._lock:
             self._lost = error
             waiting, self._waiting = self._waiting, {}
-            listeners = list(self._listeners)
+            late = self._listeners[len(listeners) :]
+        self._tell_all(late, error)
         self._connection.close()
         self._socket.close()
         for number, answers in waiting.items():
             answers.put(Answer(number=number, error=error))
-        if not self._closing:
-            _log.error("model_process_ended", model_id=self._model_id, pid=self.pid, code=code)
-            for tell in listeners:
-                tell(error)
+
+    def _tell_all(self, listeners: Iterable[Callable[[VoiceplaneError], None]], error: VoiceplaneError) -> None:
+        for tell in [] if self._closing else listeners:
+            tell(error)
 
 
 def _ended(model_id: str, code: int) -> VoiceplaneError:
