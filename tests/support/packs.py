@@ -10,12 +10,18 @@ import importlib
 import shutil
 import tempfile
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
+import grpc
+import pytest
 from voiceplane_common.artifacts import fetch
+from voiceplane_common.errors import VoiceplaneError
 from voiceplane_worker.packs.catalog import Catalog
 from voiceplane_worker.packs.metadata import PackMetadata, PackVoice
 from voiceplane_worker.packs.pack import VoicePack
+
+if TYPE_CHECKING:
+    from voiceplane_worker.adapters.base import Adapter
 
 PIPER_MODEL_ID = "en_US-joe-medium"
 PIPER_FILES = {"model": f"{PIPER_MODEL_ID}.onnx", "config": f"{PIPER_MODEL_ID}.onnx.json"}
@@ -67,3 +73,13 @@ def csm_pack() -> VoicePack:
     folder = Path(tempfile.mkdtemp(prefix="csm-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return cast("VoicePack", importlib.import_module("tests.support.csm").csm_pack(folder))
+
+
+def refusal(adapter: Adapter, pack: VoicePack) -> VoiceplaneError:
+    """The error, in one line, with which an adapter refuses a pack that is broken."""
+    with pytest.raises(VoiceplaneError) as caught:
+        adapter.load(pack, device="cpu", threads=1)
+    assert caught.value.code is grpc.StatusCode.FAILED_PRECONDITION
+    assert caught.value.reason == "PACK_INVALID"
+    assert "\n" not in caught.value.message
+    return caught.value

@@ -9,6 +9,7 @@ import numpy as np
 from livekit import rtc
 from livekit.agents import vad
 from voiceplane_orchestrator.asr.audio import RecentAudio, UserAudioDecoder
+from voiceplane_orchestrator.sessions.ears import to_pcm
 from voiceplane_orchestrator.turns.detector import SpeechDetector
 from voiceplane_orchestrator.turns.events import USER_SAMPLE_RATE_HZ, SpeechEnded, SpeechStarted
 from voiceplane_orchestrator.turns.vad import HOP_SAMPLES, WINDOW_SAMPLES, VoiceActivityDetector
@@ -33,7 +34,6 @@ class Ears:
         self._recent = RecentAudio(capacity_ms=MAX_SPEECH_MS)
         self._onset: int | None = None  # of the audio that belongs to the speech
         self._began = 0  # its first voiced sample
-        self._ended = 0  # through the last speech's last voiced sample
         self._told = 0
         self._took_s = 0.0
 
@@ -56,7 +56,6 @@ class Ears:
                     self._onset, self._began = event.onset_sample, window.start_sample
                     found.append(self._edge(vad.VADEventType.START_OF_SPEECH, event, through=through))
                 case SpeechEnded():
-                    self._ended = event.end_sample
                     found.append(self._edge(vad.VADEventType.END_OF_SPEECH, event, through=through))
                     self._onset = None
         return [*found, self._progress(window, through)]
@@ -64,7 +63,7 @@ class Ears:
     def _edge(self, kind: vad.VADEventType, event: SpeechStarted | SpeechEnded, *, through: int) -> vad.VADEvent:
         assert self._onset is not None  # noqa: S101 - speech has begun
         ends = kind is vad.VADEventType.END_OF_SPEECH
-        last_voiced = self._ended if ends else through
+        last_voiced = self._detector.end_sample if ends else through
         return vad.VADEvent(
             type=kind,
             samples_index=event.through_sample,
@@ -83,7 +82,7 @@ class Ears:
             samples_index=through,
             timestamp=through / USER_SAMPLE_RATE_HZ,
             speech_duration=(through - self._began) / USER_SAMPLE_RATE_HZ if speaking else 0.0,
-            silence_duration=0.0 if speaking else (through - self._ended) / USER_SAMPLE_RATE_HZ,
+            silence_duration=0.0 if speaking else quiet / USER_SAMPLE_RATE_HZ,
             frames=[_frame(self._recent.read(self._told, through))],
             probability=window.probability,
             inference_duration=self._took_s,
@@ -96,5 +95,4 @@ class Ears:
 
 
 def _frame(samples: Samples) -> rtc.AudioFrame:
-    pcm = (np.clip(samples, -1.0, 1.0) * 32767).astype("<i2")
-    return rtc.AudioFrame(pcm.tobytes(), USER_SAMPLE_RATE_HZ, 1, pcm.size)
+    return rtc.AudioFrame(to_pcm(samples), USER_SAMPLE_RATE_HZ, 1, samples.size)
