@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,7 @@ from voiceplane_worker.adapters import registry
 from voiceplane_worker.adapters.base import LoraBase, Piece
 from voiceplane_worker.adapters.hosted.adapter import HostedAdapter
 
-from tests.support.packs import csm_pack, kokoro_pack, mock_pack, piper_pack
+from tests.support.packs import kokoro_pack, mock_pack, piper_pack, tiny_pack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,7 +26,12 @@ PACKS: dict[str, Callable[[], VoicePack]] = {
     "mock": mock_pack,
     "piper": piper_pack,
     "kokoro": kokoro_pack,
-    "csm": csm_pack,
+    "csm": partial(tiny_pack, "csm"),
+    "xtts": partial(tiny_pack, "xtts"),
+    "parler": partial(tiny_pack, "parler"),
+    "cosyvoice2": partial(tiny_pack, "cosyvoice2"),
+    "spark": partial(tiny_pack, "spark"),
+    "melo": partial(tiny_pack, "melo"),
 }
 # The others have environments of their own, in which this suite runs, too: see test_families.py.
 HERE = [family for family in PACKS if family in {traits.name for traits in registry.traits()}]

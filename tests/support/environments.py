@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-FAMILIES = ("csm",)
+FAMILIES = ("csm", "xtts", "parler", "cosyvoice2", "spark", "melo")
 """Families with an environment of their own: extras of voiceplane-worker that tool.uv.conflicts keeps apart."""
 CODE = {"PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("proto", "common", "worker", "."))}
 PYTEST = ("-m", "pytest", "-p", "no:cacheprovider")

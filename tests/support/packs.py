@@ -68,11 +68,14 @@ def mock_pack(*, model_id: str = "mock", **options: object) -> VoicePack:
     return VoicePack(path=Path(), metadata=metadata, sha256="0" * 64)
 
 
-def csm_pack() -> VoicePack:
-    """A tiny CSM with random weights, in a folder that lasts as long as the process; see tests.support.csm."""
-    folder = Path(tempfile.mkdtemp(prefix="csm-"))
+def tiny_pack(family: str) -> VoicePack:
+    """A tiny model of a family with random weights, in a folder that lasts as long as the process.
+
+    See tests.support.tiny, of which each module has one family's, and can be imported in its environment only.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=f"{family}-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return cast("VoicePack", importlib.import_module("tests.support.csm").csm_pack(folder))
+    return cast("VoicePack", importlib.import_module(f"tests.support.tiny.{family}").pack_of_tiny(folder / "tiny"))
 
 
 def refusal(adapter: Adapter, pack: VoicePack) -> VoiceplaneError:

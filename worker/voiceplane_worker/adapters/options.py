@@ -9,6 +9,8 @@ from voiceplane_common.errors import failed_precondition
 from voiceplane_common.settings import Section
 
 if TYPE_CHECKING:
+    from voiceplane_common.errors import VoiceplaneError
+
     from voiceplane_worker.packs.pack import VoicePack
 
 S = TypeVar("S", bound=Section)
@@ -25,9 +27,10 @@ def read_options(model: type[S], pack: VoicePack) -> S:
     except ValidationError as error:
         problem = error.errors()[0]
         key = ".".join(str(part) for part in ("options", *problem["loc"]))
-        raise failed_precondition(
-            "PACK_INVALID",
-            f"voice pack {pack.metadata.model_id!r}: {key}: {problem['msg']}; known are "
-            f"{', '.join(model.model_fields)}",
-            field=key,
-        ) from None
+        known = ", ".join(model.model_fields)
+        raise broken(pack, f"{key}: {problem['msg']}; known are {known}", field=key) from None
+
+
+def broken(pack: VoicePack, problem: str, *, field: str = "") -> VoiceplaneError:
+    """The error of a pack that can't be loaded."""
+    return failed_precondition("PACK_INVALID", f"voice pack {pack.metadata.model_id!r}: {problem}", field=field)

@@ -47,6 +47,36 @@ _FAMILIES = {
             needs=("torch", "transformers", "peft", "safetensors"),
         ),
         _Family(
+            traits=FamilyTraits(name="xtts", streaming=True, voice_cloning=True),
+            module="voiceplane_worker.adapters.xtts.adapter",
+            adapter="XttsAdapter",
+            needs=("torch", "TTS", "safetensors"),
+        ),
+        _Family(
+            traits=FamilyTraits(name="parler", streaming=True),
+            module="voiceplane_worker.adapters.parler.adapter",
+            adapter="ParlerAdapter",
+            needs=("torch", "parler_tts", "safetensors"),
+        ),
+        _Family(
+            traits=FamilyTraits(name="cosyvoice2", streaming=True, voice_cloning=True),
+            module="voiceplane_worker.adapters.cosyvoice2.adapter",
+            adapter="CosyVoice2Adapter",
+            needs=("torch", "cosyvoice", "onnxruntime"),
+        ),
+        _Family(
+            traits=FamilyTraits(name="spark", streaming=True, voice_cloning=True),
+            module="voiceplane_worker.adapters.spark.adapter",
+            adapter="SparkAdapter",
+            needs=("torch", "transformers", "flashtts"),
+        ),
+        _Family(
+            traits=FamilyTraits(name="melo", streaming=False),
+            module="voiceplane_worker.adapters.melo.adapter",
+            adapter="MeloAdapter",
+            needs=("torch", "transformers", "melo"),
+        ),
+        _Family(
             traits=FamilyTraits(name="mock", streaming=True, lora=True),
             module="voiceplane_worker.adapters.mock",
             adapter="MockAdapter",

@@ -10,7 +10,7 @@ import torch
 from voiceplane_worker.adapters.base import Piece
 from voiceplane_worker.adapters.csm.adapter import CsmAdapter
 
-from tests.support.csm import FRAME_SAMPLES, csm_pack, lora_pack
+from tests.support.tiny.csm import FRAME_SAMPLES, lora_pack, pack_of_tiny
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +27,7 @@ def speak(model: Model) -> Samples:
 
 
 def test_it_speaks_in_half_precision_and_with_a_seed_always_the_same(tmp_path: Path) -> None:
-    model = CsmAdapter().load(csm_pack(tmp_path / "tiny", seed="5"), device="cuda", threads=1)
+    model = CsmAdapter().load(pack_of_tiny(tmp_path / "tiny", seed="5"), device="cuda", threads=1)
     assert model._resident.model.dtype in {torch.bfloat16, torch.float16}
     first = speak(model)
     assert first.dtype == np.float32
@@ -37,7 +37,7 @@ def test_it_speaks_in_half_precision_and_with_a_seed_always_the_same(tmp_path: P
 
 
 def test_an_adapter_sounds_otherwise_and_its_base_as_before(tmp_path: Path) -> None:
-    pack = csm_pack(tmp_path / "tiny", seed="5")
+    pack = pack_of_tiny(tmp_path / "tiny", seed="5")
     base = CsmAdapter().load(pack, device="cuda", threads=1)
     before = speak(base)
     adapter = base.attach(lora_pack(tmp_path / "lora", pack, seed="5"))
@@ -49,7 +49,7 @@ def test_an_adapter_sounds_otherwise_and_its_base_as_before(tmp_path: Path) -> N
 
 @pytest.mark.timeout(300)
 def test_the_memory_of_the_device_returns_after_many_loads(tmp_path: Path) -> None:
-    pack = csm_pack(tmp_path / "tiny")
+    pack = pack_of_tiny(tmp_path / "tiny")
     left: list[int] = []
     for _ in range(CYCLES):
         model = CsmAdapter().load(pack, device="cuda:0", threads=1)

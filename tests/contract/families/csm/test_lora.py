@@ -15,7 +15,7 @@ from voiceplane_common.errors import VoiceplaneError
 from voiceplane_worker.adapters.base import LoraBase, Piece
 from voiceplane_worker.adapters.csm.adapter import CsmAdapter
 
-from tests.support.csm import csm_pack, lora_pack
+from tests.support.tiny.csm import lora_pack, pack_of_tiny
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ CYCLES, SETTLING_CYCLES = 20, 5
 
 @pytest.fixture(scope="module")
 def base_pack(tmp_path_factory: pytest.TempPathFactory) -> VoicePack:
-    return csm_pack(tmp_path_factory.mktemp("csm") / "tiny", seed=SEED)
+    return pack_of_tiny(tmp_path_factory.mktemp("csm") / "tiny", seed=SEED)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_worker.adapters.csm.adapter import CsmAdapter
 
-from tests.support.csm import csm_pack
+from tests.support.tiny.csm import pack_of_tiny
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> VoicePack:
-    return csm_pack(tmp_path_factory.mktemp("csm") / "tiny")
+    return pack_of_tiny(tmp_path_factory.mktemp("csm") / "tiny")
 
 
 @pytest.fixture

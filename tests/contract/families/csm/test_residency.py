@@ -17,7 +17,7 @@ from voiceplane_worker.packs.catalog import Catalog
 from voiceplane_worker.packs.metadata import METADATA_FILE, PackSource
 from voiceplane_worker.settings import ModelManagerSection
 
-from tests.support.csm import csm_pack, lora_pack
+from tests.support.tiny.csm import lora_pack, pack_of_tiny
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +39,7 @@ def speak(lease: Lease) -> Samples:
 
 @pytest.mark.parametrize("hosted", [(), ("csm",)])
 async def test_an_adapter_that_is_asked_for_brings_its_base(tmp_path: Path, hosted: tuple[str, ...]) -> None:
-    base_pack = csm_pack(tmp_path / "packs" / "csm" / "tiny", seed="5")
+    base_pack = pack_of_tiny(tmp_path / "packs" / "csm" / "tiny", seed="5")
     anna_pack = lora_pack(tmp_path / "anna", base_pack, model_id="anna", seed="5")
     write_metadata(base_pack)
     write_metadata(anna_pack)

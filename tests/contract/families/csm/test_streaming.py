@@ -13,7 +13,7 @@ from voiceplane_worker.adapters.csm import codec, resident
 from voiceplane_worker.adapters.csm.adapter import CsmAdapter
 from voiceplane_worker.adapters.csm.codec import CodecStream, NotCausalError, check_causal
 
-from tests.support.csm import CODEBOOKS, CODES, FRAME_SAMPLES, RATE_HZ, csm_pack
+from tests.support.tiny.csm import CODEBOOKS, CODES, FRAME_SAMPLES, RATE_HZ, pack_of_tiny
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ TEXT = "The train to the coast leaves at noon."
 
 @pytest.fixture(scope="module")
 def pack(tmp_path_factory: pytest.TempPathFactory) -> VoicePack:
-    return csm_pack(tmp_path_factory.mktemp("csm") / "tiny", weights=3)
+    return pack_of_tiny(tmp_path_factory.mktemp("csm") / "tiny", weights=3)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_a_codec_that_looks_ahead_is_refused(model: CsmModel, monkeypatch: pytes
 
 
 def test_speech_is_what_the_library_generates_for_the_same_prompt(tmp_path: Path) -> None:
-    seeded = CsmAdapter().load(csm_pack(tmp_path / "seeded", weights=3, seed="11"), device="cpu", threads=1)
+    seeded = CsmAdapter().load(pack_of_tiny(tmp_path / "seeded", weights=3, seed="11"), device="cpu", threads=1)
     streamed = np.concatenate(list(seeded.synthesize(piece())))
     library = seeded._resident
     inputs = library.processor.apply_chat_template(

@@ -14,7 +14,7 @@ from voiceplane_worker.adapters.base import Piece
 from voiceplane_worker.adapters.csm.adapter import CsmAdapter
 from voiceplane_worker.packs.metadata import PackVoice
 
-from tests.support.csm import FRAME_SAMPLES, RATE_HZ, csm_pack
+from tests.support.tiny.csm import FRAME_SAMPLES, RATE_HZ, pack_of_tiny
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +28,7 @@ TEXT = "Nine green bottles."
 
 @pytest.fixture(scope="module")
 def pack(tmp_path_factory: pytest.TempPathFactory) -> VoicePack:
-    return csm_pack(tmp_path_factory.mktemp("csm") / "tiny")
+    return pack_of_tiny(tmp_path_factory.mktemp("csm") / "tiny")
 
 
 def options(pack: VoicePack, **values: str) -> VoicePack:

@@ -10,15 +10,15 @@ import torch
 import transformers
 from safetensors import SafetensorError
 from transformers import AutoProcessor, CsmForConditionalGeneration
-from voiceplane_common.errors import VoiceplaneError, failed_precondition
 
 from voiceplane_worker.adapters.base import FamilyTraits
 from voiceplane_worker.adapters.csm.codec import NotCausalError, check_causal
 from voiceplane_worker.adapters.csm.model import CsmModel
-from voiceplane_worker.adapters.csm.options import CsmOptions, broken
+from voiceplane_worker.adapters.csm.options import CsmOptions
 from voiceplane_worker.adapters.csm.resident import Resident
 from voiceplane_worker.adapters.memory import bound_what_the_heap_keeps, release_memory
-from voiceplane_worker.adapters.options import read_options
+from voiceplane_worker.adapters.options import broken, read_options
+from voiceplane_worker.adapters.torch_device import torch_device, torch_dtype
 
 if TYPE_CHECKING:
     from voiceplane_worker.packs.pack import VoicePack
@@ -31,7 +31,7 @@ class CsmAdapter:
 
     def load(self, pack: VoicePack, *, device: str, threads: int) -> CsmModel:
         """Load a model; see Adapter.load. The threads are those of the whole process: torch has no others."""
-        where = _device(device)
+        where = torch_device(device)
         _check_layout(pack)
         transformers.utils.logging.disable_progress_bar()
         bound_what_the_heap_keeps()
@@ -56,7 +56,7 @@ def _read(pack: VoicePack, device: torch.device) -> tuple[Any, Any]:
         pack.path,
         use_safetensors=True,
         local_files_only=True,
-        dtype=_dtype(device),
+        dtype=torch_dtype(device),
         output_loading_info=True,
     )
     if lacking := [*report["missing_keys"], *report["mismatched_keys"]]:
@@ -94,24 +94,3 @@ def _check_layout(pack: VoicePack) -> None:
         ) from None
     if kind != "csm":
         raise broken(pack, f"config.json: model_type is {kind!r}, and must be 'csm'", field="config.json")
-
-
-def _dtype(device: torch.device) -> torch.dtype:
-    if device.type == "cpu":
-        return torch.float32
-    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-
-
-def _device(name: str) -> torch.device:
-    kind, _, index = name.partition(":")
-    if kind not in {"cpu", "cuda"} or (index and not index.isdecimal()) or name.endswith(":"):
-        raise _no_device(f"device {name!r} is unknown: use cpu, cuda or cuda:N")
-    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
-        raise _no_device(
-            f"torch sees no device {name!r} here: check the driver and the GPU, or set worker.device to cpu"
-        )
-    return torch.device("cuda", int(index or 0)) if kind == "cuda" else torch.device("cpu")
-
-
-def _no_device(message: str) -> VoiceplaneError:
-    return failed_precondition("DEVICE_UNAVAILABLE", message, field="worker.device")

@@ -9,7 +9,7 @@ from peft import LoraConfig
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from voiceplane_worker.adapters.csm.options import broken
+from voiceplane_worker.adapters.options import broken
 
 if TYPE_CHECKING:
     import torch

@@ -13,18 +13,19 @@ from voiceplane_common.errors import invalid, not_found
 from voiceplane_worker.adapters.base import Voice
 from voiceplane_worker.adapters.csm.codec import CodecStream
 from voiceplane_worker.adapters.csm.lora import read_lora
-from voiceplane_worker.adapters.csm.options import CsmOptions, broken, reference_of, speakers_of
+from voiceplane_worker.adapters.csm.options import CsmOptions, speakers_of
 from voiceplane_worker.adapters.csm.resident import BASE, bytes_of
 from voiceplane_worker.adapters.lockstep import iterate
-from voiceplane_worker.adapters.options import read_options
+from voiceplane_worker.adapters.options import broken, read_options
+from voiceplane_worker.adapters.reference import reference_of
 from voiceplane_worker.adapters.stretch import at_speed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from voiceplane_worker.adapters.base import Piece, Samples
-    from voiceplane_worker.adapters.csm.options import Reference
     from voiceplane_worker.adapters.csm.resident import Resident, Turn
+    from voiceplane_worker.adapters.reference import Reference
     from voiceplane_worker.packs.pack import VoicePack
 
 
@@ -49,7 +50,9 @@ class CsmVoices:
         self._options = read_options(CsmOptions, pack)
         self._speakers = speakers_of(pack, self._options)
         self.sample_rate_hz: int = config.codec_config.sampling_rate
-        self._reference = reference_of(pack, self._options, sample_rate_hz=self.sample_rate_hz)
+        self._reference = reference_of(
+            pack, reference_text=self._options.reference_text, sample_rate_hz=self.sample_rate_hz
+        )
         self._frames_per_s: float = config.codec_config.frame_rate
         self.voices = tuple(Voice(name=entry.name, language=entry.language) for entry in pack.metadata.voices)
         self.memory_bytes = memory_bytes

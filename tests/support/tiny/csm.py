@@ -38,7 +38,7 @@ TEMPLATE = (
 OPTIONS = {"longest_ms_per_character": "60", "longest_ms_besides": "80"}
 
 
-def csm_pack(folder: Path, *, model_id: str = "tiny", weights: int = 0, **options: str) -> VoicePack:
+def pack_of_tiny(folder: Path, *, model_id: str = "tiny", weights: int = 0, **options: str) -> VoicePack:
     """Write a tiny CSM into a new folder; it needs about 20 ms for a frame.
 
     Args:
