@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typer.testing import Result
 
 
-def run(*arguments: str | Path) -> Result:
+def run(*arguments: str | int | Path) -> Result:
     return CliRunner().invoke(app, ["keys", *map(str, arguments)])
 
 
