@@ -11,6 +11,8 @@ from typing import Protocol
 from rich.table import Table
 from voiceplane_client import WorkerClient
 from voiceplane_common.errors import VoiceplaneError
+from voiceplane_common.settings import Section, load_settings
+from voiceplane_common.tls import ClientTlsSection
 from voiceplane_proto.v1 import tts_pb2
 
 from voiceplane_cli.api import Action, Api
@@ -77,13 +79,26 @@ async def inventory(*, server: str, api_key: str, worker: str | None) -> AsyncIt
         async with Api(server, api_key=api_key) as api:
             yield api
         return
-    async with WorkerClient(worker) as client:
+    async with WorkerClient(worker, tls=worker_tls()) as client:
         try:
             yield DirectWorker(client)
         except VoiceplaneError as error:
             if error.reason in {"UNAVAILABLE", "DEADLINE_EXCEEDED"}:  # a bare status: nobody answered
                 raise _unreachable(worker) from None
             raise
+
+
+class _CommandSettings(Section):
+    worker_tls: ClientTlsSection = ClientTlsSection()
+
+
+def worker_tls() -> ClientTlsSection:
+    """The certificates for --worker: VOICEPLANE_WORKER_TLS__CA_FILE, CERT_FILE, KEY_FILE and SERVER_NAME.
+
+    Raises:
+        VoiceplaneError: A variable is missing or unknown.
+    """
+    return load_settings(_CommandSettings).worker_tls
 
 
 def _unreachable(worker: str) -> CliError:

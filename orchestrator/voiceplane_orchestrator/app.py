@@ -69,7 +69,7 @@ class Orchestrator:
         self._discovery = make_discovery(settings)
         self._recognizer = recognizer or WhisperRecognizer(settings.asr)
         self._replier = replier or make_replier(settings)
-        self._router = Router(discovery=self._discovery, settings=settings.routing)
+        self._router = Router(discovery=self._discovery, settings=settings.routing, tls=settings.worker_tls)
         clock = SystemClock()
         factory = SessionFactory(
             settings=settings,

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from voiceplane_common.settings import Section
+from voiceplane_common.tls import ClientTlsSection
 
 from voiceplane_orchestrator.asr.settings import AsrSection
 from voiceplane_orchestrator.turns.settings import EndpointingSection, InterruptionsSection, VadSection
@@ -282,6 +283,7 @@ class OrchestratorSettings(Section):
     replies: RepliesSection = RepliesSection()
     routing: RoutingSection = RoutingSection()
     discovery: DiscoverySection = DiscoverySection()
+    worker_tls: ClientTlsSection = ClientTlsSection()
     redis: RedisSection = RedisSection()
     limits: LimitsSection = LimitsSection()
     privacy: PrivacySection = PrivacySection()
@@ -294,6 +296,12 @@ class OrchestratorSettings(Section):
         named = {name: value for name, value in variables.items() if value}
         given = values.get("livekit", {})
         return values | {"livekit": named | given} if named and isinstance(given, dict) else values
+
+    @model_validator(mode="after")
+    def _own_worker_speaks_plainly(self) -> OrchestratorSettings:
+        if self.worker_tls.on and self.discovery.kind == "embedded":
+            raise ValueError("an embedded worker is on a socket of ours, without TLS: remove worker_tls")
+        return self
 
     @model_validator(mode="after")
     def _strangers_stay_out(self) -> OrchestratorSettings:

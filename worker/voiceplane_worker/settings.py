@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 from voiceplane_common.frames import FRAME_MS, SAMPLE_RATE_HZ
 from voiceplane_common.settings import Section
+from voiceplane_common.tls import ServerTlsSection
 
 
 class WorkerSection(Section):
@@ -32,6 +33,7 @@ class WorkerSection(Section):
         hosted_families: Families of which each model runs in a child process; unloading it gives all its memory back.
         credentials_dir: Credentials for sources that ask for them: a folder for each set, a file in it for each key.
         accept_licences: Licences of voice packs that may be used although they forbid commercial use.
+        health_listen: "host:port" where health alone is told, in plain text: probes know no TLS. Empty for none.
     """
 
     device: str = "cpu"
@@ -53,6 +55,7 @@ class WorkerSection(Section):
     credentials_dir: str | None = None
     accept_licences: tuple[str, ...] = ()
     hosted_families: tuple[str, ...] = ()
+    health_listen: str = ""
 
 
 class ModelManagerSection(Section):
@@ -113,3 +116,4 @@ class WorkerSettings(Section):
     worker: WorkerSection = WorkerSection()
     model_manager: ModelManagerSection = ModelManagerSection()
     log: LogSection = LogSection()
+    tls: ServerTlsSection = ServerTlsSection()
