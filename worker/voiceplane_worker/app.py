@@ -81,6 +81,7 @@ class Worker:
                 adapter_of=lambda family: adapter_of(family, hosted=worker.hosted_families),
                 credentials_dir=Path(worker.credentials_dir) if worker.credentials_dir else None,
                 accept_licences=worker.accept_licences,
+                private_sources=worker.private_sources,
             ),
             clock=SystemClock(),
             changed=changes.note,

@@ -30,6 +30,7 @@ class WorkerSection(Section):
         drain_timeout_ms: After SIGTERM, how long sessions may go on.
         packs_dir: Voice packs that are known by their folder; None for the ones that come with Voiceplane.
         models_file: A YAML file of further models; in a cluster, the operator writes it.
+        private_sources: Networks, besides the public ones, that https: sources may be in, such as "10.20.0.0/16".
         hosted_families: Families of which each model runs in a child process; unloading it gives all its memory back.
         credentials_dir: Credentials for sources that ask for them: a folder for each set, a file in it for each key.
         accept_licences: Licences of voice packs that may be used although they forbid commercial use.
@@ -54,6 +55,7 @@ class WorkerSection(Section):
     models_file: str | None = None
     credentials_dir: str | None = None
     accept_licences: tuple[str, ...] = ()
+    private_sources: tuple[str, ...] = ()
     hosted_families: tuple[str, ...] = ()
     health_listen: str = ""
 
