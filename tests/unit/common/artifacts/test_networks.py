@@ -26,7 +26,7 @@ class Redirecting(http.server.BaseHTTPRequestHandler):
         self.do_GET()
 
     def do_GET(self) -> None:
-        port = self.server.server_address[1]
+        port = self.connection.getsockname()[1]
         self.asked.append(f"{self.headers['Host']}{self.path}")
         if self.path == "/away":
             self.send_response(302)
