@@ -117,8 +117,8 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
     ),
     "metadata": (
         b"model_id: a\nfamily: mock\nlicence: MIT\nvoices:\n  - {name: a, language: en-US}\n",
-        b"model_id: a\nfamily: mock\nlicence: MIT\nvoices: [{name: a, language: ja}]\nfiles: {model: onnx/a.onnx}\n"
-        b"reference: ref/seed.wav\nsource: {uri: 'https://example.com/a.tar'}\n",
+        b"model_id: b\nfamily: mock\nlicence: MIT\nvoices: [{name: a, language: ja}]\nreference: ref/seed.wav\n",
+        b"model_id: c\nfamily: mock\nlicence: MIT\nvoices: [{name: a, language: ja}]\nfiles: {model: onnx/a.onnx}\n",
     ),
     "keys": (b"keys:\n  - {name: a, sha256: '" + b"0" * 64 + b"', expires: 2030-01-01T00:00:00Z}\n",),
     "text": (
