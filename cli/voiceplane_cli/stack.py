@@ -70,13 +70,15 @@ def command(options: StackOptions) -> list[str]:
     return [*line, *options.extra]
 
 
-def require_components(find: Callable[[str], object] = importlib.util.find_spec) -> None:
-    """Make sure that what a stack runs is installed.
+def require_components(
+    names: Sequence[str] = COMPONENTS, *, find: Callable[[str], object] = importlib.util.find_spec
+) -> None:
+    """Make sure that what is to run here is installed.
 
     Raises:
         CliError: A component is missing; names it and the command that installs it.
     """
-    missing = [name for name in COMPONENTS if find(name) is None]
+    missing = [name for name in names if find(name) is None]
     if missing:
         raise CliError(f"{' and '.join(missing)} not installed here: {INSTALL}")
 
@@ -113,17 +115,21 @@ def require_port(port: int) -> None:
 
 
 class Child:
-    """A program in a process group of its own, with a log; use as an asynchronous context manager."""
+    """A program in a process group of its own; use as an asynchronous context manager.
+
+    Attributes:
+        log: What it writes; gone after a good end.
+    """
 
     def __init__(self, line: Sequence[str], *, name: str) -> None:
         """Take the command line, and what messages call it."""
         self._line = line
         self._name = name
         self._process: asyncio.subprocess.Process | None = None
-        self._log = Path(tempfile.gettempdir()) / f"voiceplane-{name}-{os.getpid()}.log"
+        self.log = Path(tempfile.gettempdir()) / f"voiceplane-{name}-{os.getpid()}.log"
 
     async def __aenter__(self) -> Self:
-        with self._log.open("wb") as log:
+        with self.log.open("wb") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *self._line,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -136,7 +142,7 @@ class Child:
     async def __aexit__(self, kind: object, *_: object) -> None:
         await self.stop()
         if kind is None or kind is asyncio.CancelledError:
-            self._log.unlink(missing_ok=True)  # kept after a failure, whose message names it
+            self.log.unlink(missing_ok=True)  # kept after a failure, whose message names it
 
     @property
     def pid(self) -> int:
@@ -182,9 +188,9 @@ class Child:
             os.killpg(self.pid, number)
 
     def _death(self) -> CliError:
-        lines = [line for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
+        lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
         last = f"; its last words: {one_line(lines[-1])[:300]}" if lines else ""
-        return CliError(f"the {self._name} ended with status {self._started.returncode}{last} (log: {self._log})")
+        return CliError(f"the {self._name} ended with status {self._started.returncode}{last} (log: {self.log})")
 
 
 class Stack(Child):
@@ -216,7 +222,7 @@ class Stack(Child):
                             progress(now)
                         await asyncio.sleep(POLL_S)
             except TimeoutError:
-                raise CliError(f"not ready after {deadline_s:.0f} s ({said}); its log is {self._log}") from None
+                raise CliError(f"not ready after {deadline_s:.0f} s ({said}); its log is {self.log}") from None
 
     async def _is_ready(self, api: Api) -> bool:
         self.check()
