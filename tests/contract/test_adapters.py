@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +16,7 @@ from voiceplane_worker.adapters import registry
 from voiceplane_worker.adapters.base import LoraBase, Piece
 from voiceplane_worker.adapters.hosted.adapter import HostedAdapter
 
-from tests.support.packs import kokoro_pack, mock_pack, piper_pack, tiny_pack
+from tests.support.packs import folder_pack, kokoro_pack, mock_pack, piper_pack, tiny_pack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,8 +35,13 @@ PACKS: dict[str, Callable[[], VoicePack]] = {
     "spark": partial(tiny_pack, "spark"),
     "melo": partial(tiny_pack, "melo"),
 }
+# A family of another package, see docs/writing-an-adapter.md: only that one is judged then.
+if FOREIGN := os.environ.get("VOICEPLANE_CONTRACT_PACK"):
+    FOREIGN_PACK = folder_pack(Path(FOREIGN))
+    PACKS[FOREIGN_PACK.metadata.family] = lambda: FOREIGN_PACK
 # The others have environments of their own, in which this suite runs, too: see test_families.py.
 HERE = [family for family in PACKS if family in {traits.name for traits in registry.traits()}]
+JUDGED, JUDGED_HOSTED = ([FOREIGN_PACK.metadata.family],) * 2 if FOREIGN else (HERE, ["mock"])
 HOSTED = ", in a child process"
 SENTENCE = "The train to the coast leaves at noon from platform nine, and it is never late."
 CYCLES, SETTLING_CYCLES = 50, 5
@@ -42,7 +49,7 @@ HOSTED_CYCLES = 15  # each starts a process, with which all that the model held 
 DRAWS = {"piper": 8}  # families whose durations are drawn by chance
 
 
-@pytest.fixture(scope="module", params=[*HERE, f"mock{HOSTED}"])
+@pytest.fixture(scope="module", params=[*JUDGED, *(f"{family}{HOSTED}" for family in JUDGED_HOSTED)])
 def subject(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name

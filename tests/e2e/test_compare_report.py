@@ -23,7 +23,8 @@ EVIL = "<script>document.title = 'owned'</script><img src=x onerror=\"document.t
 
 MEASURE = """
 return [...document.querySelectorAll(".tick, .line, .aim, .shape")].map((part) => {
-  const {fill, stroke} = getComputedStyle(part), name = part.getAttribute("class"), around = ground(part.closest("section"));
+  const {fill, stroke} = getComputedStyle(part);
+  const name = part.getAttribute("class"), around = ground(part.closest("section"));
   return [name, contrast(["tick", "shape"].includes(name) ? fill : stroke, around), name === "tick" ? 4.5 : 3];
 });
 """

@@ -17,7 +17,7 @@ import pytest
 from voiceplane_common.artifacts import fetch
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_worker.packs.catalog import Catalog
-from voiceplane_worker.packs.metadata import PackMetadata, PackVoice
+from voiceplane_worker.packs.metadata import METADATA_FILE, PackMetadata, PackVoice, read_metadata
 from voiceplane_worker.packs.pack import VoicePack
 
 if TYPE_CHECKING:
@@ -66,6 +66,11 @@ def mock_pack(*, model_id: str = "mock", **options: object) -> VoicePack:
         options={name: str(value) for name, value in options.items()},
     )
     return VoicePack(path=Path(), metadata=metadata, sha256="0" * 64)
+
+
+def folder_pack(folder: Path) -> VoicePack:
+    """A pack whose files are beside its metadata.yaml."""
+    return VoicePack(path=folder, metadata=read_metadata(folder / METADATA_FILE), sha256="0" * 64)
 
 
 def tiny_pack(family: str) -> VoicePack:
