@@ -49,13 +49,17 @@ def test_the_page_shows_the_whole_package_in_less_than_100_lines() -> None:
     assert set(files) == {
         "pyproject.toml", "voiceplane_chirp/__init__.py", "voiceplane_chirp/adapter.py", f"{PACK}/metadata.yaml",
     }  # fmt: skip
-    assert sum(len(content.splitlines()) for content in files.values()) <= MOST_LINES
+    lines = [line for content in files.values() for line in content.splitlines()]
+    assert len(lines) <= MOST_LINES
+    assert max(len(line) for line in lines) <= 120, "few lines, and none that is two"
 
 
 @pytest.mark.timeout(300)
 async def test_the_pages_family_keeps_the_contract(package: Path) -> None:
     out = await run(
         "pytest", "-q", "-p", "no:cacheprovider", "tests/contract/test_adapters.py",
+        # Of what a child gives back, its family changes nothing; and it takes a process for each of many loads.
+        "--deselect", "tests/contract/test_adapters.py::test_memory_returns_after_many_loads[chirp, in a child process]",
         VOICEPLANE_CONTRACT_PACK=str(package / PACK),
     )  # fmt: skip
     assert re.search(r"^[4-9][0-9] passed in ", out, re.MULTILINE), out

@@ -36,8 +36,8 @@ def bring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     registry._foreign.cache_clear()
 
     def bring(
-        *, name: str = "opera", value: str = "opera:FAMILY", code: str = GOOD, adapter: str = ADAPTER, needs: str = "()",
-        package: str = "opera",
+        *, name: str = "opera", value: str = "opera:FAMILY", code: str = GOOD, adapter: str = ADAPTER,
+        needs: str = "()", package: str = "opera",
     ) -> None:  # fmt: skip
         point = f'"{name}" = "{value}"'
         install(
