@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MOST_LINES = 99
+SUITE = "tests/contract/test_adapters.py"
 PACK = "packs/chirp/chirp"
 
 
@@ -57,12 +58,12 @@ def test_the_page_shows_the_whole_package_in_less_than_100_lines() -> None:
 @pytest.mark.timeout(300)
 async def test_the_pages_family_keeps_the_contract(package: Path) -> None:
     out = await run(
-        "pytest", "-q", "-p", "no:cacheprovider", "tests/contract/test_adapters.py",
+        "pytest", "-q", "-p", "no:cacheprovider", SUITE,
         # Of what a child gives back, its family changes nothing; and it takes a process for each of many loads.
-        "--deselect", "tests/contract/test_adapters.py::test_memory_returns_after_many_loads[chirp, in a child process]",
+        "--deselect", f"{SUITE}::test_memory_returns_after_many_loads[chirp, in a child process]",
         VOICEPLANE_CONTRACT_PACK=str(package / PACK),
     )  # fmt: skip
-    assert re.search(r"^[4-9][0-9] passed in ", out, re.MULTILINE), out
+    assert re.search(r"^4[0-9] passed, 1 deselected in ", out, re.MULTILINE), out
 
 
 async def test_a_real_worker_speaks_with_the_pages_family(package: Path) -> None:
