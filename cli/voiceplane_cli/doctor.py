@@ -79,12 +79,33 @@ def _gpus() -> list[str]:
     return [line.strip() for line in answer.stdout.splitlines() if line.strip()]
 
 
-def _families() -> dict[str, list[str]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FamilyFound:
+    """What was found of a family.
+
+    Attributes:
+        name: Its name.
+        problem: Why it can't be used here; empty if it can.
+        remedy: The command that mends it; empty if the problem names the remedy.
+    """
+
+    name: str
+    problem: str = ""
+    remedy: str = ""
+
+
+def _families() -> list[FamilyFound]:
     try:
         registry = importlib.import_module("voiceplane_worker.adapters.registry")
     except ImportError:
-        return {}  # the demo's check of voiceplane-worker says so
-    return dict(registry.lacking())
+        return []  # the demo's check of voiceplane-worker says so
+    found = [
+        FamilyFound(name=name, problem=f"{' and '.join(lacking)} not installed", remedy=registry.remedy(name))
+        if lacking
+        else FamilyFound(name=name)
+        for name, lacking in registry.lacking().items()
+    ]
+    return [*found, *(FamilyFound(name=name, problem=problem) for name, problem in registry.broken().items())]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +115,7 @@ class Probes:
     Attributes:
         python: The interpreter's version.
         version: A distribution's version, or None if it is not installed.
-        families: The modules that each family of the worker lacks.
+        families: What is here of the worker's families, and of those of other packages.
         has_module: Whether a module could be imported.
         which: Where a program is.
         library: A shared library's file name.
@@ -106,7 +127,7 @@ class Probes:
 
     python: Callable[[], tuple[int, ...]] = lambda: tuple(int(part) for part in platform.python_version_tuple()[:2])
     version: Callable[[str], str | None] = _version
-    families: Callable[[], dict[str, list[str]]] = _families
+    families: Callable[[], list[FamilyFound]] = _families
     has_module: Callable[[str], bool] = _has_module
     which: Callable[[str], str | None] = shutil.which
     library: Callable[[str], str | None] = ctypes.util.find_library
@@ -171,13 +192,13 @@ def _family(probes: Probes) -> list[Check]:
     checks = [
         Check(
             purpose="family",
-            name=name,
-            ok=not lacking,
+            name=family.name,
+            ok=not family.problem,
             needed=False,  # a worker has the families that its environment holds
-            found=f"{' and '.join(lacking)} not installed" if lacking else "installed",
-            remedy=f"pip install 'voiceplane-worker[{name}]'" if lacking else "",
+            found=family.problem or "installed",
+            remedy=family.remedy,
         )
-        for name, lacking in probes.families().items()
+        for family in probes.families()
     ]
     if checks:
         kokoro = _package(

