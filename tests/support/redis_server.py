@@ -95,6 +95,7 @@ class RedisServer:
             "-p",
             str(self.port),
             "--raw",
+            "-e",
             *map(str, words),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
