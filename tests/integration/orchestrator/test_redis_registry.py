@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from voiceplane_cli.registered import look
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_common.registry.records import Record
 from voiceplane_common.registry.registry import Holding, Registry
@@ -225,3 +226,18 @@ async def test_of_several_hosts_the_primary_is_taken_and_a_replica_is_not(redis:
             with pytest.raises(VoiceplaneError) as caught:  # it is told, or cut off, as the one that was demoted
                 await registry.snapshot()
             assert caught.value.reason == "REGISTRY_UNREACHABLE"
+
+
+async def test_the_doctor_names_who_has_registered_and_what_is_no_workers(
+    redis: RedisServer, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VOICEPLANE_REDIS__URL", redis.url)
+    await registry.hold(ADDRESS, record("w1"), put_out=True)
+    found = await asyncio.to_thread(look)
+    assert found is not None
+    assert (found.ok, found.found) == (True, f"1 workers: {ADDRESS}")
+    await redis.ask("HSET", WORKERS, "somebody", "hello")
+    found = await asyncio.to_thread(look)
+    assert found is not None
+    assert not found.ok
+    assert "'somebody' (Invalid JSON" in found.found
