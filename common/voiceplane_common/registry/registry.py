@@ -163,7 +163,14 @@ class Registry:
             # What is ignored, such as the subscription's own answer, ends a wait, too.
             while (left_s := deadline_s - asyncio.get_running_loop().time()) > 0:
                 if await self._listener.get_message(timeout=left_s) is not None:
+                    await self._drain(self._listener)
                     return
+
+    @staticmethod
+    async def _drain(listener: PubSub) -> None:
+        """Take what has come already: many changes at once are one."""
+        while await listener.get_message(timeout=0.0) is not None:
+            pass
 
 
 def _options(settings: RedisSection, target: Target) -> dict[str, Any]:

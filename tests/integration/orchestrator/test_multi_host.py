@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import os
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -131,7 +132,7 @@ async def worker_on(network: Lan, name: str, url: str) -> AsyncIterator[None]:
         "--log-level",
         "warning",
     ]
-    command = ["ip", "netns", "exec", network.namespace(name), processes.sys.executable, "-m", "voiceplane_worker"]
+    command = ["ip", "netns", "exec", network.namespace(name), sys.executable, "-m", "voiceplane_worker"]
     child = await asyncio.create_subprocess_exec(*command, *arguments, env=os.environ | {"VOICEPLANE_REDIS__URL": url})
     try:
         yield

@@ -115,6 +115,18 @@ async def test_a_listener_is_told_of_what_comes_changes_and_goes_and_of_no_heart
         assert asyncio.get_running_loop().time() - began_s >= 0.2, "the heartbeat was a fourth message"
 
 
+async def test_many_changes_at_once_are_one(redis: RedisServer, registry: Registry) -> None:
+    async with Registry.connect(RedisSection(url=redis.url)) as other:
+        await other.listen()
+        for number in range(50):
+            await registry.hold(f"10.0.1.{number}:50051", record(f"w{number}"), put_out=True)
+        await asyncio.wait_for(other.wait_changed(timeout_s=60), 10)
+        began_s = asyncio.get_running_loop().time()
+        await other.wait_changed(timeout_s=0.2)
+        assert asyncio.get_running_loop().time() - began_s >= 0.2
+        assert len((await other.snapshot()).leases) == 50
+
+
 async def test_the_incarnation_is_another_one_after_the_data_were_lost(redis: RedisServer, registry: Registry) -> None:
     await registry.hold(ADDRESS, record("w1"), put_out=True)
     first = (await registry.snapshot()).incarnation
