@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 PORT = 50051
 TEXT = "One two three. Four five six. Seven eight nine. Ten eleven twelve. Thirteen fourteen. The end of it. "
-DEADLINE_S = 60.0
+DEADLINE_S = 150.0
 POLL_S = 0.02
 
 

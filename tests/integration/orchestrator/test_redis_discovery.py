@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import pytest
 from voiceplane_orchestrator.app import Orchestrator
 from voiceplane_orchestrator.settings import OrchestratorSettings
 
@@ -26,14 +27,15 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    import pytest
+
+pytestmark = pytest.mark.timeout(300)
 
 MOCK = ("--adapter", "mock", "--default-model", "mock")
 TEXT = "One two three. Four five six. Seven eight nine. The end of it."
 WORKERS, LEASES = "voiceplane:v1:workers", "voiceplane:v1:leases"
 LEASE_MS = 2000
 POLL_S = 0.02
-DEADLINE_S = 60
+DEADLINE_S = 150
 
 
 class Stage:
