@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from tests.support.processes import free_port
 
 if TYPE_CHECKING:
+    import signal
     from collections.abc import AsyncIterator
 
 START_TIMEOUT_S = 20.0
@@ -85,6 +86,11 @@ class RedisServer:
         if self._child is not None and self._child.returncode is None:
             self._child.kill()
             await self._child.wait()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Stop or continue it."""
+        if self._child is not None:
+            self._child.send_signal(number)
 
     async def ask(self, *words: str | int) -> str:
         """Run a command; returns the answer as redis-cli prints it."""

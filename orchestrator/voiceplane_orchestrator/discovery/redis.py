@@ -34,6 +34,8 @@ AFTER_END_S = 0.02
 # Many workers that come at once are looked at together.
 PAUSE_S = 0.02
 RECONNECT_S = 0.3
+# An answer that took so long says that Redis stood still, and that heartbeats could not be taken either.
+SLOW_S = 0.5
 
 _log = get_logger("discovery")
 
@@ -137,7 +139,11 @@ class RedisDiscovery:
     async def _look_again_and_again(self, registry: Reading) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            self._see(await registry.snapshot(), loop.time())
+            asked_s = loop.time()
+            snapshot = await registry.snapshot()
+            if loop.time() - asked_s > SLOW_S:
+                self._leases.away()
+            self._see(snapshot, loop.time())
             await asyncio.sleep(PAUSE_S)
             end_s = self._leases.next_end_s
             until_end_s = RESYNC_S if end_s is None else end_s + AFTER_END_S - loop.time()

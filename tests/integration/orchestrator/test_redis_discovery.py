@@ -164,6 +164,20 @@ async def test_redis_loses_its_data_while_a_session_speaks_and_no_frame_is_lost(
         await on.until_metric("voiceplane_orchestrator_leases", 2)
 
 
+async def test_redis_stands_still_for_longer_than_a_lease_and_no_worker_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with redis_server() as redis, stage(redis.url, monkeypatch) as on:
+        await on.begin()
+        redis.signal(signal.SIGSTOP)
+        await on.until_metric("voiceplane_orchestrator_registry_connected", 0)
+        await on.hear_the_rest()
+        redis.signal(signal.SIGCONT)
+        await on.until_metric("voiceplane_orchestrator_registry_connected", 1)
+        await on.until_registered(redis)
+        assert (await on.routing()).keys() == on.workers.keys()
+        assert await on.metric('voiceplane_orchestrator_lease_changes_total{kind="registered"}') == 2
+        assert not on.listener.was_told("rerouted")
+
+
 async def test_without_redis_sessions_go_on_and_begin_and_a_dead_worker_is_kept_away_from(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

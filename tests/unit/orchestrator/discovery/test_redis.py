@@ -33,6 +33,8 @@ class ScriptedRegistry:
     def __init__(self) -> None:
         self.away = False
         self.messages_are_lost = False
+        self.stands_still = asyncio.Event()
+        self.stands_still.set()
         self.unreadable: dict[str, str] = {}
         self.ends_s: dict[str, float] = {}
         self.listening = False
@@ -61,6 +63,7 @@ class ScriptedRegistry:
     async def snapshot(self) -> Snapshot:
         self._check()
         self.looks += 1
+        await self.stands_still.wait()
         now_s = asyncio.get_running_loop().time()
         leases = {
             address: Lease(
@@ -182,6 +185,23 @@ def test_while_redis_is_away_the_last_set_stays_and_it_is_said_once() -> None:
             assert len(told.offers) == 1, "nobody went, and nobody came"
             assert page.get_sample_value("voiceplane_orchestrator_registry_connected") == 1
             assert [line["event"] for line in logs] == ["registry_lost", "registry_back"]
+
+    virtual_time.run(story())
+
+
+def test_after_redis_stood_still_workers_have_the_time_to_be_heard_of() -> None:
+    async def story() -> None:
+        async with discovering() as (registry, told, page):
+            await beat(registry, A, seconds=2)
+            registry.stands_still.clear()
+            await asyncio.sleep(2.5)
+            registry.stands_still.set()
+            await asyncio.sleep(0.4)  # the heartbeat comes a little after our look
+            await beat(registry, A, seconds=5)
+            assert [offers for _, offers in told.offers] == [{A}]
+            assert page.get_sample_value("voiceplane_orchestrator_lease_changes_total", {"kind": "expired"}) is None
+            await asyncio.sleep(4)
+            assert told.last == set()
 
     virtual_time.run(story())
 
