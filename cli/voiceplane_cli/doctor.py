@@ -17,6 +17,8 @@ from typing import Any
 
 from voiceplane_common.artifacts.cache import default_cache_dir
 
+from voiceplane_cli import registered
+from voiceplane_cli.registered import Registered
 from voiceplane_cli.stack import INSTALL, port_is_free
 
 OLDEST_PYTHON = (3, 11)
@@ -30,7 +32,7 @@ class Check:
     """One thing that was looked for.
 
     Attributes:
-        purpose: What wants it: "demo", "family", "audio", "gpu" or "tests".
+        purpose: What wants it: "demo", "family", "audio", "gpu", "hosts" or "tests".
         name: What it is.
         ok: Whether it is there.
         needed: Whether its purpose fails without it.
@@ -123,6 +125,7 @@ class Probes:
         free_bytes: Free space where a folder is or would be; None if it can't be written.
         gpus: The names of NVIDIA GPUs.
         cache_dir: Where models are kept.
+        registered: Who has registered in the Redis of the environment; None if it names none.
     """
 
     python: Callable[[], tuple[int, ...]] = lambda: tuple(int(part) for part in platform.python_version_tuple()[:2])
@@ -135,11 +138,12 @@ class Probes:
     free_bytes: Callable[[Path], int | None] = _free_bytes
     gpus: Callable[[], list[str]] = _gpus
     cache_dir: Path = field(default_factory=default_cache_dir)
+    registered: Callable[[], Registered | None] = registered.look
 
 
 def examine(probes: Probes) -> list[Check]:
     """Look at everything."""
-    return [*_demo(probes), *_family(probes), *_audio(probes), *_gpu(probes), *_tests(probes)]
+    return [*_demo(probes), *_family(probes), *_audio(probes), *_gpu(probes), *_hosts(probes), *_tests(probes)]
 
 
 def is_fit(checks: Sequence[Check]) -> bool:
@@ -297,11 +301,19 @@ def _gpu(probes: Probes) -> list[Check]:
     ]
 
 
+def _hosts(probes: Probes) -> list[Check]:
+    seen = probes.registered()
+    if seen is None:
+        return []
+    return [Check(purpose="hosts", name="Redis", ok=seen.ok, needed=True, found=seen.found, remedy=seen.remedy)]
+
+
 def _tests(probes: Probes) -> list[Check]:
     programs = {
         "espeak-ng": "sudo apt-get install -y espeak-ng",
         "chromium": "sudo apt-get install -y chromium",
         "chromedriver": "sudo apt-get install -y chromium-driver",
+        "redis-server": "sudo apt-get install -y redis-server",
         "just": "pip install rust-just",
     }
     paths = {name: probes.which(name) for name in programs}

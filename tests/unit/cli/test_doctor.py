@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from voiceplane_cli.doctor import Check, FamilyFound, Probes, as_json, examine, is_fit
+from voiceplane_cli.registered import Registered, look
 from voiceplane_worker.adapters import registry
 
 FIT = Probes(
@@ -18,6 +19,7 @@ FIT = Probes(
     free_bytes=lambda folder: 5_000_000_000,
     gpus=lambda: ["NVIDIA H100, 81559 MiB"],
     cache_dir=Path("/cache"),
+    registered=lambda: None,
 )
 
 
@@ -125,3 +127,29 @@ def test_the_real_probes_answer_on_this_machine(tmp_path: Path) -> None:
     assert checks["Python"].ok
     assert checks["kokoro"].ok
     assert checks["cache folder"].found.endswith(f"in {tmp_path / 'not' / 'yet'}")
+
+
+def test_a_redis_is_told_of_where_the_environment_names_one() -> None:
+    assert "Redis" not in report()[1]
+    fit, checks = report(registered=lambda: Registered(ok=True, found="1 workers: 10.0.0.5:50051"))
+    assert fit
+    assert (checks["Redis"].purpose, checks["Redis"].mark) == ("hosts", "ok")
+    fit, checks = report(registered=lambda: Registered(ok=False, found="it is away", remedy="start it"))
+    assert fit, "the demo needs none"
+    assert (checks["Redis"].mark, checks["Redis"].remedy) == ("missing", "start it")
+
+
+def test_a_redis_that_does_not_answer_is_told_of_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VOICEPLANE_REDIS__URL", "redis://127.0.0.1:1")
+    monkeypatch.setenv("VOICEPLANE_REDIS__LEASE_MS", "3000")  # a worker's own
+    found = look()
+    assert found is not None
+    assert not found.ok
+    assert "127.0.0.1:1 can't be reached" in found.found
+    assert "VOICEPLANE_REDIS__URL" in found.remedy
+    monkeypatch.setenv("VOICEPLANE_REDIS__URL", "127.0.0.1")
+    found = look()
+    assert found is not None
+    assert "must begin with one of" in found.found
+    monkeypatch.delenv("VOICEPLANE_REDIS__URL")
+    assert look() is None
