@@ -160,6 +160,9 @@ def _make_decided(model: Any, *, end: float) -> None:
     """Scale the heads, so that what comes depends on what went before; and give the end a logit of its own."""
     norm = model.decoder.model.decoder.layer_norm
     with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if weight.ndim == 2 and name.startswith(("decoder.model.", "embed_prompts.", "enc_to_dec_proj.")):
+                weight.mul_(8.0)  # what is said and how would hardly be felt otherwise
         norm.weight[0], norm.bias[0] = 0.0, 1.0  # the first coordinate is 1 at each step
         for head in model.decoder.lm_heads:
             head.weight.mul_(20.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from voiceplane_worker.packs.pack import VoicePack
+
+# At each load it prints the configurations of its parts, since they have been copied.
+logging.getLogger("parler_tts.modeling_parler_tts").setLevel(logging.ERROR)
 
 DESCRIPTION_TOKENIZER = "description_tokenizer"
 """The folder of the text encoder's tokenizer, in packs whose own tokenizer is another one."""

@@ -50,7 +50,7 @@ class Sampling:
                 "temperature": 1.0,
                 "top_k": 50,
                 "top_p": 1.0,
-                # "static" keeps one cache in the model, which a second utterance would empty under the first.
+                # Some keep one cache in the model, which a second utterance would empty under the first.
                 "cache_implementation": None,
                 "return_dict_in_generate": False,
                 "suppress_tokens": _marks_but_the_end(model),
