@@ -12,7 +12,7 @@ import torch
 from parler_tts import DACConfig, ParlerTTSConfig, ParlerTTSDecoderConfig, ParlerTTSForConditionalGeneration
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from torch.nn.utils import parametrize
-from transformers import DacConfig, GenerationConfig, PreTrainedTokenizerFast, T5Config, T5TokenizerFast
+from transformers import DacConfig, GenerationConfig, T5Config, T5TokenizerFast
 from transformers.utils import logging
 from voiceplane_worker.packs.metadata import PackMetadata, PackVoice
 from voiceplane_worker.packs.pack import VoicePack
@@ -121,12 +121,11 @@ def t5_tokenizer() -> Any:
     return T5TokenizerFast(tokenizer_object=tokenizer, extra_ids=0)
 
 
-def other_tokenizer() -> Any:
-    """One that is no T5's, as the multilingual model has it for what is to be said."""
-    pieces = ["<unk>", "▁", *string.ascii_letters]
-    tokenizer = Tokenizer(models.Unigram([(piece, -1.0) for piece in pieces], unk_id=0))
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+def larger_tokenizer() -> Any:
+    """One with more words than the text encoder knows, as the multilingual model has it for what is to be said."""
+    tokenizer = t5_tokenizer()
+    tokenizer.add_tokens([f"word{number}" for number in range(20)])
+    return tokenizer
 
 
 def _dac() -> Any:

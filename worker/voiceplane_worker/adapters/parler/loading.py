@@ -77,7 +77,7 @@ def read_model(pack: VoicePack, descriptions: dict[str, str], device: torch.devi
         raise broken(pack, f"its weights lack {len(lacking)} tensors of its configuration, such as {lacking[0]}")
     model.eval().requires_grad_(False)
     tokenizer = AutoTokenizer.from_pretrained(pack.path, local_files_only=True)
-    voices = _encode(pack, model, _description_tokenizer(pack, model, tokenizer), descriptions)
+    voices = _encode(model, _description_tokenizer(pack, model, tokenizer), descriptions)
     model.text_encoder = None
     keep_the_decoder(model.audio_encoder)
     dtype = torch_dtype(device)
@@ -125,30 +125,23 @@ def _json_of(pack: VoicePack, name: str) -> dict[str, Any]:
 def _description_tokenizer(pack: VoicePack, model: Any, tokenizer: Any) -> Any:
     """The tokenizer of the text encoder: in a folder of its own, or the one for all text."""
     folder = pack.path / DESCRIPTION_TOKENIZER
-    if folder.is_dir():
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    found = AutoTokenizer.from_pretrained(folder, local_files_only=True) if folder.is_dir() else tokenizer
     encoder = model.config.text_encoder
-    if encoder.model_type == "t5" and not type(tokenizer).__name__.startswith("T5"):
+    if len(found) > encoder.vocab_size:
         message = (
-            f"its text encoder is a T5, and its tokenizer ({type(tokenizer).__name__}) is not: put the tokenizer of "
-            f"{encoder._name_or_path or 'that T5'} into {DESCRIPTION_TOKENIZER}/"  # noqa: SLF001  # its only name
+            f"its tokenizer has {len(found)} words, and its text encoder knows {encoder.vocab_size}: put the tokenizer "
+            f"of {encoder._name_or_path or 'the text encoder'} into {DESCRIPTION_TOKENIZER}/"  # noqa: SLF001
         )
         raise broken(pack, message, field=DESCRIPTION_TOKENIZER)
-    return tokenizer
+    return found
 
 
-def _encode(pack: VoicePack, model: Any, tokenizer: Any, descriptions: dict[str, str]) -> dict[str, torch.Tensor]:
+def _encode(model: Any, tokenizer: Any, descriptions: dict[str, str]) -> dict[str, torch.Tensor]:
     """What the decoder is given of each voice's description."""
     voices: dict[str, torch.Tensor] = {}
     for name, text in descriptions.items():
-        inputs = tokenizer(text, return_tensors="pt")
-        if int(inputs.input_ids.max()) >= model.config.text_encoder.vocab_size:
-            message = (
-                f"the tokenizer of descriptions is not the text encoder's: put that one into {DESCRIPTION_TOKENIZER}/"
-            )
-            raise broken(pack, message, field=DESCRIPTION_TOKENIZER)
         with torch.inference_mode():
-            hidden = model.text_encoder(**inputs).last_hidden_state
+            hidden = model.text_encoder(**tokenizer(text, return_tensors="pt")).last_hidden_state
             # A decoder of another width than the encoder has a projection, which the library keeps outside of both.
             voices[name] = model.enc_to_dec_proj(hidden) if hasattr(model, "enc_to_dec_proj") else hidden
     return voices
