@@ -92,7 +92,7 @@ class ParlerModel:
         if int(prompt.max()) >= config.vocab_size:
             raise invalid("text", "the model's tokenizer knows a word of this text that the model does not know")
         positions = config.decoder.max_position_embeddings - prompt.shape[1]
-        room = min(positions, self._sampling.config.max_length) - self._codebooks
+        room: int = min(positions, self._sampling.config.max_length) - self._codebooks
         # Shorter ones than the delay of the codebooks, the library would not delay.
         if room < self._codebooks:
             raise invalid("text", f"text of {len(text)} characters is too long for this model: make it shorter")
