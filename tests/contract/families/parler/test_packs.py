@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from parler_tts import ParlerTTSForConditionalGeneration
 from safetensors.torch import load_file, save_file
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_worker.adapters.base import Piece
@@ -123,6 +124,17 @@ def test_the_text_encoder_may_have_a_tokenizer_of_its_own(pack: VoicePack) -> No
         list(model.synthesize(Piece(text="Say word19.", voice="Laura", language="en")))
     assert caught.value.field == "text"
     model.close()
+
+
+def test_weights_in_several_files_are_read_as_in_one(whole: VoicePack, pack: VoicePack) -> None:
+    library = ParlerTTSForConditionalGeneration.from_pretrained(whole.path)
+    (pack.path / "model.safetensors").unlink()
+    library.save_pretrained(pack.path, max_shard_size="300KB")
+    assert len(list(pack.path.glob("model-*.safetensors"))) > 2
+    models = [ParlerAdapter().load(each, device="cpu", threads=1) for each in (whole, pack)]
+    one, several = (model._here().model.state_dict() for model in models)
+    assert one.keys() == several.keys()
+    assert all(torch.equal(one[name], several[name]) for name in one)
 
 
 def test_a_codec_that_does_not_keep_the_time_can_t_be_streamed(whole: VoicePack) -> None:

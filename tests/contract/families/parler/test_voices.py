@@ -63,7 +63,7 @@ def test_a_description_names_each_voice_and_one_may_have_its_own(pack: VoicePack
 
 
 def test_without_a_description_the_voices_speak_clearly(pack: VoicePack) -> None:
-    said = "{} speaks naturally, at a moderate pace, in a very clear recording without background noise."
+    said = "{} speaks naturally, at a moderate pace, with very clear audio and without background noise."
     voices = load(pack)._here().voices
     assert all(torch.equal(voices[name], encoded(pack, said.format(name))) for name in ("Laura", "Jon"))
 

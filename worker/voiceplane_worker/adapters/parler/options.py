@@ -32,7 +32,7 @@ class ParlerOptions(Section):
     """
 
     description: str = (
-        f"{NAME} speaks naturally, at a moderate pace, in a very clear recording without background noise."
+        f"{NAME} speaks naturally, at a moderate pace, with very clear audio and without background noise."
     )
     temperature: float | None = Field(default=None, gt=0.0, le=2.0)
     top_k: int | None = Field(default=None, ge=1)
