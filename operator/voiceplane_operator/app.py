@@ -49,11 +49,11 @@ class Operator:
             connect: Makes a client of a worker's address.
         """
         self.settings = settings
-        self.metrics = Metrics()
-        self.metrics.api_calls.set_function(lambda: api.calls)
+        self.metrics = Metrics(api_calls=lambda: api.calls)
         self._api = api
         self._store = Store()
         self._revision = 0
+        self._store.follow(self.metrics)
         self._fleet = Fleet(changed=self._pool_changed, metrics=self.metrics, connect=connect)
         self.controller = Controller(api=api, store=self._store, fleet=self._fleet, metrics=self.metrics)
         self._informers = [

@@ -68,7 +68,9 @@ class Worker:
             raise invalid("worker.hosted_families", message)
         changes = Changes()
         worker_id = uuid.uuid4().hex[:12]
-        self._pool = ComputePool(workers=worker.compute_workers)
+        self._pool = pool = ComputePool(workers=worker.compute_workers)
+        self.metrics.queue_steps.set_function(lambda: pool.queue_depth)
+        self.metrics.sessions_limit.set(worker.max_sessions)
         load = LoadMeter(metrics=self.metrics, changed=changes.note)
         self.manager = ModelManager(
             settings=settings.model_manager,
@@ -81,6 +83,7 @@ class Worker:
                 accept_licences=worker.accept_licences,
             ),
             clock=SystemClock(),
+            metrics=self.metrics,
             changed=changes.note,
             declared=_declared(worker.models_file) if worker.models_file else (),
         )

@@ -16,7 +16,7 @@ from voiceplane_orchestrator.asr.partials import Partials
 from voiceplane_orchestrator.replies.base import Message
 from voiceplane_orchestrator.sessions.ears import to_pcm
 from voiceplane_orchestrator.sessions.events import Latency, Partial, State, StateName, Transcript
-from voiceplane_orchestrator.sessions.mouth import Mouth, Utterance
+from voiceplane_orchestrator.sessions.mouth import Mouth
 from voiceplane_orchestrator.sessions.pieces import unheard_from_sentence
 from voiceplane_orchestrator.sessions.text import check_text, once
 from voiceplane_orchestrator.turns.actions import (
@@ -56,9 +56,10 @@ if TYPE_CHECKING:
     from voiceplane_orchestrator.sessions.ears import Ears
     from voiceplane_orchestrator.sessions.events import Event as Told
     from voiceplane_orchestrator.sessions.listener import Listener
-    from voiceplane_orchestrator.sessions.mouth import Speaker, SpokenWith
+    from voiceplane_orchestrator.sessions.mouth import Speaker
     from voiceplane_orchestrator.sessions.retention import Retention
     from voiceplane_orchestrator.sessions.selection import Selection
+    from voiceplane_orchestrator.sessions.utterance import SpokenWith, Utterance
     from voiceplane_orchestrator.turns.events import Event as TurnEvent
     from voiceplane_orchestrator.turns.settings import EndpointingSection, InterruptionsSection
 
@@ -270,6 +271,7 @@ class Conversation:
                     self._recognize(action, under_way), name="asr-turn"
                 )
             case DiscardTurn(turn_id=turn_id):
+                self._metrics.turns_discarded.labels(action.reason.value).inc()
                 await self._partials.cancel()
                 await self._forget_turn(turn_id)
             case AcceptTurn():
@@ -303,6 +305,7 @@ class Conversation:
                 text = ""
                 await self._mouth.fail(error)
         took_s = self._clock.now() - began_s
+        self._metrics.endpointing.observe(waited_s)
         self._metrics.asr.observe(took_s)
         await self._listener.send_event(
             Latency(turn=turn.turn_id, endpointing_ms=round(waited_s * 1000, 1), asr_ms=round(took_s * 1000, 1))
@@ -336,7 +339,7 @@ class Conversation:
         self._history.append((turn.turn_id, Message(role="user", text=turn.text)))
         await self._listener.send_event(Transcript(role="user", turn=turn.turn_id, text=turn.text))
         reply = self._replier.reply(self.history, language=self.selection.language)
-        await self._mouth.start(reply, since_s=self._user_quiet_since_s)
+        await self._mouth.start(reply, since_s=self._user_quiet_since_s, after="speech")
 
     async def _respeak(self) -> None:
         interrupted, self._interrupted = self._interrupted, None

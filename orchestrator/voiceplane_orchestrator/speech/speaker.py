@@ -70,6 +70,7 @@ class SpeakerState:
         voice: Its voice.
         language: Its language.
         reason: Why, for people.
+        cause: Why, for programs: the reason of the worker's error.
     """
 
     kind: Literal["ready", "rerouted", "no_worker", "fallback"]
@@ -77,6 +78,7 @@ class SpeakerState:
     voice: str = ""
     language: str = ""
     reason: str = ""
+    cause: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -226,7 +228,7 @@ class Speaker:
                     line.link.failed()
                     failed_on.add(line.address)
                     _log.warning("rerouting", session_id=self._key, address=line.address, reason=error.reason)
-                    self._on_state(SpeakerState(kind="rerouted", reason=error.message))
+                    self._on_state(SpeakerState(kind="rerouted", reason=error.message, cause=error.reason))
 
     async def _speak_on(
         self, line: _Line, journal: Journal, progress: Progress, utterance_id: str, epoch: int
@@ -311,7 +313,7 @@ class Speaker:
                     raise
                 if error.reason in {NO_WORKER, UNKNOWN_MODEL} and not waiting:
                     waiting = True
-                    self._on_state(SpeakerState(kind="no_worker", reason=error.message))
+                    self._on_state(SpeakerState(kind="no_worker", reason=error.message, cause=error.reason))
                 if error.reason in {NO_WORKER, NO_MODEL, UNKNOWN_MODEL}:
                     asked = self._router.demand(self._wanted.model_id)
                     await self._router.wait_changed(timeout_s=RECHECK_S)

@@ -32,6 +32,7 @@ class LiveSessions:
         self.ending = asyncio.Event()
         self._max_sessions = max_sessions
         self._metrics = metrics
+        metrics.sessions_limit.set(max_sessions)
         self._left = asyncio.Event()
 
     @contextlib.contextmanager
@@ -42,13 +43,16 @@ class LiveSessions:
             VoiceplaneError: There is no place, or the server shuts down.
         """
         if self.finishing.is_set():
+            self._metrics.sessions_refused.labels("SHUTTING_DOWN").inc()
             raise shutting_down()
         if len(self.kinds) >= self._max_sessions:
             text = f"{self._max_sessions} sessions are open already (limits.max_sessions): try again later"
+            self._metrics.sessions_refused.labels("TOO_MANY_SESSIONS").inc()
             raise exhausted("TOO_MANY_SESSIONS", text, retry_after_ms=1000)
         session_id = uuid.uuid4().hex
         self.kinds[session_id] = kind
         self._metrics.sessions.labels(kind).inc()
+        self._metrics.sessions_started.labels(kind).inc()
         try:
             yield session_id
         finally:

@@ -119,6 +119,7 @@ class TTSService(tts_pb2_grpc.TTSServicer):
                 with contextlib.suppress(asyncio.CancelledError):
                     await reader
         except Exception as error:
+            self._metrics.synthesis_errors.labels(reason=getattr(error, "reason", "INTERNAL")).inc()
             await abort(context, error)
 
     @answers

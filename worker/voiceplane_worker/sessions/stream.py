@@ -40,6 +40,7 @@ class SynthesisStream:
             burst_frames=limits.burst_frames,
             buffer_ms=limits.buffer_ms,
             credit_frames=0 if session.profile.credit_flow_control else None,
+            left_late=session.services.load.frame_left,
         )
         self._narrator = Narrator(
             lease=session.lease, delivery=session.profile.delivery, pool=session.services.pool, outlet=self.outlet
@@ -88,7 +89,7 @@ class SynthesisStream:
             sequence = self._session.next_sequence()
             if frame.valid_samples and not frame.utterance.heard:
                 frame.utterance.heard = True
-                self._session.services.load.first_frame_left(frame.utterance)
+                self._session.services.load.first_frame_left(frame.utterance, model_id=self._session.lease.model_id)
             yield tts_pb2.AudioFrame(
                 pcm=frame.pcm,
                 sequence=sequence,
@@ -172,7 +173,7 @@ class SynthesisStream:
                 try:
                     await self._narrator.speak(utterance, cost)
                 finally:
-                    load.utterance_ended(cost)
+                    load.utterance_ended(cost, model_id=self._session.lease.model_id)
                 self._speaking = None if self._speaking is utterance else self._speaking
             self.outlet.close()
         except VoiceplaneError as error:
