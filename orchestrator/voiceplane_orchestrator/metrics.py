@@ -73,6 +73,13 @@ class Metrics:
         self.fallbacks = count("fallbacks", "Sessions on workers whose model stood in for the one wanted.")
         self.no_worker = count("no_worker", "Times that an utterance had to wait for a worker.")
         self.errors = count("errors", "Errors told to clients.", ["reason"])
+        # The first of its kind is a change only to who has seen a 0.
+        for result in ("complete", "empty", "interrupted", "failed"):
+            self.utterances.labels(result)
+        for outcome in ("resumed", "stopped"):
+            self.barge_ins.labels(outcome)
+        for reason in ("TOO_MANY_SESSIONS", "SHUTTING_DOWN"):
+            self.sessions_refused.labels(reason)
 
     def follow_workers(self, states: Callable[[], Sequence[str]]) -> None:
         """Count workers when the metrics are read.

@@ -172,6 +172,7 @@ class Loads:
             loaded = await self._load(entry, load, base)
             entry.serve(loaded, load=load, hold=taken.pop_all(), now=self._clock.now())
         self._residents.missing.pop(entry.model_id, None)
+        self._metrics.models_lost.labels(model=self._metrics.model(entry.model_id))  # 0 is told, too
         _log.info("model_resident", model_id=entry.model_id, generation=loaded.generation, seconds=entry.load_seconds)
         self._residents.settle(entry)
         self._watch(entry, loaded)
