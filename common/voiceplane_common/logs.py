@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from voiceplane_common import tracing
+
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
@@ -28,6 +30,7 @@ def configure(*, level: str = "info", json: bool = True, log_transcripts: bool =
     """
     processors: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        tracing.add_ids,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]

@@ -11,7 +11,7 @@ import os
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Literal
 
-from voiceplane_common.errors import failed_precondition
+from voiceplane_common.errors import VoiceplaneError, failed_precondition
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, MutableMapping
@@ -104,6 +104,32 @@ def use(span: Span) -> Iterator[None]:
         yield
     finally:
         _current.reset(token)
+
+
+@contextlib.contextmanager
+def part(name: str, *, kind: Kind = "internal", **attributes: Attribute) -> Iterator[Span]:
+    """A part of the present span, from here to the end of the block; failed if that is an error of ours."""
+    span = current().child(name, kind=kind)
+    span.note(**attributes)
+    try:
+        yield span
+    except VoiceplaneError as error:
+        span.fail(error.reason)
+        raise
+    finally:
+        span.end()
+
+
+@contextlib.contextmanager
+def whole(name: str, **attributes: Attribute) -> Iterator[None]:
+    """A trace of its own, to which what runs in here belongs."""
+    span = start(name)
+    span.note(**attributes)
+    try:
+        with use(span):
+            yield
+    finally:
+        span.end()
 
 
 def add_ids(_logger: object, _method: str, event: MutableMapping[str, object]) -> MutableMapping[str, object]:

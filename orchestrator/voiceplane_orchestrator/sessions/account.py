@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from voiceplane_common import tracing
 from voiceplane_common.frames import FRAME_SECONDS
+from voiceplane_common.logs import get_logger
 
 if TYPE_CHECKING:
     from voiceplane_common.clock import Clock
     from voiceplane_common.tracing import Span
 
     from voiceplane_orchestrator.metrics import Metrics
+
+_log = get_logger("account")
 
 After = Literal["speech", "text"]
 
@@ -22,10 +26,22 @@ class Account:
         span: Of the turn that it answers, or its own; ended with the utterance.
     """
 
-    def __init__(self, *, since_s: float, after: After, span: Span, metrics: Metrics, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        session_id: str,
+        utterance: int,
+        since_s: float,
+        after: After,
+        span: Span,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
         """Its text is asked for now.
 
         Args:
+            session_id: For logs.
+            utterance: Its number, likewise.
             since_s: When the wait for it began: the end of the user's speech, or the first text.
             after: Which of the two.
             span: See above.
@@ -33,6 +49,7 @@ class Account:
             clock: Monotonic time.
         """
         self.span = span
+        self._log = _log.bind(session_id=session_id, utterance=utterance, after=after)
         self._since_s = since_s
         self._after = after
         self._metrics = metrics
@@ -82,6 +99,11 @@ class Account:
     def ended(self, result: str) -> None:
         """It is over, and has been heard as far as it will be."""
         self._metrics.utterances.labels(result).inc()
+        waited_s = None if self._began_s is None else self._began_s - self._since_s
+        with tracing.use(self.span):
+            self._log.info(
+                "utterance", result=result, first_audio_ms=None if waited_s is None else round(waited_s * 1000, 1)
+            )
         if self._began_s is not None:
             self.span.interval("playout", began_s=self._began_s)
         self.span.note(result=result)

@@ -10,6 +10,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from voiceplane_common import tracing
 from voiceplane_common.logs import get_logger
 
 from voiceplane_orchestrator.asr.partials import Partials
@@ -19,6 +20,7 @@ from voiceplane_orchestrator.sessions.events import Latency, Partial, State, Sta
 from voiceplane_orchestrator.sessions.mouth import Mouth
 from voiceplane_orchestrator.sessions.pieces import unheard_from_sentence
 from voiceplane_orchestrator.sessions.text import check_text, once
+from voiceplane_orchestrator.sessions.turn_spans import TurnSpans
 from voiceplane_orchestrator.turns.actions import (
     AcceptTurn,
     Action,
@@ -108,6 +110,7 @@ class Conversation:
         self._metrics = metrics
         self._retention = retention
         self._clock = clock
+        self._spans = TurnSpans(session_id=session_id)
         self._machine = TurnMachine(
             interruptions=interruptions, endpointing=endpointing, language=selection.language or "en"
         )
@@ -213,6 +216,7 @@ class Conversation:
         for turn_id in list(self._recognizing):
             await self._forget_recognition(turn_id)
         await self._mouth.close()
+        self._spans.close()
 
     # ---------------------------------------------------------------- the inbox
 
@@ -260,11 +264,12 @@ class Conversation:
 
     async def _carry_out_turn(self, action: Action) -> None:
         match action:
-            case BeginTurn(turn_id=turn_id, continues=int() as replaced):
-                await self._forget_turn(replaced)
-                await self._listener.send_event(
-                    Transcript(role="user", turn=turn_id, text="", final=False, replaces=replaced)
-                )
+            case BeginTurn(turn_id=turn_id, continues=replaced):
+                self._spans.begin(turn_id)
+                if replaced is not None:
+                    await self._forget_turn(replaced)
+                    taken_back = Transcript(role="user", turn=turn_id, text="", final=False, replaces=replaced)
+                    await self._listener.send_event(taken_back)
             case EndTurn():
                 under_way = await self._partials.end(action)
                 self._recognizing[action.turn_id] = asyncio.create_task(
@@ -272,6 +277,7 @@ class Conversation:
                 )
             case DiscardTurn(turn_id=turn_id):
                 self._metrics.turns_discarded.labels(action.reason.value).inc()
+                self._spans.forget(turn_id, result=action.reason.value)
                 await self._partials.cancel()
                 await self._forget_turn(turn_id)
             case AcceptTurn():
@@ -298,12 +304,13 @@ class Conversation:
         waited_s = max(0.0, began_s - self._user_quiet_since_s)
         samples = self._ears.read(turn.onset_sample, turn.end_sample)
         text = turn.complete_partial
-        if text is None:
-            try:
-                text = (await (under_way or self._recognizer.transcribe(samples, language=self._language))).text
-            except Exception as error:  # a turn without words: the session goes on
-                text = ""
-                await self._mouth.fail(error)
+        with self._spans.recognize(turn.turn_id, quiet_since_s=began_s - waited_s, now_s=began_s):
+            if text is None:
+                try:
+                    text = (await (under_way or self._recognizer.transcribe(samples, language=self._language))).text
+                except Exception as error:  # a turn without words: the session goes on
+                    text = ""
+                    await self._mouth.fail(error)
         took_s = self._clock.now() - began_s
         self._metrics.endpointing.observe(waited_s)
         self._metrics.asr.observe(took_s)
@@ -322,6 +329,7 @@ class Conversation:
 
     async def _forget_turn(self, turn_id: int) -> None:
         await self._forget_recognition(turn_id)
+        self._spans.forget(turn_id, result="taken_back")
         self._history = [(turn, message) for turn, message in self._history if turn != turn_id]
 
     async def _forget_recognition(self, turn_id: int) -> None:
@@ -335,11 +343,13 @@ class Conversation:
     async def _answer(self, turn: AcceptTurn) -> None:
         self._recognizing = {number: task for number, task in self._recognizing.items() if not task.done()}
         self._metrics.turns.inc()
-        _log.info("turn", session_id=self._session_id, turn=turn.turn_id, text=turn.text)
+        span = self._spans.take(turn.turn_id)
+        with tracing.use(span or tracing.SILENT):
+            _log.info("turn", session_id=self._session_id, turn=turn.turn_id, text=turn.text)
         self._history.append((turn.turn_id, Message(role="user", text=turn.text)))
         await self._listener.send_event(Transcript(role="user", turn=turn.turn_id, text=turn.text))
         reply = self._replier.reply(self.history, language=self.selection.language)
-        await self._mouth.start(reply, since_s=self._user_quiet_since_s, after="speech")
+        await self._mouth.start(reply, since_s=self._user_quiet_since_s, after="speech", span=span)
 
     async def _respeak(self) -> None:
         interrupted, self._interrupted = self._interrupted, None

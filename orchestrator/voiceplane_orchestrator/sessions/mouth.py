@@ -17,7 +17,6 @@ from voiceplane_common.logs import get_logger
 from voiceplane_orchestrator.sessions.account import Account
 from voiceplane_orchestrator.sessions.events import (
     Done,
-    Failed,
     Latency,
     Pause,
     Reply,
@@ -25,6 +24,7 @@ from voiceplane_orchestrator.sessions.events import (
     Stop,
     Transcript,
     UtteranceStarted,
+    failed,
 )
 from voiceplane_orchestrator.sessions.utterance import SpokenWith, Utterance
 
@@ -162,7 +162,15 @@ class Mouth:
             await self.stop()
         self._count += 1
         span = span or tracing.start("utterance", began_s=since_s, session_id=self._session_id, utterance=self._count)
-        account = Account(since_s=since_s, after=after, span=span, metrics=self._metrics, clock=self._clock)
+        account = Account(
+            session_id=self._session_id,
+            utterance=self._count,
+            since_s=since_s,
+            after=after,
+            span=span,
+            metrics=self._metrics,
+            clock=self._clock,
+        )
         utterance = Utterance(number=self._count, epoch=self.epoch, account=account)
         self._current = utterance
         with tracing.use(span):
@@ -229,6 +237,8 @@ class Mouth:
             if task is not None:
                 task.cancel()
                 await asyncio.wait([task])
+        if self._current is not None:
+            self._current.account.span.end()
         await self._speaker.close()
 
     # ---------------------------------------------------------------- one utterance
@@ -373,18 +383,6 @@ class Mouth:
             error = internal()
         self._metrics.errors.labels(error.reason).inc()
         await self._listener.send_event(failed(error))
-
-
-def failed(error: VoiceplaneError, *, fatal: bool = False) -> Failed:
-    """The event of an error."""
-    return Failed(
-        code=error.code.name,
-        reason=error.reason,
-        message=error.message,
-        field=error.field,
-        retry_after_ms=error.retry_after_ms,
-        fatal=fatal,
-    )
 
 
 def _ms(seconds: float) -> float:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import grpc
+from voiceplane_common import tracing
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_common.logs import get_logger
 from voiceplane_proto.v1 import tts_pb2
@@ -49,6 +50,8 @@ RECHECK_S = 0.1
 CHUNK_CHARS = 4096
 # Half a second may be on its way to the listener: it bounds what a slow one makes us hold.
 CREDIT_FRAMES = 25
+
+SYNTHESIZE = "voiceplane.v1.TTS/Synthesize"
 
 SEGMENTATIONS = {
     "": tts_pb2.SEGMENTATION_UNSPECIFIED,
@@ -238,7 +241,11 @@ class Speaker:
         media_base = progress.delivered_samples
         # A rest is an utterance of its own to the worker; a session may have spoken the beginning under the same name.
         worker_utterance_id = f"{utterance_id}@{text_base}:{media_base}"
-        async with line.session.open_stream(credit_frames=CREDIT_FRAMES) as stream:
+        async with contextlib.AsyncExitStack() as exits:
+            call = tracing.part(SYNTHESIZE, kind="client", worker_session_id=line.session.session_id)
+            headers = exits.enter_context(call).headers()
+            stream = line.session.open_stream(credit_frames=CREDIT_FRAMES, headers=headers)
+            await exits.enter_async_context(stream)
             if self._paused:
                 await self._tell_paused()  # before any text: not one frame may leave
             feeding = asyncio.create_task(_feed(stream, journal, text_base, worker_utterance_id, epoch))

@@ -10,7 +10,7 @@ import grpc
 from aiohttp import WSMsgType
 from voiceplane_common.errors import VoiceplaneError, exhausted, failed_precondition
 
-from voiceplane_orchestrator.sessions.mouth import failed
+from voiceplane_orchestrator.sessions.events import failed
 from voiceplane_orchestrator.transports.websocket import protocol
 
 if TYPE_CHECKING:

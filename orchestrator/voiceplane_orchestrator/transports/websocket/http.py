@@ -13,6 +13,7 @@ import grpc
 import prometheus_client
 from aiohttp import hdrs, web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from voiceplane_common import tracing
 from voiceplane_common.errors import VoiceplaneError, internal, invalid, not_found
 from voiceplane_common.logs import get_logger
 
@@ -97,7 +98,7 @@ class HttpEndpoints:
             raise invalid(name, f"{name or 'body'}: {problem['msg']}", reason="INVALID_MESSAGE") from None
         check_text(wanted.input, max_chars=self._factory.settings.limits.max_text_chars, field="input")
         selection = await self._factory.selection("", model=wanted.model, voice=wanted.voice, speed=wanted.speed)
-        with self._live.admit("file") as session_id:
+        with self._live.admit("file") as session_id, tracing.whole("file", session_id=session_id):
             speaker = self._factory.speaker(session_id=session_id, selection=selection)
             try:
                 async with contextlib.aclosing(speaker.speak(once(wanted.input), utterance_id="1", epoch=1)) as frames:

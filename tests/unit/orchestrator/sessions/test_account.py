@@ -37,7 +37,15 @@ class Book:
         self.clock = VirtualClock()
         self.metrics = Metrics()
         self.span = Recorded()
-        self.account = Account(since_s=999.0, after=after, span=self.span, metrics=self.metrics, clock=self.clock)
+        self.account = Account(
+            session_id="s",
+            utterance=1,
+            since_s=999.0,
+            after=after,
+            span=self.span,
+            metrics=self.metrics,
+            clock=self.clock,
+        )
 
     def sum(self, name: str, **labels: str) -> float | None:
         return self.metrics.registry.get_sample_value(f"{PREFIX}{name}_seconds_sum", labels)
