@@ -80,14 +80,12 @@ class Receiver(collector_grpc.TraceServiceServicer):
     def _take(self, request: collector.ExportTraceServiceRequest) -> None:
         self.raw += str(request)
         for resource in request.resource_spans:
-            service = next(
-                each.value.string_value for each in resource.resource.attributes if each.key == "service.name"
-            )
+            named = {each.key: each.value.string_value for each in resource.resource.attributes}
             for scope in resource.scope_spans:
                 for span in scope.spans:
                     self.spans.append(
                         Received(
-                            service=service,
+                            service=named["service.name"],
                             name=span.name,
                             trace_id=span.trace_id.hex(),
                             span_id=span.span_id.hex(),
@@ -110,7 +108,7 @@ async def receiver() -> AsyncIterator[Receiver]:
     """One that listens."""
     receives = Receiver()
     server = grpc.aio.server()
-    collector_grpc.add_TraceServiceServicer_to_server(receives, server)
+    collector_grpc.add_TraceServiceServicer_to_server(receives, server)  # type: ignore[no-untyped-call]  # generated
     receives.grpc_url = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     app = web.Application()
     app.router.add_post("/v1/traces", receives.post)
