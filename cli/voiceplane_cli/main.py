@@ -21,7 +21,8 @@ from voiceplane_cli import models as inventories
 from voiceplane_cli import packs_app
 from voiceplane_cli import say as saying
 from voiceplane_cli import talk as talking
-from voiceplane_cli.api import DEFAULT_URL, Action
+from voiceplane_cli import top as tops
+from voiceplane_cli.api import DEFAULT_URL, Action, Api
 from voiceplane_cli.options import Json
 from voiceplane_cli.output import CliError, ExitCode, fail, note, print_json, stdout, table
 from voiceplane_cli.speakers import open_speakers
@@ -280,6 +281,31 @@ def workers(ctx: typer.Context, worker: WorkerAddress = None, server: Server = N
         print_json({"workers": [asdict(each) for each in found]})
     else:
         stdout().print(workers_table(found))
+
+
+@app.command()
+def top(
+    ctx: typer.Context,
+    once: Annotated[bool, typer.Option("--once", help="Print it once instead of showing it live.")] = False,
+    interval: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks.")] = 1.0,
+    server: Server = None,
+    json_: Json = False,
+) -> None:
+    """Sessions, latencies, workers and models as they are now, live until Ctrl-C."""
+    common = _globals(ctx, server)
+
+    async def run() -> None:
+        async with Api(common.url, api_key=common.api_key) as api:
+            if not (once or json_) and sys.stdout.isatty():
+                await tops.live(api, interval_s=interval)
+                return
+            shown = await tops.Watch(api).look()
+            if json_:
+                print_json(asdict(shown))
+            else:
+                stdout().print(tops.view(shown, recent=False))
+
+    _run(run())
 
 
 @app.command()
