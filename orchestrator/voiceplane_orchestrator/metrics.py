@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from voiceplane_common.logs import get_logger
 from voiceplane_common.measures import JITTER_BUCKETS_S, LATENCY_BUCKETS_S, FewValues
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+_log = get_logger("metrics")
 
 WORKER_STATES = ("ready", "full", "barred", "draining", "not_ready", "lost")
 
@@ -80,6 +83,11 @@ class Metrics:
             self.barge_ins.labels(outcome)
         for reason in ("TOO_MANY_SESSIONS", "SHUTTING_DOWN"):
             self.sessions_refused.labels(reason)
+
+    def error_told(self, reason: str) -> None:
+        """A client is told of an error; the log has it, too, with the session that it is bound to."""
+        self.errors.labels(reason).inc()
+        _log.info("error_told", reason=reason)
 
     def follow_workers(self, states: Callable[[], Sequence[str]]) -> None:
         """Count workers when the metrics are read.

@@ -110,7 +110,7 @@ class Conversation:
         self._metrics = metrics
         self._retention = retention
         self._clock = clock
-        self._spans = TurnSpans(session_id=session_id)
+        self._spans = TurnSpans(session_id=session_id, clock=clock)
         self._machine = TurnMachine(
             interruptions=interruptions, endpointing=endpointing, language=selection.language or "en"
         )
@@ -304,7 +304,7 @@ class Conversation:
         waited_s = max(0.0, began_s - self._user_quiet_since_s)
         samples = self._ears.read(turn.onset_sample, turn.end_sample)
         text = turn.complete_partial
-        with self._spans.recognize(turn.turn_id, quiet_since_s=began_s - waited_s, now_s=began_s):
+        with self._spans.recognize(turn.turn_id, quiet_since_s=began_s - waited_s):
             if text is None:
                 try:
                     text = (await (under_way or self._recognizer.transcribe(samples, language=self._language))).text

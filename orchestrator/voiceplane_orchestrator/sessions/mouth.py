@@ -381,7 +381,7 @@ class Mouth:
         if not isinstance(error, VoiceplaneError):
             _log.error("session step failed", session_id=self._session_id, exc_info=error)
             error = internal()
-        self._metrics.errors.labels(error.reason).inc()
+        self._metrics.error_told(error.reason)
         await self._listener.send_event(failed(error))
 
 

@@ -1,4 +1,4 @@
-"""The traces of the turns that a session hears, until each is answered or forgotten."""
+"""The traces of the turns that a session hears, until each is answered or forgotten; and what recognizing them took."""
 
 from __future__ import annotations
 
@@ -6,16 +6,22 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from voiceplane_common import tracing
+from voiceplane_common.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from voiceplane_common.clock import Clock
+
+_log = get_logger("turns")
 
 
 class TurnSpans:
     """Of one session; silent if traces are off."""
 
-    def __init__(self, *, session_id: str) -> None:
+    def __init__(self, *, session_id: str, clock: Clock) -> None:
         self._session_id = session_id
+        self._clock = clock
         self._open: dict[int, tracing.Span] = {}
 
     def begin(self, turn_id: int) -> None:
@@ -35,18 +41,26 @@ class TurnSpans:
         return self._open.pop(turn_id, None)
 
     @contextlib.contextmanager
-    def recognize(self, turn_id: int, *, quiet_since_s: float, now_s: float) -> Iterator[None]:
+    def recognize(self, turn_id: int, *, quiet_since_s: float) -> Iterator[None]:
         """A turn has ended, and is recognized in here.
 
         Args:
             turn_id: The turn.
             quiet_since_s: When the user has fallen silent.
-            now_s: Now.
         """
         span = self._open.get(turn_id, tracing.SILENT)
-        span.interval("endpointing", began_s=quiet_since_s, ended_s=now_s)
-        with tracing.use(span), tracing.part("recognition"):
-            yield
+        began_s = self._clock.now()
+        span.interval("endpointing", began_s=quiet_since_s, ended_s=began_s)
+        with tracing.use(span):
+            with tracing.part("recognition"):
+                yield
+            _log.info(
+                "recognition",
+                session_id=self._session_id,
+                turn=turn_id,
+                endpointing_ms=round((began_s - quiet_since_s) * 1000, 1),
+                asr_ms=round((self._clock.now() - began_s) * 1000, 1),
+            )
 
     def close(self) -> None:
         """The session ends."""

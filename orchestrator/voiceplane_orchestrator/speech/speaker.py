@@ -358,6 +358,7 @@ class Speaker:
                 link.failed(full=error.code is grpc.StatusCode.RESOURCE_EXHAUSTED)
             raise
         info = session.info
+        _log.info("worker_session", session_id=self._key, address=choice.address, worker_session_id=info.session_id)
         self._on_state(
             SpeakerState(
                 kind="fallback" if choice.fallback else "ready",

@@ -125,7 +125,7 @@ class HttpEndpoints:
             await response.write_eof()
         except (VoiceplaneError, TimeoutError, ConnectionError) as error:
             # The status is sent already: only an end without the last chunk tells that something is missing.
-            self._factory.metrics.errors.labels(getattr(error, "reason", "SLOW_READER")).inc()
+            self._factory.metrics.error_told(getattr(error, "reason", "SLOW_READER"))
             if request.transport is not None:
                 request.transport.abort()
         return response
@@ -252,13 +252,13 @@ def make_app(*, factory: SessionFactory, router: Router, live: LiveSessions, key
                 raise VoiceplaneError(grpc.StatusCode.PERMISSION_DENIED, "ORIGIN_REFUSED", message)
             return await handler(request)
         except VoiceplaneError as error:
-            factory.metrics.errors.labels(error.reason).inc()
+            factory.metrics.error_told(error.reason)
             return _error_response(error)
         except web.HTTPException as error:
             return _restated(error)
         except Exception as error:
             _log.error("request failed", path=request.path, exc_info=error)
-            factory.metrics.errors.labels("INTERNAL").inc()
+            factory.metrics.error_told("INTERNAL")
             return _error_response(internal())
 
     app = web.Application(middlewares=[guard], client_max_size=MAX_BODY_BYTES)
