@@ -58,13 +58,13 @@ class Stack:
 
 
 @contextlib.asynccontextmanager
-async def stack(**environment: str) -> AsyncIterator[Stack]:
+async def stack(*, worker_module: str = "voiceplane_worker", **environment: str) -> AsyncIterator[Stack]:
     """An orchestrator that hears PHRASE, with one worker of the mock family."""
     address, metrics_port = f"127.0.0.1:{free_port()}", free_port()
     worker_flags = ("--listen", address, "--adapter", "mock", "--default-model", "mock", "--log-level", "debug")
     orchestrator_flags = ("--listen", "127.0.0.1:0", "--workers", address, "--log-level", "debug")
     async with (
-        logged_python("voiceplane_worker", *worker_flags, "--metrics-port", str(metrics_port), **environment) as worker,
+        logged_python(worker_module, *worker_flags, "--metrics-port", str(metrics_port), **environment) as worker,
         logged_python(
             "tests.support.scripted_orchestrator",
             *orchestrator_flags,
