@@ -86,3 +86,15 @@ def test_each_fires_when_it_should_and_not_otherwise(tmp_path: Path) -> None:
     file = tmp_path / "alerts.yaml"
     file.write_text(yaml.safe_dump({"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": tests}))
     assert "SUCCESS" in promtool("test", "rules", file)
+
+
+def test_the_compose_example_adds_to_services_that_there_are_and_mounts_files_that_there_are() -> None:
+    base = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+    added = yaml.safe_load((ROOT / "examples" / "prometheus" / "compose.yaml").read_text(encoding="utf-8"))
+    assert set(added["services"]) - set(base) == {"prometheus"}
+    assert set(added["services"]["prometheus"]["depends_on"]) <= set(base)
+    sources = [each.split(":")[0] for each in added["services"]["prometheus"]["volumes"]]
+    assert all((ROOT / source).is_file() for source in sources if source.startswith("."))
+    targets = re.findall(r'targets: \["(\w+):(\d+)"\]', (ROOT / "examples/prometheus/prometheus.yml").read_text())
+    port = added["services"]["piper"]["environment"]["VOICEPLANE_WORKER__METRICS_PORT"]
+    assert targets == [("piper", port), ("orchestrator", "8080")]
