@@ -28,6 +28,7 @@ lint:
     lint-imports
     python scripts/generate_proto.py --check
     python scripts/generate_crds.py --check
+    python scripts/generate_dashboards.py --check
 
 # All tests, or those that are named: `just test tests/unit`.
 test *ARGS:

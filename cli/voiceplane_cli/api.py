@@ -146,6 +146,13 @@ class Api:
         with _understood(self.url):
             return [worker_from_json(each) for each in answer["workers"]]
 
+    async def metrics(self) -> str:
+        """What the server tells Prometheus, in the text format."""
+        status, body = await self._read("GET", "/metrics", deadline_s=ANSWER_DEADLINE_S)
+        if status >= 400:
+            raise self._refused(status)
+        return body.decode(errors="replace")
+
     async def change(self, model_id: str, action: Action) -> None:
         """Load, unload or reload a model; returns when it is done."""
         await self._request("POST", f"/v1/models/{quote(model_id, safe='')}/{action}", deadline_s=LOAD_DEADLINE_S)
@@ -198,15 +205,17 @@ class Api:
                 return item
         raise _broken()
 
-    async def _request(self, method: str, path: str, *, deadline_s: float) -> dict[str, Any]:
+    async def _read(self, method: str, path: str, *, deadline_s: float) -> tuple[int, bytes]:
         try:
             async with self._http.request(method, self.url + path, timeout=_within(deadline_s)) as response:
-                body = await response.read()
-                status = response.status
+                return response.status, await response.read()
         except TimeoutError:
             raise CliError(f"{self.url} did not answer within {deadline_s:.0f} s", code=ExitCode.UNREACHABLE) from None
         except aiohttp.ClientError:
             raise self._unreachable() from None
+
+    async def _request(self, method: str, path: str, *, deadline_s: float) -> dict[str, Any]:
+        status, body = await self._read(method, path, deadline_s=deadline_s)
         try:
             answer = json.loads(body) if body.strip() else {}
         except ValueError:

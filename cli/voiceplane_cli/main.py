@@ -19,11 +19,12 @@ from voiceplane_common.errors import VoiceplaneError
 from voiceplane_cli import compare as comparing
 from voiceplane_cli import demo as demos
 from voiceplane_cli import doctor as doctors
-from voiceplane_cli import keys_app, packs_app
+from voiceplane_cli import keys_app, logs_app, packs_app
 from voiceplane_cli import models as inventories
 from voiceplane_cli import say as saying
 from voiceplane_cli import talk as talking
-from voiceplane_cli.api import DEFAULT_URL, Action
+from voiceplane_cli import top as tops
+from voiceplane_cli.api import DEFAULT_URL, Action, Api
 from voiceplane_cli.comparing.recognition import listener
 from voiceplane_cli.comparing.results import Results
 from voiceplane_cli.comparing.stage import stage
@@ -64,6 +65,7 @@ models_app = typer.Typer(no_args_is_help=True, help="Which models there are and 
 app.add_typer(models_app, name="models")
 app.add_typer(packs_app.app, name="packs")
 app.add_typer(keys_app.app, name="keys")
+app.add_typer(logs_app.app, name="logs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -326,6 +328,31 @@ def workers(ctx: typer.Context, worker: WorkerAddress = None, server: Server = N
         print_json({"workers": [asdict(each) for each in found]})
     else:
         stdout().print(workers_table(found))
+
+
+@app.command()
+def top(
+    ctx: typer.Context,
+    once: Annotated[bool, typer.Option("--once", help="Print it once instead of showing it live.")] = False,
+    interval: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks.")] = 1.0,
+    server: Server = None,
+    json_: Json = False,
+) -> None:
+    """Sessions, latencies, workers and models as they are now, live until Ctrl-C."""
+    common = _globals(ctx, server)
+
+    async def run() -> None:
+        async with Api(common.url, api_key=common.api_key) as api:
+            if not (once or json_) and sys.stdout.isatty():
+                await tops.live(api, interval_s=interval)
+                return
+            shown = await tops.Watch(api).look()
+            if json_:
+                print_json(asdict(shown))
+            else:
+                stdout().print(tops.view(shown, recent=False))
+
+    _run(run())
 
 
 @app.command()

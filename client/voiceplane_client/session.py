@@ -12,7 +12,7 @@ from voiceplane_common.errors import VoiceplaneError, from_rpc_error, unavailabl
 from voiceplane_proto.v1 import tts_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from voiceplane_proto.v1 import tts_pb2_grpc
 
@@ -58,13 +58,17 @@ class WorkerSession:
     async def __aexit__(self, *_: object) -> None:
         await self.end()
 
-    def open_stream(self, *, credit_frames: int = DEFAULT_CREDIT_FRAMES) -> SpeechStream:
+    def open_stream(
+        self, *, credit_frames: int = DEFAULT_CREDIT_FRAMES, headers: Sequence[tuple[str, str]] = ()
+    ) -> SpeechStream:
         """Open a Synthesize stream.
 
         Args:
             credit_frames: With credit flow control, how many frames may be on their way at once.
+            headers: Sent with the call, such as a W3C `traceparent`.
         """
-        stream = SpeechStream(self, self._stub.Synthesize(), credit_frames=credit_frames if self._credit else 0)
+        call = self._stub.Synthesize(metadata=tuple(headers))
+        stream = SpeechStream(self, call, credit_frames=credit_frames if self._credit else 0)
         self._streams.add(stream)
         return stream
 

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TYPE_CHECKING
+import traceback
+from typing import TYPE_CHECKING, Any, TextIO
 
 import structlog
+
+from voiceplane_common import tracing
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
+HIDDEN = "(hidden, as what was spoken is: see log_transcripts)"
 PRIVATE_KEYS = frozenset({"text", "transcript", "reply", "partial", "audio_path", "prompt"})
 
 
@@ -24,19 +28,20 @@ def configure(*, level: str = "info", json: bool = True, log_transcripts: bool =
     Args:
         level: debug, info, warning or error.
         json: One JSON object a line; otherwise lines for a terminal.
-        log_transcripts: Let the keys of PRIVATE_KEYS through.
+        log_transcripts: Let the keys of PRIVATE_KEYS through, and the messages of exceptions in tracebacks.
     """
     processors: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        tracing.add_ids,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     if not log_transcripts:
         processors.append(drop_private)
     if json:
-        processors += [_tracebacks(), structlog.processors.JSONRenderer()]
+        processors += [_tracebacks(messages=log_transcripts), structlog.processors.JSONRenderer()]
     else:
-        plain = structlog.dev.plain_traceback
+        plain = structlog.dev.plain_traceback if log_transcripts else _traceback_without_message
         processors.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain))
     structlog.configure(
         processors=processors,
@@ -46,10 +51,30 @@ def configure(*, level: str = "info", json: bool = True, log_transcripts: bool =
     )
 
 
-def _tracebacks() -> structlog.typing.Processor:
-    """Tracebacks without the values of local variables, which hold what was spoken, and keys."""
+def _tracebacks(*, messages: bool) -> structlog.typing.Processor:
+    """Tracebacks without the values of local variables, which hold what was spoken, and keys.
+
+    Args:
+        messages: With the exceptions' messages, which a model's library may make of the text that it was given.
+    """
     transformer = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
-    return structlog.processors.ExceptionRenderer(transformer)
+
+    def shown(exc_info: structlog.typing.ExcInfo) -> list[dict[str, Any]]:
+        stacks = transformer(exc_info)
+        return stacks if messages else [_without_message(stack) for stack in stacks]
+
+    return structlog.processors.ExceptionRenderer(shown)
+
+
+def _without_message(stack: dict[str, Any]) -> dict[str, Any]:
+    """A stack of ExceptionDictTransformer, and the stacks of the group that it may be."""
+    group = [[_without_message(each) for each in stacks] for stacks in stack.get("exceptions") or ()]
+    return stack | {"exc_value": HIDDEN, "exc_notes": [], "syntax_error": None, "exceptions": group}
+
+
+def _traceback_without_message(out: TextIO, info: structlog.typing.ExcInfo) -> None:
+    kind, _, trace = info
+    out.write("".join(traceback.format_tb(trace)) + f"{kind.__qualname__}: {HIDDEN}")
 
 
 def drop_private(_logger: object, _method: str, event: MutableMapping[str, object]) -> MutableMapping[str, object]:

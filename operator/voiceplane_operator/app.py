@@ -50,11 +50,11 @@ class Operator:
             connect: Makes a client of a worker's address; None for one as the settings say.
         """
         self.settings = settings
-        self.metrics = Metrics()
-        self.metrics.api_calls.set_function(lambda: api.calls)
+        self.metrics = Metrics(api_calls=lambda: api.calls)
         self._api = api
         self._store = Store()
         self._revision = 0
+        self._store.follow(self.metrics)
         self._fleet = Fleet(
             changed=self._pool_changed,
             metrics=self.metrics,

@@ -70,6 +70,11 @@ class Orchestrator:
         self._recognizer = recognizer or WhisperRecognizer(settings.asr)
         self._replier = replier or make_replier(settings)
         self._router = Router(discovery=self._discovery, settings=settings.routing, tls=settings.worker_tls)
+        router = self._router
+        self.metrics.follow_workers(lambda: [worker.standing for worker in router.workers()])
+        if isinstance(self._recognizer, WhisperRecognizer):
+            whisper = self._recognizer
+            self.metrics.asr_queue.set_function(lambda: whisper.waiting)
         clock = SystemClock()
         factory = SessionFactory(
             settings=settings,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from voiceplane_common import logs
+from voiceplane_common import logs, tracing
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_common.settings import load_settings
 
@@ -51,6 +51,7 @@ def serve(
             json=settings.log.json_lines,
             log_transcripts=settings.privacy.log_transcripts,
         )
+        tracing.configure("voiceplane-orchestrator")
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_serve(settings))
     except VoiceplaneError as error:

@@ -1,34 +1,99 @@
-"""The orchestrator's Prometheus metrics."""
+"""The orchestrator's Prometheus metrics; docs/metrics.md is made from them."""
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from typing import TYPE_CHECKING
 
-LATENCY_BUCKETS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 5.0, 10.0)
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from voiceplane_common.logs import get_logger
+from voiceplane_common.measures import JITTER_BUCKETS_S, LATENCY_BUCKETS_S, FewValues
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_log = get_logger("metrics")
+
+WORKER_STATES = ("ready", "full", "barred", "draining", "not_ready", "lost")
 
 
 class Metrics:
-    """One registry for each orchestrator, so that tests can run several in one process."""
+    """One registry for each orchestrator, so that tests can run several in one process.
+
+    Attributes:
+        model: The label of a model, which whoever runs the workers may name as they like.
+    """
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
+        self.model = FewValues()
 
-        def seconds(name: str, help_text: str) -> Histogram:
+        def gauge(name: str, text: str, labels: Sequence[str] = ()) -> Gauge:
+            return Gauge(f"voiceplane_orchestrator_{name}", text, labels, registry=registry)
+
+        def count(name: str, text: str, labels: Sequence[str] = ()) -> Counter:
+            return Counter(f"voiceplane_orchestrator_{name}", text, labels, registry=registry)
+
+        def seconds(
+            name: str, text: str, labels: Sequence[str] = (), *, buckets: Sequence[float] = LATENCY_BUCKETS_S
+        ) -> Histogram:
             return Histogram(
-                f"voiceplane_orchestrator_{name}_seconds", help_text, buckets=LATENCY_BUCKETS, registry=registry
+                f"voiceplane_orchestrator_{name}_seconds", text, labels, buckets=buckets, registry=registry
             )
 
-        def count(name: str, help_text: str, labels: tuple[str, ...] = ()) -> Counter:
-            return Counter(f"voiceplane_orchestrator_{name}", help_text, labels, registry=registry)
-
-        self.sessions = Gauge("voiceplane_orchestrator_sessions", "Open sessions.", ["kind"], registry=registry)
+        self.sessions = gauge("sessions", "Open sessions; kind: talk, speak, file or room.", ["kind"])
+        self.sessions_limit = gauge("sessions_limit", "Sessions that may be open at once.")
+        self.sessions_started = count("sessions_started", "Sessions that were opened.", ["kind"])
+        self.sessions_refused = count("sessions_refused", "Sessions that were refused.", ["reason"])
+        self.workers = gauge("workers", f"Known workers; state: {', '.join(WORKER_STATES)}.", ["state"])
         self.turns = count("turns", "Turns of users that were answered.")
-        self.barge_ins = count("barge_ins", "Times that a user paused the agent.", ("outcome",))
-        self.reroutes = count("reroutes", "Utterances that went on with another worker.")
-        self.errors = count("errors", "Errors told to clients.", ("reason",))
-        self.barge_in = seconds("barge_in", "From the user's first sound to the order to be silent.")
-        self.asr = seconds("asr", "From a turn's end to its transcript.")
-        self.reply = seconds("reply_first_token", "From a turn's transcript to the reply's first text.")
-        self.first_audio = seconds(
-            "first_audio", "From the end of the user's speech, or from the text, to first audio."
+        self.turns_discarded = count(
+            "turns_discarded", "Sounds that were no turn; reason: backchannel or no_words.", ["reason"]
         )
+        self.barge_ins = count(
+            "barge_ins", "Times that a user paused the agent; outcome: resumed or stopped.", ["outcome"]
+        )
+        self.barge_in = seconds("barge_in", "From the user's first sound to the order to be silent.")
+        self.endpointing = seconds("endpointing", "From the end of the user's speech to the end of the turn.")
+        self.asr = seconds("asr", "From a turn's end to its transcript.")
+        self.asr_queue = gauge("asr_queue", "Recognitions that wait for a thread.")
+        self.reply = seconds("reply_first_token", "From a turn's transcript to the reply's first text.")
+        self.reply_whole = seconds("reply", "From a turn's transcript to the end of the reply's text.")
+        self.synthesis = seconds(
+            "synthesis", "From the first text of an utterance to its first audio, as workers serve it.", ["model"]
+        )
+        self.first_audio = seconds(
+            "first_audio",
+            "From the end of the user's speech (after: speech), or from the text (after: text), to first audio.",
+            ["after"],
+        )
+        self.frame_jitter = seconds(
+            "frame_jitter",
+            "By how much more than 20 ms a frame was sent to the listener after the one before it.",
+            buckets=JITTER_BUCKETS_S,
+        )
+        self.utterances = count("utterances", "Utterances; result: complete, empty, interrupted or failed.", ["result"])
+        self.reroutes = count("reroutes", "Utterances that went on with another worker.", ["reason"])
+        self.fallbacks = count("fallbacks", "Sessions on workers whose model stood in for the one wanted.")
+        self.no_worker = count("no_worker", "Times that an utterance had to wait for a worker.")
+        self.errors = count("errors", "Errors told to clients.", ["reason"])
+        # The first of its kind is a change only to who has seen a 0.
+        for result in ("complete", "empty", "interrupted", "failed"):
+            self.utterances.labels(result)
+        for outcome in ("resumed", "stopped"):
+            self.barge_ins.labels(outcome)
+        for reason in ("TOO_MANY_SESSIONS", "SHUTTING_DOWN"):
+            self.sessions_refused.labels(reason)
+
+    def error_told(self, reason: str) -> None:
+        """A client is told of an error; the log has it, too, with the session that it is bound to."""
+        self.errors.labels(reason).inc()
+        _log.info("error_told", reason=reason)
+
+    def follow_workers(self, states: Callable[[], Sequence[str]]) -> None:
+        """Count workers when the metrics are read.
+
+        Args:
+            states: One of WORKER_STATES for each known worker.
+        """
+        for state in WORKER_STATES:
+            self.workers.labels(state).set_function(lambda state=state: states().count(state))  # type: ignore[misc]  # mypy cannot infer a lambda's default

@@ -141,9 +141,9 @@ async def measure(*, models: int, pools: int, rest_s: float) -> Section:
             for kind in ("TTSWorkerPool", "VoiceModel"):
                 section.rows.append((f"reconcile of a {kind}, p95 at most, ms", quantile_ms(busy, kind, 0.95)))
             await asyncio.sleep(15)  # what changes with every session is written within 10 s
-            calls, cpu = (await samples(port))["voiceplane_operator_api_calls"], sum(process.cpu_times()[:2])
+            calls, cpu = (await samples(port))["voiceplane_operator_api_calls_total"], sum(process.cpu_times()[:2])
             await asyncio.sleep(rest_s)
-            at_rest = (await samples(port))["voiceplane_operator_api_calls"] - calls
+            at_rest = (await samples(port))["voiceplane_operator_api_calls_total"] - calls
             used = sum(process.cpu_times()[:2]) - cpu
             section.rows.append(("API calls a minute at rest", 60 * at_rest / rest_s))
             section.rows.append(("CPU at rest, % of a core", 100 * used / rest_s))

@@ -1,4 +1,4 @@
-"""Child processes whose standard error is kept."""
+"""Child processes of which all output is kept."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ if TYPE_CHECKING:
 
 
 class LoggedProcess:
-    """A process and all that it has written to standard error so far, in `log`."""
+    """A process and all that it has written so far: in `log` to standard error, in `printed` to standard output."""
 
     def __init__(self, child: asyncio.subprocess.Process) -> None:
         self.child = child
         self.log = ""
+        self.printed = ""
         self._news = asyncio.Event()
         self.reading = asyncio.create_task(self._read())
 
@@ -31,9 +32,12 @@ class LoggedProcess:
 
     async def _read(self) -> None:
         assert self.child.stderr is not None
+        assert self.child.stdout is not None
+        printing = asyncio.create_task(self.child.stdout.read())
         while line := await self.child.stderr.readline():
             self.log += line.decode()
             self._news.set()
+        self.printed = (await printing).decode()
         self._news.set()
 
 
@@ -41,7 +45,12 @@ class LoggedProcess:
 async def logged_python(*arguments: str, **environment: str) -> AsyncIterator[LoggedProcess]:
     """Run `python -m …` with these variables in its environment; killed in the end if it still runs."""
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", *arguments, stderr=asyncio.subprocess.PIPE, env={**os.environ, **environment}
+        sys.executable,
+        "-m",
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, **environment},
     )
     process = LoggedProcess(child)
     try:

@@ -84,6 +84,7 @@ class ScriptedServer:
         changed: The changes of models that were asked for.
         peers: Every WebSocket so far.
         greets: Whether `hello` is answered.
+        metrics: The answer of GET /metrics.
         grant: The answer of POST /v1/livekit/token; None: there is no WebRTC.
     """
 
@@ -97,6 +98,7 @@ class ScriptedServer:
         self.peers: list[Peer] = []
         self.greets = True
         self.grant: dict[str, Any] | None = None
+        self.metrics = ""
         self.app = web.Application(middlewares=[self._key_check()])
         self.app.add_routes(
             [
@@ -107,6 +109,7 @@ class ScriptedServer:
                 web.post("/v1/livekit/token", self._token),
                 web.post("/v1/livekit/agent", self._ok),
                 web.get("/v1/workers", self._workers),
+                web.get("/metrics", self._metrics),
                 web.post("/v1/models/{id}/{action}", self._change),
                 web.get("/v1/{kind:talk|speak}", self._socket),
             ]
@@ -140,6 +143,9 @@ class ScriptedServer:
             "max_sessions": 16, "queue_depth": 0, "first_audio_p50_ms": 31.5, "rtf_p50": 0.08,
         }  # fmt: skip
         return web.json_response({"workers": [worker]})
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(text=self.metrics)
 
     async def _change(self, request: web.Request) -> web.Response:
         self.changed.append((request.match_info["id"], request.match_info["action"]))

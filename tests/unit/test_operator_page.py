@@ -1,10 +1,9 @@
-"""docs/operator.md names every setting with its default, and every metric."""
+"""docs/operator.md names every setting with its default."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from voiceplane_operator.metrics import Metrics
 from voiceplane_operator.settings import OperatorSettings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operator.md").read_text(encoding="utf-8")
@@ -14,9 +13,3 @@ def test_settings_and_defaults_are_named() -> None:
     for name, field in OperatorSettings.model_fields.items():
         default = str(field.default).lower() if isinstance(field.default, bool) else field.default
         assert f"| `{name}` | `{default if default != '' else chr(34) * 2}` |" in PAGE
-
-
-def test_metrics_are_named() -> None:
-    for metric in Metrics().registry.collect():
-        total = "_total" if metric.type == "counter" else ""
-        assert f"`{metric.name}{total}" in PAGE

@@ -73,7 +73,9 @@ class Worker:
             _log.warning("family_broken", family=name, problem=problem)
         changes = Changes()
         self._worker_id = worker_id = uuid.uuid4().hex[:12]
-        self._pool = ComputePool(workers=worker.compute_workers)
+        self._pool = pool = ComputePool(workers=worker.compute_workers)
+        self.metrics.queue_steps.set_function(lambda: pool.queue_depth)
+        self.metrics.sessions_limit.set(worker.max_sessions)
         load = LoadMeter(metrics=self.metrics, changed=changes.note)
         self.manager = ModelManager(
             settings=settings.model_manager,
@@ -87,6 +89,7 @@ class Worker:
                 private_sources=worker.private_sources,
             ),
             clock=SystemClock(),
+            metrics=self.metrics,
             changed=changes.note,
             declared=_declared(worker.models_file) if worker.models_file else (),
         )

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import prometheus_client
 import typer
 import uvloop
-from voiceplane_common import logs
+from voiceplane_common import logs, tracing
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_common.settings import load_settings
 
@@ -66,6 +66,7 @@ def serve(
             },
         )
         logs.configure(level=settings.log.level, json=settings.log.json_lines, log_transcripts=settings.log.transcripts)
+        tracing.configure("voiceplane-worker")
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         uvloop.run(_serve(settings))
     except VoiceplaneError as error:

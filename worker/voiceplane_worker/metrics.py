@@ -1,56 +1,97 @@
-"""The worker's Prometheus metrics."""
+"""The worker's Prometheus metrics; docs/metrics.md is made from them."""
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from typing import TYPE_CHECKING
 
-LATENCY_BUCKETS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
-RTF_BUCKETS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0)
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from voiceplane_common.measures import (
+    JITTER_BUCKETS_S,
+    LATENCY_BUCKETS_S,
+    RATIO_BUCKETS,
+    WORK_BUCKETS_S,
+    FewValues,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 
 class Metrics:
-    """One registry for each worker, so that tests can run several in one process."""
+    """One registry for each worker, so that tests can run several in one process.
+
+    Attributes:
+        model: The label of a model, which whoever calls LoadModel may name as they like.
+    """
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
-        self.sessions = Gauge("voiceplane_worker_sessions", "Open sessions.", registry=registry)
-        self.sessions_refused = Counter(
-            "voiceplane_worker_sessions_refused", "Sessions that were refused.", ["reason"], registry=registry
+        self.model = FewValues()
+
+        def gauge(name: str, text: str, labels: Sequence[str] = ()) -> Gauge:
+            return Gauge(f"voiceplane_worker_{name}", text, labels, registry=registry)
+
+        def count(name: str, text: str, labels: Sequence[str] = ()) -> Counter:
+            return Counter(f"voiceplane_worker_{name}", text, labels, registry=registry)
+
+        def spread(name: str, text: str, buckets: Sequence[float], labels: Sequence[str] = ()) -> Histogram:
+            return Histogram(f"voiceplane_worker_{name}", text, labels, buckets=buckets, registry=registry)
+
+        self.ready = gauge("ready", "1 if new sessions are served, else 0.")
+        self.sessions = gauge("sessions", "Open sessions.")
+        self.sessions_limit = gauge("sessions_limit", "Sessions that may be open at once.")
+        self.sessions_started = count("sessions_started", "Sessions that were opened.")
+        self.sessions_refused = count("sessions_refused", "Sessions that were refused.", ["reason"])
+        self.utterances_under_way = gauge("utterances_under_way", "Utterances that are being synthesized.")
+        self.queue_steps = gauge("queue_steps", "Inference steps that wait or run.")
+        self.queue_wait_seconds = spread(
+            "queue_wait_seconds", "How long an utterance's first inference step waited for its turn.", LATENCY_BUCKETS_S
         )
-        self.utterances_under_way = Gauge(
-            "voiceplane_worker_utterances_under_way", "Utterances that are being synthesized.", registry=registry
-        )
-        self.first_audio_seconds = Histogram(
-            "voiceplane_worker_first_audio_seconds",
+        self.first_audio_seconds = spread(
+            "first_audio_seconds",
             "From an utterance's first speakable text to its first frame.",
-            buckets=LATENCY_BUCKETS,
-            registry=registry,
+            LATENCY_BUCKETS_S,
+            ["model"],
         )
-        self.rtf = Histogram(
-            "voiceplane_worker_rtf",
-            "Compute time over audio time of an utterance.",
-            buckets=RTF_BUCKETS,
-            registry=registry,
+        self.frame_jitter_seconds = spread(
+            "frame_jitter_seconds",
+            "How much later than due a frame left, after an utterance's first burst.",
+            JITTER_BUCKETS_S,
         )
-        self.audio_seconds = Counter(
-            "voiceplane_worker_audio_seconds", "Seconds of audio synthesized.", registry=registry
+        self.rtf_ratio = spread("rtf_ratio", "Compute time over audio time of an utterance.", RATIO_BUCKETS, ["model"])
+        self.audio_seconds = count("audio_seconds", "Seconds of audio synthesized.")
+        self.compute_seconds = count("compute_seconds", "Seconds of inference and audio processing.")
+        self.underruns = count("underruns", "Times that a listener ran dry in mid-utterance.")
+        self.synthesis_errors = count("synthesis_errors", "Streams that ended with an error.", ["reason"])
+        self.controls = count("controls", "PAUSE, RESUME, STOP and RELOAD calls.", ["action"])
+        self.resident_models = gauge("resident_models", "Resident models.")
+        self.model_memory_bytes = gauge("model_memory_bytes", "Memory that a model holds.", ["model"])
+        self.model_load_seconds = spread(
+            "model_load_seconds",
+            "How long a load took, its fetch and warm-up included; outcome: resident, failed or cancelled.",
+            WORK_BUCKETS_S,
+            ["model", "outcome"],
         )
-        self.compute_seconds = Counter(
-            "voiceplane_worker_compute_seconds", "Seconds of inference and audio processing.", registry=registry
+        self.model_unload_seconds = spread(
+            "model_unload_seconds", "How long freeing a model took.", WORK_BUCKETS_S, ["model"]
         )
-        self.underruns = Counter(
-            "voiceplane_worker_underruns", "Times that a listener ran dry in mid-utterance.", registry=registry
+        self.model_evictions = count(
+            "model_evictions",
+            "Models let go; reason: TtlExpired, MakingRoom, UnloadRequested or Closing.",
+            ["model", "reason"],
         )
-        self.controls = Counter(
-            "voiceplane_worker_controls", "PAUSE, RESUME, STOP and RELOAD calls.", ["action"], registry=registry
+        self.models_lost = count("models_lost", "Models whose process has ended by itself.", ["model"])
+        self.registered = gauge("registered", "1 while the Redis holds our lease, else 0.")
+        self.registration_failures = count(
+            "registration_failures", "Heartbeats that have not renewed our lease.", ["reason"]
         )
-        self.resident_models = Gauge("voiceplane_worker_resident_models", "Resident models.", registry=registry)
-        self.registered = Gauge(
-            "voiceplane_worker_registered", "1 while the Redis holds our lease, else 0.", registry=registry
-        )
-        self.registration_failures = Counter(
-            "voiceplane_worker_registration_failures",
-            "Heartbeats that have not renewed our lease.",
-            ["reason"],
-            registry=registry,
-        )
+
+    def tell_memory(self, held: Mapping[str, int]) -> None:
+        """The memory of each model that holds some, in bytes; of others nothing is told any more."""
+        sums: dict[str, int] = {}
+        for model_id, size in held.items():
+            label = self.model(model_id)
+            sums[label] = sums.get(label, 0) + size
+        self.model_memory_bytes.clear()
+        for label, size in sums.items():
+            self.model_memory_bytes.labels(model=label).set(size)

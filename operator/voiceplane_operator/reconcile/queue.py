@@ -50,7 +50,7 @@ class WorkQueue:
         self._reconcile = reconcile
         self._metrics = metrics
         self._spacing_s = spacing_s
-        self._waiting: dict[Job, None] = {}
+        self._waiting: dict[Job, float] = {}  # since when
         self._running: set[Job] = set()
         self._timers: dict[Job, asyncio.TimerHandle] = {}
         self._failures: dict[Job, int] = {}
@@ -122,14 +122,15 @@ class WorkQueue:
             self._timers[job] = loop.call_at(due, self._fire, job)
 
     def _enqueue(self, job: Job) -> None:
-        self._waiting[job] = None
+        self._waiting.setdefault(job, asyncio.get_running_loop().time())
         self._metrics.queue_depth.set(len(self._waiting))
         self._some.set()
 
     def _take(self) -> Job | None:
         for job in self._waiting:
             if job not in self._running:
-                del self._waiting[job]
+                waited_s = asyncio.get_running_loop().time() - self._waiting.pop(job)
+                self._metrics.queue_wait_seconds.labels(kind=job.kind).observe(waited_s)
                 return job
         return None
 

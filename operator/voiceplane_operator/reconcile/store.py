@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from voiceplane_operator.declarations import Refusal
+    from voiceplane_operator.metrics import Metrics
 
 # What was under way when something newer was told has come by then. What is older after that is no news that came late:
 # etcd was restored from a backup, and counts from there again.
@@ -70,6 +71,18 @@ class Store:
         self._clock = clock or SystemClock()
         self._last: dict[tuple[str, str], Last] = {}
 
+    def follow(self, metrics: Metrics) -> None:
+        """Count what is declared, and what of it is not ready, when the metrics are read."""
+
+        def follow_kind(kind: str, known: Mapping[Key, R]) -> None:
+            metrics.declared.labels(kind).set_function(lambda: len(known))
+            metrics.unready.labels(kind).set_function(
+                lambda: sum(not _is_ready(each.status) for each in list(known.values()))
+            )
+
+        follow_kind("VoiceModel", self.models)
+        follow_kind("TTSWorkerPool", self.pools)
+
     def note(self, kind: str, body: Mapping[str, Any], *, gone: bool) -> Noted:
         """Take note of an object as the API server has it; one that is older than what is known is passed by.
 
@@ -120,6 +133,11 @@ class Store:
     def pools_of(self, namespace: str) -> dict[Key, Pool]:
         """The TTSWorkerPools of a namespace that are not being deleted."""
         return {key: pool for key, pool in self.pools.items() if key.namespace == namespace and not pool.meta.deleting}
+
+
+def _is_ready(status: Mapping[str, Any]) -> bool:
+    conditions = status.get("conditions") or ()
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
 def _note(known: dict[Key, R], key: Key, value: R | None) -> bool:

@@ -48,6 +48,7 @@ class Fleet:
         self._connect = connect
         self._links: dict[Key, WorkerLink] = {}
         self._closing: set[asyncio.Task[None]] = set()
+        metrics.workers_reachable.set_function(self._reachable)
 
     def pod_changed(self, key: Key, pod: dict[str, Any] | None) -> None:
         """Take note of a pod, or that it has gone."""
@@ -90,6 +91,9 @@ class Fleet:
             self._close(link)
         self._links.clear()
         await asyncio.gather(*self._closing, return_exceptions=True)
+
+    def _reachable(self) -> int:
+        return sum(link.state is not None for link in list(self._links.values()))
 
     def _open(self, key: Key, address: str) -> None:
         link = WorkerLink(

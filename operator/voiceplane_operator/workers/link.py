@@ -217,6 +217,7 @@ class WorkerLink:
         call = "load" if isinstance(action, LoadAction) else "unload"
         declaration = action.request.declaration if isinstance(action, LoadAction) else ""
         outcome = "ok"
+        began_s = asyncio.get_running_loop().time()
         answer: Answer
         try:
             if isinstance(action, LoadAction):
@@ -234,6 +235,8 @@ class WorkerLink:
             self.setbacks[model_id] = set_back(self.setbacks.get(model_id), declaration, error, now=now)
             _log.warning("model_call_failed", worker=self.name, call=call, model_id=model_id, reason=error.reason)
         self._metrics.model_calls.labels(call=call, outcome=outcome).inc()
+        took_s = asyncio.get_running_loop().time() - began_s
+        self._metrics.model_call_seconds.labels(call=call).observe(took_s)
 
     def _accept(self, model_id: str, answer: Answer) -> None:
         """What a call answers is news, too, and the call must not be made twice.

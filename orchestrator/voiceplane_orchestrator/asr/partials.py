@@ -101,7 +101,7 @@ class Partials:
             return
         if error:  # the turn's own transcript is still to come
             self._complete = None
-            _log.warning("partial transcript failed", error=str(error))
+            _log.warning("partial transcript failed", error=type(error).__name__)
         else:
             self._tell(request, task.result())
 

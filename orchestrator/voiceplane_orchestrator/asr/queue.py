@@ -28,6 +28,11 @@ class ComputeQueue(Generic[R]):
         self._waiting: list[tuple[bool, int, Callable[[], R], asyncio.Future[R]]] = []
         self._closed = False
 
+    @property
+    def waiting(self) -> int:
+        """Functions that wait for a thread."""
+        return sum(not future.done() for *_, future in list(self._waiting))
+
     async def run(self, function: Callable[[], R], *, urgent: bool) -> R:
         """The function's result, or its exception.
 

@@ -70,6 +70,11 @@ class WhisperRecognizer:
         )
         _log.info("whisper is ready", device=device.name, compute_type=device.compute_type)
 
+    @property
+    def waiting(self) -> int:
+        """Recognitions that wait for a thread."""
+        return self._queue.waiting if self._queue else 0
+
     async def transcribe(self, samples: Samples, *, language: str | None, partial: bool = False) -> Transcript:
         """See Recognizer."""
         model, queue = self._model, self._queue

@@ -105,6 +105,19 @@ class WorkerView:
         full = self.max_sessions > 0 and self.sessions >= self.max_sessions
         return self.open and self.connected and not self.barred and not self.draining and not full
 
+    @property
+    def standing(self) -> str:
+        """How it stands, in one word: one of metrics.WORKER_STATES."""
+        if not self.connected:
+            return "lost"
+        if self.draining:
+            return "draining"
+        if self.barred and not self.full:
+            return "barred"
+        if not self.ready:
+            return "not_ready"
+        return "ready" if self.takes_sessions else "full"
+
     def model(self, model_id: str) -> ModelView | None:
         """A model that the worker knows; empty for its default."""
         for model in self.models:

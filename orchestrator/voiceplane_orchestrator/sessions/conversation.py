@@ -7,18 +7,20 @@ turn machine sees it in one order and its actions are carried out in that order.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from voiceplane_common import tracing
 from voiceplane_common.logs import get_logger
 
 from voiceplane_orchestrator.asr.partials import Partials
 from voiceplane_orchestrator.replies.base import Message
 from voiceplane_orchestrator.sessions.ears import to_pcm
 from voiceplane_orchestrator.sessions.events import Latency, Partial, State, StateName, Transcript
-from voiceplane_orchestrator.sessions.mouth import Mouth, Utterance
+from voiceplane_orchestrator.sessions.inbox import Inbox
+from voiceplane_orchestrator.sessions.mouth import Mouth
 from voiceplane_orchestrator.sessions.pieces import unheard_from_sentence
 from voiceplane_orchestrator.sessions.text import check_text, once
+from voiceplane_orchestrator.sessions.turn_spans import TurnSpans
 from voiceplane_orchestrator.turns.actions import (
     AcceptTurn,
     Action,
@@ -38,15 +40,12 @@ from voiceplane_orchestrator.turns.events import (
     PartialTranscript,
     SpeechEnded,
     SpeechStarted,
-    Tick,
     TurnTranscript,
 )
 from voiceplane_orchestrator.turns.machine import AgentState, TurnMachine
 from voiceplane_orchestrator.turns.vad import WINDOW_SAMPLES
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from voiceplane_common.clock import Clock
 
     from voiceplane_orchestrator.asr.base import Recognizer
@@ -56,24 +55,14 @@ if TYPE_CHECKING:
     from voiceplane_orchestrator.sessions.ears import Ears
     from voiceplane_orchestrator.sessions.events import Event as Told
     from voiceplane_orchestrator.sessions.listener import Listener
-    from voiceplane_orchestrator.sessions.mouth import Speaker, SpokenWith
+    from voiceplane_orchestrator.sessions.mouth import Speaker
     from voiceplane_orchestrator.sessions.retention import Retention
     from voiceplane_orchestrator.sessions.selection import Selection
+    from voiceplane_orchestrator.sessions.utterance import SpokenWith, Utterance
     from voiceplane_orchestrator.turns.events import Event as TurnEvent
     from voiceplane_orchestrator.turns.settings import EndpointingSection, InterruptionsSection
 
-    Happening = TurnEvent | Callable[[], Awaitable[None]]
-
 _log = get_logger("conversation")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Step:
-    """Something that has happened, when, and in which epoch if that matters."""
-
-    happening: Happening
-    at_s: float
-    epoch: int | None = None
 
 
 class Conversation:
@@ -107,6 +96,7 @@ class Conversation:
         self._metrics = metrics
         self._retention = retention
         self._clock = clock
+        self._spans = TurnSpans(session_id=session_id, clock=clock)
         self._machine = TurnMachine(
             interruptions=interruptions, endpointing=endpointing, language=selection.language or "en"
         )
@@ -122,7 +112,7 @@ class Conversation:
             on_ended=self._agent_ended,
         )
         self._partials = Partials(recognizer=recognizer, on_transcript=self._partial_understood)
-        self._inbox: asyncio.Queue[_Step] = asyncio.Queue()
+        self._inbox = Inbox(clock)
         self._recognizing: dict[int, asyncio.Task[None]] = {}
         self._history: list[tuple[int, Message]] = []  # with the turn; 0 for the agent's
         self._interrupted: Utterance | None = None
@@ -148,7 +138,7 @@ class Conversation:
         """Converse until cancelled, or until the listener is gone, which raises ConnectionError."""
         await self._listener.send_event(self._state)
         while True:
-            step = await self._next_step()
+            step = await self._inbox.next(self._machine.deadline_s)
             if callable(step.happening):
                 await step.happening()
             elif step.epoch is None or step.epoch == self._mouth.epoch:
@@ -163,7 +153,7 @@ class Conversation:
         """The next piece of the user's audio: s16le, mono, at the rate of the ears."""
         at_s = self._clock.now()
         for event in self._ears.push(pcm):
-            self._inbox.put_nowait(_Step(happening=event, at_s=at_s))
+            self._inbox.put(event, at_s=at_s)
 
     def playout(self, *, utterance: int, media_time_samples: int) -> None:
         """What the listener has heard."""
@@ -182,11 +172,11 @@ class Conversation:
             await self._silence()
             await self._mouth.start(once(text), since_s=since_s)
 
-        self._do(command)
+        self._inbox.put(command)
 
     def interrupt(self) -> None:
         """Stop what is being said."""
-        self._do(self._silence)
+        self._inbox.put(self._silence)
 
     def select(self, selection: Selection) -> None:
         """Speak with another voice from the next utterance on."""
@@ -200,11 +190,11 @@ class Conversation:
     def trouble(self, trouble: State | None) -> None:
         """There is no worker, or there is one again."""
         self._trouble = trouble
-        self._do(_nothing)  # the state is told after each step
+        self._inbox.put(_nothing)  # the state is told after each step
 
     def tell(self, event: Told) -> None:
         """Pass an event on, in its order."""
-        self._do(lambda: self._listener.send_event(event))
+        self._inbox.put(lambda: self._listener.send_event(event))
 
     async def close(self) -> None:
         """End all work."""
@@ -212,24 +202,9 @@ class Conversation:
         for turn_id in list(self._recognizing):
             await self._forget_recognition(turn_id)
         await self._mouth.close()
+        self._spans.close()
 
     # ---------------------------------------------------------------- the inbox
-
-    def _do(self, command: Callable[[], Awaitable[None]]) -> None:
-        self._inbox.put_nowait(_Step(happening=command, at_s=self._clock.now()))
-
-    def _happened(self, event: TurnEvent, *, epoch: int | None = None) -> None:
-        self._inbox.put_nowait(_Step(happening=event, at_s=self._clock.now(), epoch=epoch))
-
-    async def _next_step(self) -> _Step:
-        deadline_s = self._machine.deadline_s
-        waits_s = None if deadline_s is None else max(0.0, deadline_s - self._clock.now())
-        if not self._inbox.empty():  # what has happened comes before what time it is
-            return self._inbox.get_nowait()
-        try:
-            return await asyncio.wait_for(self._inbox.get(), waits_s)
-        except TimeoutError:
-            return _Step(happening=Tick(), at_s=self._clock.now())
 
     async def _handle(self, event: TurnEvent, *, at_s: float) -> None:
         if isinstance(event, SpeechEnded):
@@ -259,17 +234,20 @@ class Conversation:
 
     async def _carry_out_turn(self, action: Action) -> None:
         match action:
-            case BeginTurn(turn_id=turn_id, continues=int() as replaced):
-                await self._forget_turn(replaced)
-                await self._listener.send_event(
-                    Transcript(role="user", turn=turn_id, text="", final=False, replaces=replaced)
-                )
+            case BeginTurn(turn_id=turn_id, continues=replaced):
+                self._spans.begin(turn_id)
+                if replaced is not None:
+                    await self._forget_turn(replaced)
+                    taken_back = Transcript(role="user", turn=turn_id, text="", final=False, replaces=replaced)
+                    await self._listener.send_event(taken_back)
             case EndTurn():
                 under_way = await self._partials.end(action)
                 self._recognizing[action.turn_id] = asyncio.create_task(
                     self._recognize(action, under_way), name="asr-turn"
                 )
             case DiscardTurn(turn_id=turn_id):
+                self._metrics.turns_discarded.labels(action.reason.value).inc()
+                self._spans.forget(turn_id, result=action.reason.value)
                 await self._partials.cancel()
                 await self._forget_turn(turn_id)
             case AcceptTurn():
@@ -288,26 +266,28 @@ class Conversation:
             if self._machine.in_turn and understood.text:
                 await self._listener.send_event(Partial(turn=request.turn_id, text=understood.text))
 
-        self._happened(event)
-        self._do(command)
+        self._inbox.put(event)
+        self._inbox.put(command)
 
     async def _recognize(self, turn: EndTurn, under_way: asyncio.Task[Understood] | None) -> None:
         began_s = self._clock.now()
         waited_s = max(0.0, began_s - self._user_quiet_since_s)
         samples = self._ears.read(turn.onset_sample, turn.end_sample)
         text = turn.complete_partial
-        if text is None:
-            try:
-                text = (await (under_way or self._recognizer.transcribe(samples, language=self._language))).text
-            except Exception as error:  # a turn without words: the session goes on
-                text = ""
-                await self._mouth.fail(error)
+        with self._spans.recognize(turn.turn_id, quiet_since_s=began_s - waited_s):
+            if text is None:
+                try:
+                    text = (await (under_way or self._recognizer.transcribe(samples, language=self._language))).text
+                except Exception as error:  # a turn without words: the session goes on
+                    text = ""
+                    await self._mouth.fail(error)
         took_s = self._clock.now() - began_s
+        self._metrics.endpointing.observe(waited_s)
         self._metrics.asr.observe(took_s)
         await self._listener.send_event(
             Latency(turn=turn.turn_id, endpointing_ms=round(waited_s * 1000, 1), asr_ms=round(took_s * 1000, 1))
         )
-        self._happened(TurnTranscript(turn_id=turn.turn_id, text=text))
+        self._inbox.put(TurnTranscript(turn_id=turn.turn_id, text=text))
         if self._retention.enabled:
             await self._retention.save(
                 session_id=self._session_id,
@@ -315,10 +295,11 @@ class Conversation:
                 pcm=to_pcm(samples),
                 sample_rate_hz=USER_SAMPLE_RATE_HZ,
             )
-            self._do(_nothing)  # only now the turn's work is over
+            self._inbox.put(_nothing)  # only now the turn's work is over
 
     async def _forget_turn(self, turn_id: int) -> None:
         await self._forget_recognition(turn_id)
+        self._spans.forget(turn_id, result="taken_back")
         self._history = [(turn, message) for turn, message in self._history if turn != turn_id]
 
     async def _forget_recognition(self, turn_id: int) -> None:
@@ -332,11 +313,13 @@ class Conversation:
     async def _answer(self, turn: AcceptTurn) -> None:
         self._recognizing = {number: task for number, task in self._recognizing.items() if not task.done()}
         self._metrics.turns.inc()
-        _log.info("turn", session_id=self._session_id, turn=turn.turn_id, text=turn.text)
+        span = self._spans.take(turn.turn_id)
+        with tracing.use(span or tracing.SILENT):
+            _log.info("turn", session_id=self._session_id, turn=turn.turn_id, text=turn.text)
         self._history.append((turn.turn_id, Message(role="user", text=turn.text)))
         await self._listener.send_event(Transcript(role="user", turn=turn.turn_id, text=turn.text))
         reply = self._replier.reply(self.history, language=self.selection.language)
-        await self._mouth.start(reply, since_s=self._user_quiet_since_s)
+        await self._mouth.start(reply, since_s=self._user_quiet_since_s, after="speech", span=span)
 
     async def _respeak(self) -> None:
         interrupted, self._interrupted = self._interrupted, None
@@ -352,7 +335,7 @@ class Conversation:
         await self._handle(AgentSpeechEnded(), at_s=self._clock.now())
 
     def _agent_started(self, utterance: Utterance) -> None:
-        self._happened(AgentSpeechStarted(), epoch=utterance.epoch)
+        self._inbox.put(AgentSpeechStarted(), epoch=utterance.epoch)
 
     def _agent_ended(self, utterance: Utterance) -> None:
         if utterance.heard_text:
@@ -360,7 +343,7 @@ class Conversation:
         if utterance.result == "interrupted":
             self._interrupted = utterance
         else:
-            self._happened(AgentSpeechEnded(), epoch=utterance.epoch)
+            self._inbox.put(AgentSpeechEnded(), epoch=utterance.epoch)
 
     # ---------------------------------------------------------------- telling
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from voiceplane_common.errors import VoiceplaneError
 
 StateName = Literal["listening", "thinking", "speaking", "paused", "no_worker"]
 
@@ -174,3 +177,15 @@ Event = (
     | Rerouted
     | Failed
 )
+
+
+def failed(error: VoiceplaneError, *, fatal: bool = False) -> Failed:
+    """The event of an error."""
+    return Failed(
+        code=error.code.name,
+        reason=error.reason,
+        message=error.message,
+        field=error.field,
+        retry_after_ms=error.retry_after_ms,
+        fatal=fatal,
+    )

@@ -12,10 +12,10 @@ from voiceplane_orchestrator.routing.score import UNKNOWN_MODEL
 from voiceplane_orchestrator.sessions.conversation import Conversation
 from voiceplane_orchestrator.sessions.ears import Ears
 from voiceplane_orchestrator.sessions.events import Event, Rerouted, State
-from voiceplane_orchestrator.sessions.mouth import SpokenWith
 from voiceplane_orchestrator.sessions.reading import Reading
 from voiceplane_orchestrator.sessions.retention import Retention
 from voiceplane_orchestrator.sessions.selection import Selection, SelectionStore
+from voiceplane_orchestrator.sessions.utterance import SpokenWith
 from voiceplane_orchestrator.speech.speaker import Speaker, SpeakerState
 
 if TYPE_CHECKING:
@@ -186,13 +186,15 @@ class _News:
         if session is None:
             return
         if news.kind == "no_worker":
+            self._metrics.no_worker.inc()
             session.trouble(State(state="no_worker", reason=news.reason, retry_after_ms=1000))
         elif news.kind == "rerouted":
-            self._metrics.reroutes.inc()
+            self._metrics.reroutes.labels(news.cause).inc()
             event: Event = Rerouted(reason=news.reason)
             session.tell(event)
         else:
             fallback = news.kind == "fallback"
+            self._metrics.fallbacks.inc(int(fallback))
             session.speaks_with(
                 SpokenWith(model=news.model_id, voice=news.voice, fallback=fallback, reason=news.reason)
             )

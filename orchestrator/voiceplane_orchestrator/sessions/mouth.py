@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from voiceplane_common import tracing
 from voiceplane_common.errors import VoiceplaneError, internal
 from voiceplane_common.frames import SAMPLE_RATE_HZ
 from voiceplane_common.logs import get_logger
 
+from voiceplane_orchestrator.sessions.account import Account
 from voiceplane_orchestrator.sessions.events import (
     Done,
-    Failed,
     Latency,
     Pause,
     Reply,
@@ -24,15 +24,19 @@ from voiceplane_orchestrator.sessions.events import (
     Stop,
     Transcript,
     UtteranceStarted,
+    failed,
 )
+from voiceplane_orchestrator.sessions.utterance import SpokenWith, Utterance
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
     from voiceplane_common.clock import Clock
+    from voiceplane_common.tracing import Span
 
     from voiceplane_orchestrator.metrics import Metrics
     from voiceplane_orchestrator.routing.view import Wanted
+    from voiceplane_orchestrator.sessions.account import After
     from voiceplane_orchestrator.sessions.listener import Listener
     from voiceplane_orchestrator.sessions.retention import Retention
     from voiceplane_orchestrator.speech.frames import SpeechFrame
@@ -81,49 +85,6 @@ class Speaker(Protocol):
     async def close(self) -> None:
         """Free everything."""
         ...
-
-
-@dataclass(slots=True, kw_only=True)
-class Utterance:
-    """One thing said.
-
-    Attributes:
-        since_s: When the wait for it began: the end of the user's speech, or the first text.
-        text: All of its text so far.
-        samples: Sent to the listener.
-        compute_us: What its worker computed for it; known with its last frame.
-        heard_samples: Played by the listener.
-        heard_text: What the listener heard; known at the end.
-    """
-
-    number: int
-    epoch: int
-    since_s: float
-    asked_s: float
-    text: str = ""
-    samples: int = 0
-    compute_us: int = 0
-    heard_samples: int = 0
-    heard_text: str = ""
-    result: Literal["", "complete", "empty", "interrupted", "failed"] = ""
-    started_s: float | None = None
-    reported_s: float | None = None
-    kept: bytearray = field(default_factory=bytearray)
-
-    @property
-    def utterance_id(self) -> str:
-        """Its name towards the worker, from which a transport gets the number back."""
-        return str(self.number)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpokenWith:
-    """The voice that a worker speaks with."""
-
-    model: str = ""
-    voice: str = ""
-    fallback: bool = False
-    reason: str = ""
 
 
 class Mouth:
@@ -186,14 +147,34 @@ class Mouth:
         """Whether an utterance is under way: being written, spoken or heard."""
         return self._current is not None
 
-    async def start(self, text: AsyncIterator[str], *, since_s: float) -> Utterance:
-        """Begin an utterance; what is under way is stopped."""
+    async def start(
+        self, text: AsyncIterator[str], *, since_s: float, after: After = "text", span: Span | None = None
+    ) -> Utterance:
+        """Begin an utterance; what is under way is stopped.
+
+        Args:
+            text: As it is written.
+            since_s: When the wait for it began: the end of the user's speech, or the first text.
+            after: Which of the two.
+            span: Of the turn that it answers; without one, it is a trace of its own.
+        """
         if self.busy:
             await self.stop()
         self._count += 1
-        utterance = Utterance(number=self._count, epoch=self.epoch, since_s=since_s, asked_s=self._clock.now())
+        span = span or tracing.start("utterance", began_s=since_s, session_id=self._session_id, utterance=self._count)
+        account = Account(
+            session_id=self._session_id,
+            utterance=self._count,
+            since_s=since_s,
+            after=after,
+            span=span,
+            metrics=self._metrics,
+            clock=self._clock,
+        )
+        utterance = Utterance(number=self._count, epoch=self.epoch, account=account)
         self._current = utterance
-        self._speaking = asyncio.create_task(self._speak(utterance, text), name="mouth-speak")
+        with tracing.use(span):
+            self._speaking = asyncio.create_task(self._speak(utterance, text), name="mouth-speak")
         return utterance
 
     async def wait(self) -> None:
@@ -206,6 +187,8 @@ class Mouth:
         if self.paused:
             return
         self.paused = True
+        if self._current is not None:
+            self._current.account.paused()
         self._progress.set()
         await self._listener.send_event(Pause(epoch=self.epoch))
         self._orders.put_nowait(self._speaker.pause)
@@ -254,6 +237,8 @@ class Mouth:
             if task is not None:
                 task.cancel()
                 await asyncio.wait([task])
+        if self._current is not None:
+            self._current.account.span.end()
         await self._speaker.close()
 
     # ---------------------------------------------------------------- one utterance
@@ -300,23 +285,23 @@ class Mouth:
                 utterance.compute_us = frame.compute_us
                 if self._retention.enabled:
                     utterance.kept += frame.pcm
+                utterance.account.frame_sent(paused=self.paused)
                 await self._listener.send_frame(frame)
 
     async def _observe(self, utterance: Utterance, text: AsyncIterator[str]) -> AsyncIterator[str]:
         async for piece in text:
             if piece and not utterance.text:
-                waited_s = self._clock.now() - utterance.asked_s
-                self._metrics.reply.observe(waited_s)
+                waited_s = utterance.account.text_came()
                 await self._listener.send_event(Latency(utterance=utterance.number, reply_first_token_ms=_ms(waited_s)))
             utterance.text += piece
             yield piece
             if piece and self._follow_playout:  # after it is on its way: what is read never delays what is heard
                 await self._listener.send_event(Reply(utterance=utterance.number, text=piece))
+        utterance.account.text_ended()
 
     async def _begin(self, utterance: Utterance) -> None:
         utterance.started_s = self._clock.now()
-        waited_s = utterance.started_s - utterance.since_s
-        self._metrics.first_audio.observe(waited_s)
+        waited_s = utterance.account.began(model=self.spoken_with.model)
         self._on_started(utterance)
         await self._listener.send_event(
             UtteranceStarted(
@@ -350,6 +335,7 @@ class Mouth:
     async def _end(self, utterance: Utterance, result: Literal["complete", "empty", "interrupted", "failed"]) -> None:
         self._current = None
         utterance.result = result
+        utterance.account.ended(result)
         utterance.heard_text = self._speaker.text_heard(utterance.utterance_id)
         interrupted = result in {"interrupted", "failed"}
         if interrupted:
@@ -402,20 +388,8 @@ class Mouth:
         if not isinstance(error, VoiceplaneError):
             _log.error("session step failed", session_id=self._session_id, exc_info=error)
             error = internal()
-        self._metrics.errors.labels(error.reason).inc()
+        self._metrics.error_told(error.reason)
         await self._listener.send_event(failed(error))
-
-
-def failed(error: VoiceplaneError, *, fatal: bool = False) -> Failed:
-    """The event of an error."""
-    return Failed(
-        code=error.code.name,
-        reason=error.reason,
-        message=error.message,
-        field=error.field,
-        retry_after_ms=error.retry_after_ms,
-        fatal=fatal,
-    )
 
 
 def _ms(seconds: float) -> float:

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from voiceplane_orchestrator.metrics import Metrics
     from voiceplane_orchestrator.sessions.events import Event
     from voiceplane_orchestrator.sessions.listener import Listener
-    from voiceplane_orchestrator.sessions.mouth import Speaker, SpokenWith, Utterance
+    from voiceplane_orchestrator.sessions.mouth import Speaker
     from voiceplane_orchestrator.sessions.retention import Retention
     from voiceplane_orchestrator.sessions.selection import Selection
+    from voiceplane_orchestrator.sessions.utterance import SpokenWith, Utterance
 
 MAX_WAITING = 64
 """Utterances that may wait for the present one. More are refused rather than left unread: an interrupt, which comes

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import grpc
+from voiceplane_common import tracing
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_common.logs import get_logger
 from voiceplane_proto.v1 import tts_pb2
@@ -50,6 +51,8 @@ CHUNK_CHARS = 4096
 # Half a second may be on its way to the listener: it bounds what a slow one makes us hold.
 CREDIT_FRAMES = 25
 
+SYNTHESIZE = "voiceplane.v1.TTS/Synthesize"
+
 SEGMENTATIONS = {
     "": tts_pb2.SEGMENTATION_UNSPECIFIED,
     "clause": tts_pb2.SEGMENTATION_CLAUSE,
@@ -70,6 +73,7 @@ class SpeakerState:
         voice: Its voice.
         language: Its language.
         reason: Why, for people.
+        cause: Why, for programs: the reason of the worker's error.
     """
 
     kind: Literal["ready", "rerouted", "no_worker", "fallback"]
@@ -77,6 +81,7 @@ class SpeakerState:
     voice: str = ""
     language: str = ""
     reason: str = ""
+    cause: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -226,7 +231,7 @@ class Speaker:
                     line.link.failed()
                     failed_on.add(line.address)
                     _log.warning("rerouting", session_id=self._key, address=line.address, reason=error.reason)
-                    self._on_state(SpeakerState(kind="rerouted", reason=error.message))
+                    self._on_state(SpeakerState(kind="rerouted", reason=error.message, cause=error.reason))
 
     async def _speak_on(
         self, line: _Line, journal: Journal, progress: Progress, utterance_id: str, epoch: int
@@ -236,7 +241,11 @@ class Speaker:
         media_base = progress.delivered_samples
         # A rest is an utterance of its own to the worker; a session may have spoken the beginning under the same name.
         worker_utterance_id = f"{utterance_id}@{text_base}:{media_base}"
-        async with line.session.open_stream(credit_frames=CREDIT_FRAMES) as stream:
+        async with contextlib.AsyncExitStack() as exits:
+            call = tracing.part(SYNTHESIZE, kind="client", worker_session_id=line.session.session_id)
+            headers = exits.enter_context(call).headers()
+            stream = line.session.open_stream(credit_frames=CREDIT_FRAMES, headers=headers)
+            await exits.enter_async_context(stream)
             if self._paused:
                 await self._tell_paused()  # before any text: not one frame may leave
             feeding = asyncio.create_task(_feed(stream, journal, text_base, worker_utterance_id, epoch))
@@ -312,7 +321,7 @@ class Speaker:
                     raise
                 if error.reason in {NO_WORKER, UNKNOWN_MODEL} and not waiting:
                     waiting = True
-                    self._on_state(SpeakerState(kind="no_worker", reason=error.message))
+                    self._on_state(SpeakerState(kind="no_worker", reason=error.message, cause=error.reason))
                 if error.reason in {NO_WORKER, NO_MODEL, UNKNOWN_MODEL}:
                     asked = self._router.demand(self._wanted.model_id)
                     await self._router.wait_changed(timeout_s=RECHECK_S)
@@ -350,6 +359,7 @@ class Speaker:
                 link.failed(full=error.code is grpc.StatusCode.RESOURCE_EXHAUSTED)
             raise
         info = session.info
+        _log.info("worker_session", session_id=self._key, address=choice.address, worker_session_id=info.session_id)
         self._on_state(
             SpeakerState(
                 kind="fallback" if choice.fallback else "ready",

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 import uuid
 from typing import TYPE_CHECKING, Literal
 
+import structlog
 from voiceplane_common.errors import VoiceplaneError, exhausted, unavailable
+from voiceplane_common.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from voiceplane_orchestrator.metrics import Metrics
+
+_log = get_logger("live")
 
 Kind = Literal["talk", "speak", "file", "room"]
 
@@ -32,6 +37,7 @@ class LiveSessions:
         self.ending = asyncio.Event()
         self._max_sessions = max_sessions
         self._metrics = metrics
+        metrics.sessions_limit.set(max_sessions)
         self._left = asyncio.Event()
 
     @contextlib.contextmanager
@@ -42,19 +48,32 @@ class LiveSessions:
             VoiceplaneError: There is no place, or the server shuts down.
         """
         if self.finishing.is_set():
-            raise shutting_down()
+            raise self._refused(shutting_down())
         if len(self.kinds) >= self._max_sessions:
             text = f"{self._max_sessions} sessions are open already (limits.max_sessions): try again later"
-            raise exhausted("TOO_MANY_SESSIONS", text, retry_after_ms=1000)
+            raise self._refused(exhausted("TOO_MANY_SESSIONS", text, retry_after_ms=1000))
         session_id = uuid.uuid4().hex
         self.kinds[session_id] = kind
         self._metrics.sessions.labels(kind).inc()
+        self._metrics.sessions_started.labels(kind).inc()
+        began_s = time.monotonic()
         try:
-            yield session_id
+            # Every line that is logged for it names it, whoever logs it.
+            with structlog.contextvars.bound_contextvars(session_id=session_id):
+                _log.info("session_started", kind=kind)
+                try:
+                    yield session_id
+                finally:
+                    _log.info("session_ended", kind=kind, seconds=round(time.monotonic() - began_s, 3))
         finally:
             del self.kinds[session_id]
             self._left.set()
             self._metrics.sessions.labels(kind).dec()
+
+    def _refused(self, error: VoiceplaneError) -> VoiceplaneError:
+        self._metrics.sessions_refused.labels(error.reason).inc()
+        _log.info("session_refused", reason=error.reason)
+        return error
 
     def finish(self) -> None:
         """Take no new session; the present ones end after what they are saying."""

@@ -1,23 +1,17 @@
-"""What the chart adds when asked to: LiveKit, Redis, a dashboard, monitors; and a README that knows every value."""
+"""What the chart adds when asked to: LiveKit, Redis, dashboards, alerts, monitors; and a README with every value."""
 
 from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
-from voiceplane_operator.metrics import Metrics as OperatorMetrics
-from voiceplane_orchestrator.metrics import Metrics as OrchestratorMetrics
-from voiceplane_worker.metrics import Metrics as WorkerMetrics
 
 from scripts.generate_chart_values import page
 from tests.support.chart import CHART, NAMESPACE, rendered, try_rendering
 from tests.support.control_plane import ControlPlane
-
-if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry
 
 # The first one may build helm.
 pytestmark = pytest.mark.timeout(3600)
@@ -36,7 +30,6 @@ EXTRAS: dict[str, Any] = OPEN | {
     "metrics": {"dashboards": {"enabled": True}},
     "networkPolicy": {"enabled": True},
 }
-DEPENDS_ON = re.compile(r"voiceplane_[a-z]+_[a-z_]+")
 
 
 def named(objects: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
@@ -50,7 +43,11 @@ def environment(objects: list[dict[str, Any]]) -> dict[str, Any]:
 
 def test_nothing_of_it_is_there_unless_it_is_asked_for() -> None:
     objects = rendered(OPEN)
-    assert not [each for each in objects if re.search("livekit|redis|dashboard", each["metadata"]["name"])]
+    assert not [
+        each
+        for each in objects
+        if re.search("livekit|redis|dashboard", each["metadata"]["name"]) or each["kind"] == "PrometheusRule"
+    ]
     assert not [name for name in environment(objects) if "LIVEKIT" in name]
 
 
@@ -192,23 +189,15 @@ def test_the_orchestrator_is_monitored_only_where_that_can_work() -> None:
     assert endpoint["authorization"] == {"credentials": {"name": "scrape", "key": "api-key"}}
 
 
-def names_of(registry: CollectorRegistry) -> set[str]:
-    """Every series that a program shows."""
-    found = set()
-    for family in registry.collect():
-        ends = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}.get(family.type, ("",))
-        found |= {family.name + end for end in ends}
-    return found
-
-
-def test_the_dashboard_asks_for_metrics_that_there_are_and_for_most_of_them() -> None:
-    text = named(rendered(EXTRAS), "ConfigMap", "dashboard")["data"]["voiceplane.json"]
-    queries = [target["expr"] for panel in json.loads(text)["panels"] for target in panel["targets"]]
-    asked = set(DEPENDS_ON.findall(" ".join(queries)))
-    there = names_of(WorkerMetrics().registry) | names_of(OrchestratorMetrics().registry)
-    there |= names_of(OperatorMetrics().registry)
-    assert asked <= there
-    assert len(asked) > 15
+def test_dashboards_and_alerts_are_those_of_the_folders() -> None:
+    data = named(rendered(EXTRAS), "ConfigMap", "dashboards")["data"]
+    written = {f"voiceplane-{path.name}": json.loads(path.read_text()) for path in (CHART / "dashboards").iterdir()}
+    assert {name: json.loads(text) for name, text in data.items()} == written
+    assert len(written) == 3
+    rules = {"metrics": {"rules": {"enabled": True, "labels": {"release": "prometheus"}}}}
+    (rule,) = (each for each in rendered(OPEN | rules) if each["kind"] == "PrometheusRule")
+    assert rule["spec"] == yaml.safe_load((CHART / "rules" / "voiceplane.yaml").read_text())
+    assert rule["metadata"]["labels"]["release"] == "prometheus"
 
 
 @pytest.mark.parametrize(

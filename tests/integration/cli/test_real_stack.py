@@ -55,6 +55,10 @@ async def test_demo_serves_until_interrupted_and_leaves_no_process_behind(tmp_pa
         assert {model["model_id"]: model["workers"][0]["state"] for model in listed}["mock"] == "resident"
         (worker,) = json.loads(await voiceplane("workers", "--json", "--server", url))["workers"]
         assert worker["ready"] is True
+        shown = json.loads(await voiceplane("top", "--json", "--server", url))
+        assert (shown["sessions"], shown["workers"], shown["models"][0]["model_id"]) == ({}, [worker], "mock")
+        assert shown["latencies"]["first audio of texts"]["p95_ms"] > 0
+        assert b"first audio of texts" in await voiceplane("top", "--once", "--server", url)
         direct = json.loads(await voiceplane("workers", "--json", "--worker", worker["address"]))["workers"]
         assert direct[0]["worker_id"] == worker["worker_id"]
         assert b"resident" in await voiceplane("models", "reload", "mock", "--worker", worker["address"])

@@ -244,8 +244,11 @@ async def test_metrics_count_sessions_errors_and_first_audio() -> None:
         prefix = "voiceplane_orchestrator_"
         assert f'{prefix}sessions{{kind="speak"}} 1.0' in lines
         assert f'{prefix}errors_total{{reason="UNKNOWN_MODEL"}} 1.0' in lines
-        assert f"{prefix}first_audio_seconds_count 1.0" in lines
-        assert f"{prefix}reply_first_token_seconds_count 1.0" in lines
+        assert f'{prefix}first_audio_seconds_count{{after="text"}} 1.0' in lines
+        assert f'{prefix}utterances_total{{result="complete"}} 1.0' in lines
+        assert f'{prefix}synthesis_seconds_count{{model="mock"}} 1.0' in lines
+        assert f"{prefix}reply_first_token_seconds_count 0.0" in lines, "it was not asked for by speech"
+        assert f'{prefix}workers{{state="ready"}} 1.0' in lines
         assert f"{prefix}turns_total 0.0" in lines
 
 

@@ -48,6 +48,26 @@ def test_a_traceback_names_the_place_but_not_the_values_there(
     assert "my secret" not in written
 
 
+@pytest.mark.parametrize("json_lines", [False, True])
+@pytest.mark.parametrize("allowed", [False, True])
+def test_the_message_of_an_exception_may_be_what_was_spoken(
+    capsys: pytest.CaptureFixture[str], json_lines: bool, allowed: bool
+) -> None:
+    logs.configure(json=json_lines, log_transcripts=allowed)
+    words = " ".join(["my", "secret"])
+    error = ValueError(f"can't say {words}")
+    error.add_note(f"it was {words}")
+    try:
+        raise ExceptionGroup(f"of {words}", [error]) from error
+    except ExceptionGroup as group:
+        structlog.get_logger().error("failed", exc_info=group)
+    written = capsys.readouterr().err
+    assert (words in written) is allowed
+    assert (logs.HIDDEN in written) is not allowed
+    assert "ExceptionGroup" in written
+    assert "test_logs.py" in written
+
+
 def test_what_a_library_logs_is_a_line_of_ours_but_for_what_is_not_true(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure()
     for _ in range(2):  # taking over twice says nothing twice

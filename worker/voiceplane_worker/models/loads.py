@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from voiceplane_common.clock import Clock
 
     from voiceplane_worker.adapters.base import Model
+    from voiceplane_worker.metrics import Metrics
     from voiceplane_worker.models.entry import Entry
     from voiceplane_worker.models.lease import Lease
     from voiceplane_worker.models.residents import Residents
@@ -71,6 +72,7 @@ class Loads:
         loader: Loader,
         clock: Clock,
         residents: Residents,
+        metrics: Metrics,
         acquire: Callable[[str], Coroutine[Any, Any, Lease]],
     ) -> None:
         self._settings = settings
@@ -78,6 +80,7 @@ class Loads:
         self._loader = loader
         self._clock = clock
         self._residents = residents
+        self._metrics = metrics
         self._acquire = acquire
         self._slots = asyncio.Semaphore(settings.max_parallel_loads)
 
@@ -127,12 +130,17 @@ class Loads:
 
     def _ended(self, entry: Entry, load: Load, task: asyncio.Task[VoiceplaneError | None]) -> None:
         """Note a load's outcome. A callback, since a task that is cancelled before its first step runs no cleanup."""
+        outcome = "resident"
         if task.cancelled():
+            outcome = "cancelled"
             load.error = unavailable("MODEL_UNLOADED", f"model {entry.model_id!r} was unloaded while it was loaded")
         elif error := task.result():
+            outcome = "failed"
             load.error = error
             entry.fail(error, declaration=load.spec.declaration, retry_at=self._clock.now() + backoff_s(entry.failures))
             _log.warning("load_failed", model_id=entry.model_id, reason=error.reason, message=error.message)
+        label = self._metrics.model(entry.model_id)
+        self._metrics.model_load_seconds.labels(model=label, outcome=outcome).observe(self._clock.now() - load.started)
         entry.load = None
         load.ended.set()
         self._residents.settle(entry)
@@ -164,6 +172,7 @@ class Loads:
             loaded = await self._load(entry, load, base)
             entry.serve(loaded, load=load, hold=taken.pop_all(), now=self._clock.now())
         self._residents.missing.pop(entry.model_id, None)
+        self._metrics.models_lost.labels(model=self._metrics.model(entry.model_id))  # 0 is told, too
         _log.info("model_resident", model_id=entry.model_id, generation=loaded.generation, seconds=entry.load_seconds)
         self._residents.settle(entry)
         self._watch(entry, loaded)
@@ -217,6 +226,7 @@ class Loads:
         """Free what is left of a model, and load it again."""
         if entry.serving is None or entry.serving.loaded is not loaded:
             return
+        self._metrics.models_lost.labels(model=self._metrics.model(entry.model_id)).inc()
         _log.error("model_lost", model_id=entry.model_id, message=error.message)
         entry.retire()
         entry.fail(error, declaration=entry.spec.declaration, retry_at=self._clock.now() + backoff_s(entry.failures))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from voiceplane_common.errors import VoiceplaneError, failed_precondition, unavailable
 from voiceplane_common.logs import get_logger
 
+from voiceplane_worker.metrics import Metrics
 from voiceplane_worker.models import plan
 from voiceplane_worker.models.entry import Entry
 from voiceplane_worker.models.loads import Loads
@@ -49,6 +50,7 @@ class ModelManager:
         catalog: Catalog,
         loader: Loader,
         clock: Clock,
+        metrics: Metrics | None = None,
         changed: Callable[[], None] = lambda: None,
         declared: Iterable[ModelSpec] = (),
         wall: Callable[[], float] = time.time,
@@ -60,6 +62,7 @@ class ModelManager:
             catalog: The models that are known by name.
             loader: Fetches, loads, warms up and closes.
             clock: Monotonic time.
+            metrics: Of the worker; None for some that nobody reads.
             changed: Called after each change of what `statuses` or `ready` tells.
             declared: Models that are known from the start, besides the catalog's. Preloaded and pinned ones are loaded
                 at the start, but the worker is ready without them: a broken one must not keep the others from speaking.
@@ -69,13 +72,17 @@ class ModelManager:
         self._catalog = catalog
         self._clock = clock
         self._wall_offset = wall() - clock.now()
-        self._residents = Residents(settings=settings, catalog=catalog, closer=loader, clock=clock, changed=changed)
+        metrics = metrics or Metrics()
+        self._residents = Residents(
+            settings=settings, catalog=catalog, closer=loader, clock=clock, metrics=metrics, changed=changed
+        )
         self._loads = Loads(
             settings=settings,
             catalog=catalog,
             loader=loader,
             clock=clock,
             residents=self._residents,
+            metrics=metrics,
             acquire=self.acquire,
         )
         self._watcher: asyncio.Task[None] | None = None

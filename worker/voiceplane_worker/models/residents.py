@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from voiceplane_common.clock import Clock
 
     from voiceplane_worker.adapters.base import Model
+    from voiceplane_worker.metrics import Metrics
     from voiceplane_worker.packs.catalog import Catalog
     from voiceplane_worker.settings import ModelManagerSection
 
@@ -55,12 +56,14 @@ class Residents:
         catalog: Catalog,
         closer: Closer,
         clock: Clock,
+        metrics: Metrics,
         changed: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._catalog = catalog
         self._closer = closer
         self._clock = clock
+        self._metrics = metrics
         self._changed = changed
         self._tasks: set[asyncio.Task[Any]] = set()
         self.signal = Signal()
@@ -168,6 +171,8 @@ class Residents:
             asked: By UnloadModel: sessions are refused, and what LoadModel said of it is forgotten.
         """
         _log.info("model_drains", model_id=entry.model_id, reason=reason, references=entry.references)
+        if entry.occupies and not entry.draining:
+            self._metrics.model_evictions.labels(model=self._metrics.model(entry.model_id), reason=reason).inc()
         entry.draining, entry.unloading = reason, asked
         if entry.load and entry.load.task:
             entry.load.task.cancel()
@@ -207,8 +212,11 @@ class Residents:
 
     async def close_model(self, entry: Entry, model: Model) -> None:
         """Free a model, through any cancellation; a failure to free is logged, since nobody can act on it."""
+        began_s = self._clock.now()
         work = asyncio.create_task(self._closer.close(model))
         cancelled = await complete(work)
+        label = self._metrics.model(entry.model_id)
+        self._metrics.model_unload_seconds.labels(model=label).observe(self._clock.now() - began_s)
         if error := work.exception():
             _log.error("close_failed", model_id=entry.model_id, error=repr(error))
         if cancelled:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from voiceplane_common import tracing
 from voiceplane_common.errors import VoiceplaneError, failed_precondition, invalid
 from voiceplane_common.frames import FRAME_BYTES, FRAME_MS, SAMPLE_RATE_HZ
 from voiceplane_proto.v1 import tts_pb2, tts_pb2_grpc
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
+SYNTHESIZE = "voiceplane.v1.TTS/Synthesize"
 AUDIO_FORMAT = tts_pb2.AudioFormat(
     sample_rate_hz=SAMPLE_RATE_HZ, channels=1, frame_ms=FRAME_MS, frame_bytes=FRAME_BYTES
 )
@@ -100,6 +102,7 @@ class TTSService(tts_pb2_grpc.TTSServicer):
         self, request_iterator: AsyncIterator[tts_pb2.TextChunk], context: Context
     ) -> AsyncIterator[tts_pb2.AudioFrame]:
         """See the proto."""
+        span = tracing.start(SYNTHESIZE, kind="server", headers=context.invocation_metadata())
         try:
             first = await anext(request_iterator, None)
             if first is None:
@@ -107,7 +110,9 @@ class TTSService(tts_pb2_grpc.TTSServicer):
             if not first.session_id:
                 raise invalid("session_id", "the first chunk of a stream must name its session")
             session = self._sessions.get(first.session_id)
-            stream = session.open_stream()
+            span.note(worker_session_id=session.session_id, model=session.lease.model_id)
+            with tracing.use(span):
+                stream = session.open_stream()
             reader = asyncio.create_task(_read(stream, first, request_iterator))
             try:
                 async for frame in stream.frames():
@@ -119,7 +124,13 @@ class TTSService(tts_pb2_grpc.TTSServicer):
                 with contextlib.suppress(asyncio.CancelledError):
                     await reader
         except Exception as error:
-            await abort(context, error)
+            reason = getattr(error, "reason", "INTERNAL")
+            self._metrics.synthesis_errors.labels(reason=reason).inc()
+            span.fail(reason)
+            with tracing.use(span):
+                await abort(context, error)
+        finally:
+            span.end()
 
     @answers
     async def Control(self, request: tts_pb2.ControlRequest, context: Context) -> tts_pb2.ControlResponse:  # noqa: N802

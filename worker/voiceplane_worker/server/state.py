@@ -115,7 +115,9 @@ class StateFeed:
         while True:
             revision = self._changes.revision
             statuses = self._manager.statuses()
+            metrics.ready.set(self.ready)
             metrics.resident_models.set(sum(status.state is ModelState.RESIDENT for status in statuses))
+            metrics.tell_memory({status.model_id: status.memory_bytes for status in statuses if status.memory_bytes})
             known |= {f"model/{status.model_id}" for status in statuses}
             for name, serving in self._services(statuses, known):
                 response = health_pb2.HealthCheckResponse

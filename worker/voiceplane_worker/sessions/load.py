@@ -54,20 +54,26 @@ class LoadMeter:
         self._metrics.utterances_under_way.set(self._under_way)
         self._changed()
 
-    def first_frame_left(self, utterance: Utterance) -> None:
+    def first_frame_left(self, utterance: Utterance, *, model_id: str) -> None:
         """An utterance's first frame is handed to the transport."""
         if utterance.first_piece_at is not None:
             seconds = asyncio.get_running_loop().time() - utterance.first_piece_at
             self._first_audio_ms.append(seconds * 1000)
-            self._metrics.first_audio_seconds.observe(seconds)
+            self._metrics.first_audio_seconds.labels(self._metrics.model(model_id)).observe(seconds)
 
-    def utterance_ended(self, cost: SpeechCost) -> None:
+    def frame_left(self, late_s: float) -> None:
+        """A frame that was due has left, this much later."""
+        self._metrics.frame_jitter_seconds.observe(late_s)
+
+    def utterance_ended(self, cost: SpeechCost, *, model_id: str) -> None:
         """An utterance's synthesis has ended, for whatever reason."""
         self._under_way -= 1
         self._metrics.utterances_under_way.set(self._under_way)
         self._metrics.audio_seconds.inc(cost.audio_s)
         self._metrics.compute_seconds.inc(cost.compute_s)
+        if cost.first_step is not None:
+            self._metrics.queue_wait_seconds.observe(cost.first_step.waited_s)
         if cost.audio_s:
             self._rtf.append(cost.compute_s / cost.audio_s)
-            self._metrics.rtf.observe(cost.compute_s / cost.audio_s)
+            self._metrics.rtf_ratio.labels(self._metrics.model(model_id)).observe(cost.compute_s / cost.audio_s)
         self._changed()

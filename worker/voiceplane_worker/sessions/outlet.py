@@ -17,7 +17,7 @@ from voiceplane_common.frames import FRAME_MS, FRAME_SECONDS
 from voiceplane_worker.audio.pacing import Pacer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from voiceplane_worker.sessions.utterance import Utterance
 
@@ -43,19 +43,31 @@ class Outlet:
         underruns: Times that a listener who plays at once has run dry in the middle of an utterance.
     """
 
-    def __init__(self, *, burst_frames: int, buffer_ms: int, credit_frames: int | None) -> None:
+    def __init__(
+        self,
+        *,
+        burst_frames: int,
+        buffer_ms: int,
+        credit_frames: int | None,
+        left_late: Callable[[float], None] = lambda _: None,
+    ) -> None:
         """Make an empty outlet.
 
         Args:
             burst_frames: See Pacer.
             buffer_ms: Audio that may wait here.
             credit_frames: Frames granted at first; None for no credit flow control.
+            left_late: Called for each frame after an utterance's first burst with the seconds by which it left later
+                than it was due. One that the listener has held up, by a pause or without credit, is not told.
         """
         self.underruns = 0
         self._loop = asyncio.get_running_loop()
         self._pacer = Pacer(burst_frames=burst_frames)
         self._capacity = buffer_ms // FRAME_MS
         self._credit = credit_frames
+        self._burst_frames = burst_frames
+        self._unpaced = burst_frames
+        self._left_late = left_late
         self._frames: deque[ReadyFrame] = deque()
         self._paused_at: float | None = None
         self._closed = False
@@ -123,6 +135,8 @@ class Outlet:
     def grant(self, frames: int) -> None:
         """The listener takes this many more frames."""
         if self._credit is not None and frames:
+            if self._credit == 0:
+                self._unpaced = max(self._unpaced, self._burst_frames)
             self._credit += frames
             self._wake.set()
 
@@ -135,6 +149,7 @@ class Outlet:
         """Go on with the frame that is next."""
         if self._paused_at is not None:
             self._pacer.shift(self._loop.time() - self._paused_at)
+            self._unpaced = max(self._unpaced, 1)
             self._paused_at = None
             self._wake.set()
 
@@ -168,6 +183,12 @@ class Outlet:
         now = self._loop.time()
         if self._in_utterance and now > self._pacer.played_out_at():
             self.underruns += 1
+        if not self._in_utterance:
+            self._unpaced = self._burst_frames
+        if self._unpaced:
+            self._unpaced -= 1
+        else:
+            self._left_late(max(0.0, now - self._pacer.due()))
         self._in_utterance = not frame.end
         self._pacer.leave(now)
         if self._credit is not None:

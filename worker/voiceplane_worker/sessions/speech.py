@@ -39,6 +39,20 @@ class Delivery:
     speed: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepTimes:
+    """When an inference step was asked for, began and ended; monotonic seconds."""
+
+    asked_s: float
+    began_s: float
+    ended_s: float
+
+    @property
+    def waited_s(self) -> float:
+        """How long it waited for its turn."""
+        return self.began_s - self.asked_s
+
+
 @dataclass(slots=True)
 class SpeechCost:
     """What an utterance has cost.
@@ -46,10 +60,12 @@ class SpeechCost:
     Attributes:
         compute_s: Seconds of inference and audio processing.
         audio_s: Seconds of audio that they gave.
+        first_step: Of its first inference step, once that has ended.
     """
 
     compute_s: float = 0.0
     audio_s: float = 0.0
+    first_step: StepTimes | None = None
 
 
 class Narrator:
@@ -92,11 +108,15 @@ class Narrator:
             )
         )
 
+        asked_s = 0.0
+
         def step() -> list[Frame] | None:
-            began = time.perf_counter()
+            began_s = time.monotonic()
             samples = next(chunks, None)
             frames = None if samples is None else telling.chain.push(samples)
-            cost.compute_s += time.perf_counter() - began
+            ended_s = time.monotonic()
+            cost.compute_s += ended_s - began_s
+            cost.first_step = cost.first_step or StepTimes(asked_s=asked_s, began_s=began_s, ended_s=ended_s)
             cost.audio_s += 0.0 if samples is None else len(samples) / telling.loaded.model.sample_rate_hz
             return frames
 
@@ -105,6 +125,7 @@ class Narrator:
                 await self._outlet.room()
                 slack_s = 0.0 if telling.chunks else FIRST_CHUNK_SLACK_S
                 deadline = self._outlet.deadline() + slack_s
+                asked_s = time.monotonic()
                 frames = await self._pool.run(step, deadline=deadline, kind=_kind(telling.chunks))
                 if frames is None:
                     return

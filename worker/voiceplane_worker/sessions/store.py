@@ -97,6 +97,7 @@ class SessionStore:
         )
         session = Session(session_id=session_id, lease=lease, profile=profile, services=self._services)
         self._sessions[session_id] = session
+        self._metrics.sessions_started.inc()
         self._note()
         _log.info("session_started", session_id=session_id, model_id=lease.model_id, voice=voice.name)
         return session

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 import uuid
 from collections import deque
 from typing import TYPE_CHECKING
 
 import grpc
+from voiceplane_common import tracing
 from voiceplane_common.errors import VoiceplaneError, exhausted, failed_precondition, invalid
 from voiceplane_common.logs import get_logger
 from voiceplane_proto.v1 import tts_pb2
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from voiceplane_worker.sessions.session import Session
+    from voiceplane_worker.sessions.speech import StepTimes
 
 # Text that waits for the model, over all utterances of a stream: hours of speech, and a bound on memory.
 MAX_PENDING_CHARS = 262_144
@@ -40,6 +43,7 @@ class SynthesisStream:
             burst_frames=limits.burst_frames,
             buffer_ms=limits.buffer_ms,
             credit_frames=0 if session.profile.credit_flow_control else None,
+            left_late=session.services.load.frame_left,
         )
         self._narrator = Narrator(
             lease=session.lease, delivery=session.profile.delivery, pool=session.services.pool, outlet=self.outlet
@@ -49,7 +53,9 @@ class SynthesisStream:
         self._no_more_text = False
         self._speaking: Utterance | None = None
         self._stopped: set[asyncio.Task[None]] = set()
-        self._narration = asyncio.create_task(self._narrate())
+        self._span = tracing.current()
+        self._leaving_since_s: float | None = None
+        self._narration = self._begin_to_narrate()
 
     def accept(self, chunk: tts_pb2.TextChunk) -> None:
         """Take a chunk of text, or a grant of credit.
@@ -88,7 +94,8 @@ class SynthesisStream:
             sequence = self._session.next_sequence()
             if frame.valid_samples and not frame.utterance.heard:
                 frame.utterance.heard = True
-                self._session.services.load.first_frame_left(frame.utterance)
+                self._leaving_since_s = time.monotonic()
+                self._session.services.load.first_frame_left(frame.utterance, model_id=self._session.lease.model_id)
             yield tts_pb2.AudioFrame(
                 pcm=frame.pcm,
                 sequence=sequence,
@@ -101,6 +108,8 @@ class SynthesisStream:
                 text_end=frame.text_end,
                 compute_us=frame.compute_us,
             )
+            if frame.end:
+                self._trace_stream()
 
     def stop(self) -> int:
         """Drop everything that is queued and end its computation; returns how many frames were ready."""
@@ -110,7 +119,8 @@ class SynthesisStream:
         self._stopped.add(self._narration)
         self._narration.add_done_callback(self._stopped.discard)
         # The next turn need not wait for the step of the old one, which can't be interrupted, only dropped.
-        self._narration = asyncio.create_task(self._narrate())
+        self._narration = self._begin_to_narrate()
+        self._trace_stream()
         return self.outlet.drop()
 
     def fail(self, error: BaseException) -> None:
@@ -119,10 +129,25 @@ class SynthesisStream:
 
     async def close(self) -> None:
         """End the computation; returns when it has ended."""
+        self._trace_stream()
         self._narration.cancel()
         for task in (self._narration, *self._stopped):
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wait([task])
+
+    def _begin_to_narrate(self) -> asyncio.Task[None]:
+        with tracing.use(self._span):
+            return asyncio.create_task(self._narrate())
+
+    def _trace_step(self, step: StepTimes) -> None:
+        self._span.interval("queue_wait", began_s=step.asked_s, ended_s=step.began_s)
+        self._span.interval("first_chunk", began_s=step.began_s, ended_s=step.ended_s)
+
+    def _trace_stream(self) -> None:
+        """From an utterance's first frame to its last, or to now if it is given up."""
+        since_s, self._leaving_since_s = self._leaving_since_s, None
+        if since_s is not None:
+            self._span.interval("stream", began_s=since_s)
 
     def _check(self, chunk: tts_pb2.TextChunk) -> None:
         limit = self._session.services.settings.max_chunk_chars
@@ -173,7 +198,9 @@ class SynthesisStream:
                 try:
                     await self._narrator.speak(utterance, cost)
                 finally:
-                    load.utterance_ended(cost)
+                    load.utterance_ended(cost, model_id=self._session.lease.model_id)
+                    if cost.first_step is not None:
+                        self._trace_step(cost.first_step)
                 self._speaking = None if self._speaking is utterance else self._speaking
             self.outlet.close()
         except VoiceplaneError as error:

@@ -15,8 +15,7 @@ from voiceplane_common.frames import SAMPLE_RATE_HZ
 from voiceplane_common.logs import get_logger
 from voiceplane_common.tasks import first_to_end, until_first
 
-from voiceplane_orchestrator.sessions.events import State, Transcript
-from voiceplane_orchestrator.sessions.mouth import failed
+from voiceplane_orchestrator.sessions.events import State, Transcript, failed
 from voiceplane_orchestrator.sessions.reading import selected
 from voiceplane_orchestrator.transports.livekit.tokens import ATTRIBUTE_PREFIX
 from voiceplane_orchestrator.transports.livekit.voice import QUEUE_MS, RoomVoice

@@ -10,7 +10,7 @@ import grpc
 from aiohttp import WSMsgType
 from voiceplane_common.errors import VoiceplaneError, exhausted, failed_precondition
 
-from voiceplane_orchestrator.sessions.mouth import failed
+from voiceplane_orchestrator.sessions.events import failed
 from voiceplane_orchestrator.transports.websocket import protocol
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Connection:
         Raises:
             Closing: There were too many.
         """
-        self._metrics.errors.labels(error.reason).inc()
+        self._metrics.error_told(error.reason)
         await self.send_event(failed(error))
         self._errors += 1
         if self._errors >= MAX_ERRORS:
@@ -117,7 +117,7 @@ class Connection:
 
     async def end(self, closing: Closing) -> None:
         """Tell why, if the client still reads, and close."""
-        self._metrics.errors.labels(closing.error.reason).inc()
+        self._metrics.error_told(closing.error.reason)
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 if not self.slow.is_set():

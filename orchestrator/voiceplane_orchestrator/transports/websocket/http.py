@@ -13,6 +13,7 @@ import grpc
 import prometheus_client
 from aiohttp import hdrs, web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from voiceplane_common import tracing
 from voiceplane_common.errors import VoiceplaneError, internal, invalid, not_found
 from voiceplane_common.logs import get_logger
 
@@ -101,7 +102,7 @@ class HttpEndpoints:
             raise invalid(name, f"{name or 'body'}: {problem['msg']}", reason="INVALID_MESSAGE") from None
         check_text(wanted.input, max_chars=self._factory.settings.limits.max_text_chars, field="input")
         selection = await self._factory.selection("", model=wanted.model, voice=wanted.voice, speed=wanted.speed)
-        with self._live.admit("file") as session_id:
+        with self._live.admit("file") as session_id, tracing.whole("file", session_id=session_id):
             speaker = self._factory.speaker(session_id=session_id, selection=selection)
             try:
                 async with contextlib.aclosing(speaker.speak(once(wanted.input), utterance_id="1", epoch=1)) as frames:
@@ -128,7 +129,7 @@ class HttpEndpoints:
             await response.write_eof()
         except (VoiceplaneError, TimeoutError, ConnectionError) as error:
             # The status is sent already: only an end without the last chunk tells that something is missing.
-            self._factory.metrics.errors.labels(getattr(error, "reason", "SLOW_READER")).inc()
+            self._factory.metrics.error_told(getattr(error, "reason", "SLOW_READER"))
             if request.transport is not None:
                 request.transport.abort()
         return response
@@ -261,13 +262,13 @@ def make_app(
             with gate.enter(caller or f"anonymous at {request.remote}"):
                 return await handler(request)
         except VoiceplaneError as error:
-            factory.metrics.errors.labels(error.reason).inc()
+            factory.metrics.error_told(error.reason)
             return _error_response(error)
         except web.HTTPException as error:
             return _restated(error)
         except Exception as error:
             _log.error("request failed", path=request.path, exc_info=error)
-            factory.metrics.errors.labels("INTERNAL").inc()
+            factory.metrics.error_told("INTERNAL")
             return _error_response(internal())
 
     app = web.Application(middlewares=[guard], client_max_size=MAX_BODY_BYTES)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from voiceplane_common.errors import unavailable
 from voiceplane_orchestrator.metrics import Metrics
 from voiceplane_orchestrator.sessions.events import Done, Failed, Reply, Stop, Transcript, UtteranceStarted
-from voiceplane_orchestrator.sessions.mouth import Mouth, Utterance
+from voiceplane_orchestrator.sessions.mouth import Mouth
 from voiceplane_orchestrator.sessions.retention import Retention
 from voiceplane_orchestrator.sessions.text import once
 from voiceplane_orchestrator.speech.frames import SpeechFrame
@@ -19,6 +19,8 @@ from tests.support.session_fakes import FRAME_SAMPLES, FakeListener, FakeSpeaker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from voiceplane_orchestrator.sessions.utterance import Utterance
 
 
 class Spoken:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 from voiceplane_common.errors import VoiceplaneError
+from voiceplane_worker.metrics import Metrics
 from voiceplane_worker.models.manager import ModelManager
 from voiceplane_worker.models.status import ModelSpec, ModelState, Residency
 from voiceplane_worker.settings import ModelManagerSection
@@ -27,11 +28,13 @@ class Bench:
     def __init__(self, *, by_itself: bool = True, **limits: Any) -> None:
         self.clock = VirtualClock()
         self.loader = FakeLoader(by_itself=by_itself)
+        self.metrics = Metrics()
         self.manager = ModelManager(
             settings=ModelManagerSection(default_model_id="default", **limits),
             catalog=FakeCatalog(MODELS),  # type: ignore[arg-type]  # it is used by its shape
             loader=self.loader,
             clock=self.clock,
+            metrics=self.metrics,
         )
 
     def status(self, model_id: str) -> ModelStatus:
@@ -88,6 +91,31 @@ async def test_a_preload_that_fails_is_a_state_and_is_tried_again() -> None:
     bench.loader.pending[0].succeed()
     await settle()
     assert bench.ready()
+    await bench.manager.close()
+
+
+async def test_loads_unloads_and_evictions_are_measured_with_their_reasons() -> None:
+    bench = Bench(resident_cap=2, min_residency_ms=0, ttl_ms=1000, evict_check_interval_ms=500)
+    value = bench.metrics.registry.get_sample_value
+    starting = asyncio.create_task(bench.manager.start())
+    await settle()
+    await starting
+    (await bench.manager.acquire("b")).release()
+    (await bench.manager.acquire("c")).release()
+    await settle()
+    evictions = "voiceplane_worker_model_evictions_total"
+    assert value(evictions, {"model": "b", "reason": "MakingRoom"}) == 1
+    await bench.clock.advance(5.0)
+    await settle()
+    assert value(evictions, {"model": "c", "reason": "TtlExpired"}) == 1
+    await bench.manager.unload("default")
+    assert value(evictions, {"model": "default", "reason": "UnloadRequested"}) == 1
+    await bench.manager.unload("default")
+    assert value(evictions, {"model": "default", "reason": "UnloadRequested"}) == 1, "it was not there"
+    for model in ("default", "b", "c"):
+        outcome = {"model": model, "outcome": "resident"}
+        assert value("voiceplane_worker_model_load_seconds_count", outcome) == 1
+        assert value("voiceplane_worker_model_unload_seconds_count", {"model": model}) == 1
     await bench.manager.close()
 
 

@@ -19,6 +19,29 @@ def outlet(*, credit_frames: int | None = None, buffer_ms: int = 2000) -> Outlet
     return Outlet(burst_frames=BURST, buffer_ms=buffer_ms, credit_frames=credit_frames)
 
 
+def test_only_what_the_worker_itself_holds_up_counts_as_late() -> None:
+    async def scenario() -> list[float]:
+        late: list[float] = []
+        source = Outlet(burst_frames=BURST, buffer_ms=2000, credit_frames=20, left_late=late.append)
+        source.put(frames(10))
+        loop = asyncio.get_running_loop()
+        await departures(source, 10)  # 5 in the burst, 5 on time
+        loop.call_later(0.5, source.put, frames(10, first=10))
+        await departures(source, 10)  # the model: half a second late for the first of them
+        loop.call_later(0.5, source.grant, 30)
+        source.put(frames(20, first=20))
+        await departures(source, 10)  # no credit
+        source.pause()
+        loop.call_later(0.5, source.resume)
+        await departures(source, 10)  # a pause
+        return late
+
+    late = run(scenario())
+    assert late[:5] == pytest.approx([0.0] * 5)
+    assert max(late) == pytest.approx(0.48)
+    assert [each for each in late if each > 0.1] == [max(late)]
+
+
 def frames(count: int, *, first: int = 0, end: bool = False) -> list[ReadyFrame]:
     utterance = Utterance(utterance_id="u", epoch=1, splitter=TextSplitter(language="en", segmentation="sentence"))
     return [

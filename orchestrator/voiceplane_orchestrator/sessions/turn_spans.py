@@ -1,0 +1,68 @@
+"""The traces of the turns that a session hears, until each is answered or forgotten; and what recognizing them took."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from voiceplane_common import tracing
+from voiceplane_common.logs import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from voiceplane_common.clock import Clock
+
+_log = get_logger("turns")
+
+
+class TurnSpans:
+    """Of one session; silent if traces are off."""
+
+    def __init__(self, *, session_id: str, clock: Clock) -> None:
+        self._session_id = session_id
+        self._clock = clock
+        self._open: dict[int, tracing.Span] = {}
+
+    def begin(self, turn_id: int) -> None:
+        """The user has begun to speak."""
+        self._open[turn_id] = tracing.start("turn", session_id=self._session_id, turn=turn_id)
+
+    def forget(self, turn_id: int, *, result: str) -> None:
+        """It gets no answer of its own."""
+        if span := self._open.pop(turn_id, None):
+            span.note(result=result)
+            span.end()
+
+    def take(self, turn_id: int) -> tracing.Span | None:
+        """The span of a turn that is answered now, owned by who answers; it includes the turns before."""
+        for before in [each for each in self._open if each < turn_id]:
+            self.forget(before, result="continued")
+        return self._open.pop(turn_id, None)
+
+    @contextlib.contextmanager
+    def recognize(self, turn_id: int, *, quiet_since_s: float) -> Iterator[None]:
+        """A turn has ended, and is recognized in here.
+
+        Args:
+            turn_id: The turn.
+            quiet_since_s: When the user has fallen silent.
+        """
+        span = self._open.get(turn_id, tracing.SILENT)
+        began_s = self._clock.now()
+        span.interval("endpointing", began_s=quiet_since_s, ended_s=began_s)
+        with tracing.use(span):
+            with tracing.part("recognition"):
+                yield
+            _log.info(
+                "recognition",
+                session_id=self._session_id,
+                turn=turn_id,
+                endpointing_ms=round((began_s - quiet_since_s) * 1000, 1),
+                asr_ms=round((self._clock.now() - began_s) * 1000, 1),
+            )
+
+    def close(self) -> None:
+        """The session ends."""
+        for turn_id in list(self._open):
+            self.forget(turn_id, result="session_ended")
