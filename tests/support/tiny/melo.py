@@ -86,13 +86,21 @@ def pack_in(folder: Path, *, voices: tuple[PackVoice, ...] = VOICES, **options: 
     return VoicePack(path=folder, metadata=metadata, sha256="0" * 64)
 
 
-def write_bert(folder: Path) -> None:
+def write_bert(folder: Path, *, japanese: bool = False) -> None:
     """Write a BERT with random weights into a new folder: three layers, and a vocabulary of letters and some words."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     vocabulary = [*MARKS, *".,!?'-…¿¡", *LETTERS, *(f"##{letter}" for letter in LETTERS), *WORDS]
-    vocabulary += dict.fromkeys(CHARACTERS)
+    vocabulary += [mark + character for mark in ("", "##") for character in dict.fromkeys(CHARACTERS)]
     (folder / "vocab.txt").write_text("\n".join(vocabulary), encoding="utf-8")
-    settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": True, "model_max_length": 512}
+    settings: dict[str, Any] = {"tokenizer_class": "BertTokenizer", "do_lower_case": True, "model_max_length": 512}
+    if japanese:
+        settings |= {
+            "tokenizer_class": "BertJapaneseTokenizer",
+            "do_lower_case": False,
+            "word_tokenizer_type": "mecab",
+            "subword_tokenizer_type": "wordpiece",
+            "mecab_kwargs": {"mecab_dic": "unidic_lite"},
+        }
     (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
     config = BertConfig(
         vocab_size=len(vocabulary),

@@ -81,6 +81,8 @@ def text_module(language: Language) -> Any:
             _import_english()
         if language.code == "ZH_MIX_EN":
             _prepare_jieba()
+        if language.code == "KR":
+            importlib.import_module("g2pkk")  # its module would import it at the first text
         return importlib.import_module(f"melo.text.{language.module}")
 
 
@@ -99,7 +101,7 @@ def _import_english() -> None:
             del sys.modules[name]
     english.eng_dict = _compact(english.eng_dict)
     english._g2p = _spell_with(english._g2p)  # noqa: SLF001
-    # The tagger's data is not here. It tells apart words that are spelt alike; the dictionary knows nearly all of those,
+    # The tagger's data is not here. It tells apart words that are spelt alike; the dictionary knows nearly all of them,
     # and then g2p_en is not asked.
     sys.modules["g2p_en.g2p"].pos_tag = lambda words: [(word, "") for word in words]  # type: ignore[attr-defined]
 

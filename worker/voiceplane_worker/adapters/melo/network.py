@@ -160,7 +160,7 @@ def _reach(convolution: Any) -> int:
 
 @contextlib.contextmanager
 def _drawing(seed: int) -> Iterator[None]:
-    """torch's random numbers on the CPU, from which everything is drawn here, beginning anew from a seed."""
+    """What the library draws, and we do: torch's random numbers on the CPU, beginning anew from a seed."""
     with _random:
         before = torch.get_rng_state()
         torch.default_generator.manual_seed(seed)
