@@ -1,4 +1,4 @@
-"""A tiny MeloTTS with random weights, in the layout of the Hub, with a BERT; only in the environment of the melo family.
+"""A tiny MeloTTS with random weights, in the layout of the Hub, and a BERT; only in the environment of its family.
 
 Its architecture is the real one, with the real library's classes; only its sizes are small, and what it says is noise.
 """

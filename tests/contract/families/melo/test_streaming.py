@@ -1,4 +1,4 @@
-"""MeloTTS speaks window by window: what is streamed is what the library gives for the whole, and a STOP ends the compute."""
+"""MeloTTS speaks window by window: what is streamed is what the library gives for the whole, and a STOP ends it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from tests.support.tiny.melo import RATE_HZ, SAMPLES_PER_LATENT, pack_of_tiny
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from voiceplane_worker.adapters.base import Samples
     from voiceplane_worker.adapters.melo.model import MeloModel
     from voiceplane_worker.adapters.melo.text import Reading
 
@@ -45,7 +44,7 @@ def windows(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     sizes: list[int] = []
     decode = Network.decode
 
-    def noted(self: Network, voice: torch.Tensor, latents: torch.Tensor) -> Samples:
+    def noted(self: Network, voice: torch.Tensor, latents: torch.Tensor) -> Any:
         sizes.append(latents.shape[-1])
         return decode(self, voice, latents)
 

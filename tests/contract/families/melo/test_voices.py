@@ -109,7 +109,7 @@ def test_voices_are_speakers(seeded: MeloModel) -> None:
 
 def test_a_speaker_that_the_model_does_not_have_is_named(pack: VoicePack) -> None:
     voices = (PackVoice(name="EN-NZ", language="en-NZ"),)
-    with pytest.raises(VoiceplaneError, match="no speaker 'EN-NZ'.*EN_INDIA") as caught:
+    with pytest.raises(VoiceplaneError, match=r"no speaker 'EN-NZ'.*EN_INDIA") as caught:
         load(replace(pack, metadata=pack.metadata.model_copy(update={"voices": voices})))
     assert (caught.value.reason, caught.value.field) == ("PACK_INVALID", "voices")
 

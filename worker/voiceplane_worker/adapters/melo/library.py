@@ -103,7 +103,7 @@ def _import_english() -> None:
     english._g2p = _spell_with(english._g2p)  # noqa: SLF001
     # The tagger's data is not here. It tells apart words that are spelt alike; the dictionary knows nearly all of them,
     # and then g2p_en is not asked.
-    sys.modules["g2p_en.g2p"].pos_tag = lambda words: [(word, "") for word in words]  # type: ignore[attr-defined]
+    sys.modules["g2p_en.g2p"].pos_tag = lambda words: [(word, "") for word in words]
 
 
 class _Pronunciations:

@@ -86,17 +86,24 @@ class Network:
             size = audio.size // (right - left)
             yield audio[(start - left) * size : (end - left) * size]
 
-    @torch.inference_mode()
     def decode(self, voice: torch.Tensor, latents: torch.Tensor) -> Samples:
         """The samples of latents."""
-        samples: Samples = self._parts.dec(latents, g=voice)[0, 0].float().cpu().numpy()
+        with torch.inference_mode():
+            samples: Samples = self._parts.dec(latents, g=voice)[0, 0].float().cpu().numpy()
         return samples
 
-    @torch.inference_mode()
     def latents(self, reading: Reading, manner: Manner) -> tuple[torch.Tensor, torch.Tensor]:
         """The speaker's embedding, and the decoder's input, of the shape (1, channels, latents)."""
+        with torch.inference_mode():
+            voice = self._parts.emb_g(torch.tensor([manner.speaker], device=self.device)).unsqueeze(-1)
+            prior = self._prior(reading, manner, voice)
+            latents = self._parts.flow(prior, torch.ones_like(prior[:, :1]), g=voice, reverse=True)
+        self._forget_attention()
+        return voice, latents
+
+    def _prior(self, reading: Reading, manner: Manner, voice: torch.Tensor) -> torch.Tensor:
+        """What the flow begins with: each sound's, for as long as it is spoken, with noise."""
         parts, options = self._parts, self._options
-        voice = parts.emb_g(torch.tensor([manner.speaker], device=self.device)).unsqueeze(-1)
         text, mean, log_deviation, mask = self._encode(reading, None if parts.use_vc else voice)
         predicted = parts.dp(text, mask, g=voice)
         with _drawing(manner.seed):
@@ -105,10 +112,8 @@ class Network:
             durations = torch.ceil(torch.exp(log_durations) * mask / manner.speed)[0, 0].long()
             places = torch.arange(durations.numel(), device=self.device).repeat_interleave(durations)
             noise = torch.randn(1, mean.shape[1], places.numel()).to(self.device)
-        prior = mean[..., places] + noise * torch.exp(log_deviation[..., places]) * options.noise_scale
-        latents = parts.flow(prior, torch.ones_like(prior[:, :1]), g=voice, reverse=True)
-        self._forget_attention()
-        return voice, latents
+        prior: torch.Tensor = mean[..., places] + noise * torch.exp(log_deviation[..., places]) * options.noise_scale
+        return prior
 
     def _encode(self, reading: Reading, voice: torch.Tensor | None) -> Any:
         encoder = self._parts.enc_p
