@@ -72,6 +72,7 @@ class Evil:
         (lambda folder: (folder / "config.json").write_text("["), "no JSON object"),
         (lambda folder: (folder / "config.json").write_text("{}"), r"config\.json is not a MeloTTS model's: 'data'"),
         (lambda folder: edit(folder / "config.json", symbols=["_", "a"]), "size mismatch"),
+        (lambda folder: edit(folder / "config.json", model={"n_heads": 2}), r"config\.json is not a MeloTTS model's"),
         (lambda folder: edit(folder / "config.json", num_languages=2), "num_languages 2 .* too few for EN"),
         (lambda folder: (folder / "checkpoint.pth").unlink(), r"neither checkpoint\.safetensors nor checkpoint\.pth"),
         (lambda folder: (folder / "checkpoint.pth").write_bytes(b"\0" * 64), "can't be read"),
@@ -82,7 +83,7 @@ class Evil:
         (lambda folder: edit(folder / "bert" / "config.json", hidden_size=64), "hidden_size is 64 .* trained on 768"),
         (lambda folder: edit(folder / "bert" / "config.json", num_hidden_layers=9), "bert: its weights lack"),
         (lambda folder: (folder / "bert" / "model.safetensors").unlink(), "can't be read"),
-        (lambda folder: (folder / "bert" / "vocab.txt").unlink(), "can't be read|tokenizer"),
+        (lambda folder: (folder / "bert" / "vocab.txt").unlink(), r"neither tokenizer\.json nor vocab\.txt"),
     ],
 )
 def test_a_broken_pack_is_refused_with_its_problem(

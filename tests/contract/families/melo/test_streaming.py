@@ -83,15 +83,17 @@ def test_windows_without_their_context_would_click(
     assert np.abs(np.concatenate(list(network.speak(read(model), MANNER))) - whole).max() > 0.01
 
 
-def test_the_context_is_the_least_that_covers_what_a_sample_depends_on(network: Network) -> None:
+def test_the_context_covers_what_a_sample_depends_on_and_hardly_more(network: Network) -> None:
     decoder = network._parts.dec
     context = context_of(decoder)
     latents = torch.zeros(1, 16, 4 * context, requires_grad=True)
-    sample = 2 * context * SAMPLES_PER_LATENT
-    decoder(latents, g=torch.zeros(1, 16, 1))[0, 0, sample].backward()
+    middle = 2 * context  # a latent, of whose samples the first reaches farthest back, the last farthest on
+    audio = decoder(latents, g=torch.zeros(1, 16, 1))[0, 0]
+    (audio[middle * SAMPLES_PER_LATENT] + audio[(middle + 1) * SAMPLES_PER_LATENT - 1]).backward()
     assert latents.grad is not None
     (felt,) = torch.nonzero(latents.grad.abs().sum(dim=(0, 1)), as_tuple=True)
-    assert 2 * context - int(felt.min()) == context
+    reach = max(middle - int(felt.min()), int(felt.max()) - middle)
+    assert context - 1 <= reach <= context
 
 
 def test_speech_is_what_the_library_s_infer_gives(model: MeloModel, network: Network) -> None:

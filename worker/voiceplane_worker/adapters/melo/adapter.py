@@ -49,7 +49,7 @@ class MeloAdapter:
             torch.set_num_threads(threads)
         try:
             return _load(pack, language, options=options, device=where)
-        except (KeyError, AttributeError, TypeError) as error:
+        except (KeyError, AttributeError, TypeError, AssertionError) as error:
             raise broken(
                 pack, f"{CONFIG_FILE} is not a MeloTTS model's: {one_line(error)}", field=CONFIG_FILE
             ) from None
@@ -63,6 +63,8 @@ def _load(pack: VoicePack, language: Language, *, options: MeloOptions, device: 
     config = _read_config(pack)
     data, shape = config["data"], config["model"]
     speakers = _speakers_of(pack, data["spk2id"])
+    if out := [name for name, number in speakers.items() if not 0 <= number < data["n_speakers"]]:
+        raise broken(pack, f"{CONFIG_FILE}: speaker {out[0]!r} has a number beyond n_speakers", field=CONFIG_FILE)
     check_language(pack, language, languages=config["num_languages"], tones=config["num_tones"])
     synthesizer = synthesizer_class()(
         len(config["symbols"]),

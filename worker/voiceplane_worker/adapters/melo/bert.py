@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from voiceplane_worker.packs.pack import VoicePack
 
 FOLDER = "bert"
+VOCABULARIES = ("tokenizer.json", "vocab.txt")
 # MeloTTS takes what the third layer from the end gives, so the last two are not loaded.
 UNUSED_LAYERS = 2
 
@@ -58,6 +59,8 @@ def read_bert(pack: VoicePack, language: Language, *, features: int, device: tor
     if not (folder / "config.json").is_file():
         remedy = f"put {language.bert} from the Hub there, or set options.bert to false"
         raise broken(pack, f"{FOLDER}/config.json is missing: {remedy}", field="options.bert")
+    if not any((folder / name).is_file() for name in VOCABULARIES):  # transformers would make one without words
+        raise broken(pack, f"{FOLDER} has neither {' nor '.join(VOCABULARIES)}: put {language.bert} from the Hub there")
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
     if config.hidden_size != features or config.num_hidden_layers < UNUSED_LAYERS:
         problem = f"hidden_size is {config.hidden_size} in {config.num_hidden_layers} layers, where the model was"

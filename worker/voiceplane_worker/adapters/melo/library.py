@@ -103,7 +103,7 @@ def _import_english() -> None:
     english._g2p = _spell_with(english._g2p)  # noqa: SLF001
     # The tagger's data is not here. It tells apart words that are spelt alike; the dictionary knows nearly all of them,
     # and then g2p_en is not asked.
-    sys.modules["g2p_en.g2p"].pos_tag = lambda words: [(word, "") for word in words]
+    sys.modules["g2p_en.g2p"].pos_tag = lambda words: [(word, "") for word in words]  # type: ignore[attr-defined]
 
 
 class _Pronunciations:
@@ -117,7 +117,7 @@ class _Pronunciations:
 
 
 def _english_dictionary() -> dict[str, _Syllables]:
-    words: dict[str, _Syllables] = sys.modules["melo.text.english"].eng_dict  # type: ignore[attr-defined]
+    words: dict[str, _Syllables] = sys.modules["melo.text.english"].eng_dict
     return words
 
 

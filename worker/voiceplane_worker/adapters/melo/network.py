@@ -111,7 +111,7 @@ class Network:
             log_durations = drawn * options.sdp_ratio + predicted * (1 - options.sdp_ratio)
             durations = torch.ceil(torch.exp(log_durations) * mask / manner.speed)[0, 0].long()
             places = torch.arange(durations.numel(), device=self.device).repeat_interleave(durations)
-            noise = torch.randn(1, mean.shape[1], places.numel()).to(self.device)
+            noise = torch.randn(1, places.numel(), mean.shape[1]).transpose(1, 2).to(self.device)  # as infer() fills it
         prior: torch.Tensor = mean[..., places] + noise * torch.exp(log_deviation[..., places]) * options.noise_scale
         return prior
 

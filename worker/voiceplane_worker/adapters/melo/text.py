@@ -118,8 +118,10 @@ class Reader:
 def plain(text: str) -> str:
     """Text without what nobody speaks, and without what MeloTTS's rules stumble over."""
     known = "".join(" " if each == "#" or unicodedata.category(each) in UNSPOKEN else each for each in text)
-    # A number with as many digits is none that is spoken as one, or that has words.
-    return " ".join(re.sub(r"\d{13,}", lambda digits: " ".join(digits[0]), known).split())
+    # Digits that are no number of which there are words; and letters that are no word, over which gruut takes minutes.
+    known = re.sub(r"\d{13,}", lambda digits: " ".join(digits[0]), known)
+    known = re.sub(r"[a-zA-ZÀ-ɏ]{25}(?=[a-zA-ZÀ-ɏ]{15})", r"\g<0> ", known)
+    return " ".join(known.split())
 
 
 def parts_of(text: str) -> Iterator[str]:
