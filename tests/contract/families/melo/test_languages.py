@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -152,6 +153,17 @@ def test_bert_changes_how_a_text_is_spoken(pack: VoicePack, english: MeloModel) 
     assert without.memory_bytes < english.memory_bytes
     assert not np.array_equal(speak(without, "Hello there."), speak(english, "Hello there."))
     without.close()
+
+
+def test_a_dictionary_serves_every_thread(pack: VoicePack) -> None:
+    model = load(pack, "es", bert="false")
+    heard: list[str] = []
+    threads = [threading.Thread(target=lambda: heard.append(sounds(model, "hola mañana"))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+        thread.join()
+    assert heard == ["ˈ o l a m a ɲ ˈ a n a ."] * 3
+    model.close()
 
 
 def test_a_long_text_is_spoken_in_parts_and_all_of_it(english: MeloModel) -> None:

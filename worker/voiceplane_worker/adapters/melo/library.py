@@ -10,6 +10,7 @@ import contextlib
 import functools
 import importlib
 import logging
+import sqlite3
 import sys
 import tempfile
 import threading
@@ -81,6 +82,8 @@ def text_module(language: Language) -> Any:
             _import_english()
         if language.code == "ZH_MIX_EN":
             _prepare_jieba()
+        if language.code in {"ES", "FR"}:
+            _prepare_gruut()
         if language.code == "KR":
             importlib.import_module("g2pkk")  # its module would import it at the first text
         return importlib.import_module(f"melo.text.{language.module}")
@@ -134,6 +137,27 @@ def _compact(words: dict[str, list[list[str]]]) -> dict[str, _Syllables]:
 def _spell_with(g2p: Any) -> Any:
     """How an unknown word is spoken. BERT's mark for what it can't read at all would be spoken as a word."""
     return lambda word: [] if word == "[UNK]" else g2p(word)
+
+
+def _prepare_gruut() -> None:
+    """Have one gruut for all threads, which takes a word from its dictionary at once.
+
+    It would begin anew in each thread, and look through all 600,000 Spanish words for each that it has not met yet.
+    """
+    gruut, lang = (importlib.import_module(name) for name in ("gruut", "gruut.lang"))
+    gruut._LOCAL = SimpleNamespace()  # type: ignore[attr-defined]  # noqa: SLF001
+    lang.sqlite3 = SimpleNamespace(connect=_with_an_index)  # type: ignore[attr-defined]
+
+
+def _with_an_index(file: str) -> sqlite3.Connection:
+    """A copy of gruut's dictionary in memory; used within `in_library` only, so by one thread at a time."""
+    copy = sqlite3.connect(":memory:", check_same_thread=False)
+    copy.execute("ATTACH ? AS file", (file,))
+    copy.execute("CREATE TABLE word_phonemes AS SELECT word, pron_order, role, phonemes FROM file.word_phonemes")
+    copy.execute("CREATE INDEX by_word ON word_phonemes (word)")
+    copy.commit()
+    copy.execute("DETACH file")
+    return copy
 
 
 def _prepare_jieba() -> None:
