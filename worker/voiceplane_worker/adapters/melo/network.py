@@ -111,7 +111,8 @@ class Network:
             log_durations = drawn * options.sdp_ratio + predicted * (1 - options.sdp_ratio)
             durations = torch.ceil(torch.exp(log_durations) * mask / manner.speed)[0, 0].long()
             places = torch.arange(durations.numel(), device=self.device).repeat_interleave(durations)
-            noise = torch.randn(1, places.numel(), mean.shape[1]).transpose(1, 2).to(self.device)  # as infer() fills it
+            # Its order in memory is as infer() has it, since the order decides what is drawn.
+            noise = torch.randn_like(torch.empty(1, places.numel(), mean.shape[1]).transpose(1, 2)).to(self.device)
         prior: torch.Tensor = mean[..., places] + noise * torch.exp(log_deviation[..., places]) * options.noise_scale
         return prior
 
