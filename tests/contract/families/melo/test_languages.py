@@ -124,6 +124,10 @@ def test_what_bert_can_t_read_is_not_spoken_as_a_word(english: MeloModel) -> Non
     assert sounds(english, "Hello ŧ there.") == sounds(english, "Hello there.")
 
 
+def test_what_nobody_sees_does_not_part_a_word(english: MeloModel) -> None:
+    assert sounds(english, "tr\u00adain 🙂 coast") == sounds(english, "train coast")
+
+
 def test_a_leading_hash_does_not_end_the_speech(english: MeloModel) -> None:
     assert sounds(english, "#1 is it") == sounds(english, "1 is it")
 
@@ -172,6 +176,7 @@ def test_a_long_text_is_spoken_in_parts_and_all_of_it(english: MeloModel) -> Non
     assert len(parts) > 2
     assert all(len(part) <= MOST_CHARACTERS and part.endswith("late.") for part in parts)
     assert " ".join(parts) == plain(sentence * 9)
+    assert sum(part.split().count("3.14") for part in parts_of("It costs 3.14 euros " * 20)) == 20
     assert list(parts_of("x" * 600)) == ["x" * 250, "x" * 250, "x" * 100]
     assert speak(english, sentence * 9).size > 7 * speak(english, sentence).size
 

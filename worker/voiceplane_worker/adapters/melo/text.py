@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 # places. Pieces are sentences, and hardly ever as long.
 MOST_CHARACTERS = 250
 # Where a longer one may be parted, the better places first.
-PARTINGS = (".!?…。！？", ";:；：,，、", " ")
-# Signs that nobody speaks (pictures, what joins them, what makes no character), for which there are no sounds.
-UNSPOKEN = frozenset({"So", "Sk", "Me", "Cf", "Cs", "Co", "Cn", "Cc"})
+PARTINGS = (r"[.!?…](?=\s)|[。！？]", r"[,;:](?=\s)|[，、；：]", r"\s")
+# Signs that nobody speaks (pictures, accents without a letter, what is no character), for which there are no sounds.
+UNSPOKEN = frozenset({"So", "Sk", "Me", "Cs", "Co", "Cn", "Cc"})
 SILENT = frozenset({"_", "SP", "UNK", "!", "?", "…", ",", ".", "'", "-", "¿", "¡"})
 
 
@@ -117,7 +117,8 @@ class Reader:
 
 def plain(text: str) -> str:
     """Text without what nobody speaks, and without what MeloTTS's rules stumble over."""
-    known = "".join(" " if each == "#" or unicodedata.category(each) in UNSPOKEN else each for each in text)
+    joined = "".join(each for each in text if unicodedata.category(each) != "Cf")  # a soft hyphen is within a word
+    known = "".join(" " if each == "#" or unicodedata.category(each) in UNSPOKEN else each for each in joined)
     # Digits that are no number of which there are words; and letters that are no word, over which gruut takes minutes.
     known = re.sub(r"\d{13,}", lambda digits: " ".join(digits[0]), known)
     known = re.sub(r"[a-zA-ZÀ-ɏ]{25}(?=[a-zA-ZÀ-ɏ]{15})", r"\g<0> ", known)
@@ -128,8 +129,8 @@ def parts_of(text: str) -> Iterator[str]:
     """Cut a text into parts of at most MOST_CHARACTERS, at the best places that there are."""
     while len(text) > MOST_CHARACTERS:
         head = text[:MOST_CHARACTERS]
-        ends = (max(map(head.rfind, marks)) for marks in PARTINGS)
-        end = next((end + 1 for end in ends if end > MOST_CHARACTERS // 3), MOST_CHARACTERS)
+        ends = (max((found.end() for found in re.finditer(mark, head)), default=0) for mark in PARTINGS)
+        end = next((end for end in ends if end > MOST_CHARACTERS // 3), MOST_CHARACTERS)
         yield head[:end].strip()
         text = text[end:].strip()
     if text:
