@@ -65,10 +65,10 @@ _FAMILIES = {
             needs=("torch", "transformers", "flashtts"),
         ),
         _Family(
-            traits=FamilyTraits(name="melo", streaming=False),
+            traits=FamilyTraits(name="melo", streaming=True),
             module="voiceplane_worker.adapters.melo.adapter",
             adapter="MeloAdapter",
-            needs=("torch", "transformers", "melo"),
+            needs=("torch", "transformers", "safetensors", "melo"),
         ),
         _Family(
             traits=FamilyTraits(name="mock", streaming=True, lora=True),

@@ -11,7 +11,7 @@ from onnx import helper, numpy_helper
 from piper import PiperVoice, SynthesisConfig
 from voiceplane_worker.adapters.base import Piece
 from voiceplane_worker.adapters.piper.adapter import PiperAdapter, trial_ids, voice_inputs
-from voiceplane_worker.adapters.piper.streaming import MERGED_REST, WINDOWS, windows
+from voiceplane_worker.adapters.windows import MERGED_REST, WINDOWS, windows
 from voiceplane_worker.packs.metadata import PackVoice
 
 from tests.support.packs import PIPER_FILES, piper_pack

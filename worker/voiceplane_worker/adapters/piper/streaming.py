@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from voiceplane_worker.adapters.onnx_session import run
+from voiceplane_worker.adapters.windows import WINDOWS, windows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,12 +16,6 @@ if TYPE_CHECKING:
     from voiceplane_worker.adapters.onnx_session import Session, Tensors
     from voiceplane_worker.adapters.piper.graph import SplitGraph
 
-# Latents in the windows of a sentence; the last size repeats. A latent is about 12 ms of audio. The first is small for
-# an early first sound, yet lasts while the second is computed. A window costs its context besides, so the sizes grow;
-# they stop growing so that a STOP, or another stream's first sound, never waits long for a step to end.
-WINDOWS = (12, 36, 128)
-# A rest smaller than this share of its window is decoded with it: a window of its own would be mostly context.
-MERGED_REST = 0.34
 # The flow has the wider context, so it runs ahead of the decoder in steps of this many windows.
 FLOW_LEAD = 2
 
@@ -104,15 +99,3 @@ class WholeVoice:
     def synthesize(self, inputs: Tensors) -> Iterator[Samples]:
         """Yield the audio of one sentence, in one chunk."""
         yield next(iter(run(self._session, inputs).values())).reshape(-1)
-
-
-def windows(total: int) -> Iterator[tuple[int, int]]:
-    """Cut a sentence of so many latents into windows that follow one another: (start, end)."""
-    start, index = 0, 0
-    while start < total:
-        size = WINDOWS[min(index, len(WINDOWS) - 1)]
-        end = start + size
-        if total - end <= size * MERGED_REST:
-            end = total
-        yield start, end
-        start, index = end, index + 1

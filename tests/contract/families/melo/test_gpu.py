@@ -1,0 +1,50 @@
+"""MeloTTS on a GPU: streamed as on a CPU, with its memory returned."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from voiceplane_worker.adapters.base import Piece
+from voiceplane_worker.adapters.melo.adapter import MeloAdapter
+
+from tests.support.tiny.melo import pack_of_tiny
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from voiceplane_worker.adapters.base import Samples
+    from voiceplane_worker.adapters.melo.model import MeloModel
+
+pytestmark = pytest.mark.gpu
+CYCLES = 50
+
+
+def speak(model: MeloModel) -> Samples:
+    piece = Piece(text="Nine green bottles are standing on the wall.", voice="EN-US", language="en-US")
+    return np.concatenate(list(model.synthesize(piece)))
+
+
+def test_it_speaks_with_a_seed_as_it_does_on_a_cpu(tmp_path: Path) -> None:
+    pack = pack_of_tiny(tmp_path / "tiny", seed="5")
+    models = [MeloAdapter().load(pack, device=device, threads=1) for device in ("cuda", "cpu")]
+    here, there = (speak(model) for model in models)
+    assert here.size == pytest.approx(there.size, rel=0.05)  # a duration may be rounded up here, and down there
+    np.testing.assert_array_equal(speak(models[0]).size, here.size)
+    for model in models:
+        model.close()
+
+
+@pytest.mark.timeout(300)
+def test_the_memory_of_the_device_returns_after_many_loads(tmp_path: Path) -> None:
+    pack = pack_of_tiny(tmp_path / "tiny")
+    left: list[int] = []
+    for _ in range(CYCLES):
+        model = MeloAdapter().load(pack, device="cuda:0", threads=1)
+        speak(model)
+        assert torch.cuda.memory_allocated() >= model.memory_bytes
+        model.close()
+        left.append(torch.cuda.memory_reserved())
+    assert left[-1] <= left[4]
