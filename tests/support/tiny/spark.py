@@ -138,13 +138,13 @@ def _write_language_model(folder: Path) -> None:
         num_key_value_heads=2,
         max_position_embeddings=2_048,
         tie_word_embeddings=True,
+        initializer_range=0.4,  # so that which tokens come depends on what went before
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
     )
     model: Any = Qwen2ForCausalLM(config)
     with torch.no_grad():
-        # Which tokens come depends on what went before, and an end, whose score is 0, is never among the best.
-        model.model.embed_tokens.weight.mul_(20.0)
+        # An end, whose score is 0, is never among the best.
         for end in (END, "<|end_semantic_token|>"):
             model.model.embed_tokens.weight[tokenizer.convert_tokens_to_ids(end)] = 0.0
     model.save_pretrained(folder)
@@ -157,23 +157,25 @@ def _codec_weights() -> dict[str, torch.Tensor]:
         part.eval()
     with torch.no_grad():
         for block in (*decoder.prenet.modules(), *encoder.encoder.modules()):
-            if getattr(block, "gamma", None) is not None and hasattr(block, "dwconv"):
+            if hasattr(block, "dwconv"):
                 block.dwconv.weight.normal_(std=0.3)  # so that tokens are heard in the sound of their neighbours
-        last = decoder.decoder.model[-2]
-        level = last(_before(decoder, last)).std()
-        last.weight_g.mul_(0.1 / level)
-        last.bias.zero_()
+        decoder.prenet.linear.weight.mul_(15.0)
+        layers = [layer for layer in decoder.decoder.modules() if hasattr(layer, "weight_g")]
+        for layer in layers:
+            layer.bias.zero_()
+            layer.weight_g.div_(_output(decoder, layer).std())
+        layers[-1].weight_g.mul_(0.1)  # about the level of speech
     weights = encoder.state_dict() | decoder.state_dict()
     return {name: tensor for name, tensor in weights.items() if not name.startswith("mel_transformer.")}
 
 
-def _before(decoder: Any, layer: Any) -> torch.Tensor:
-    """What comes to a layer when the decoder speaks."""
-    inputs: list[torch.Tensor] = []
-    handle = layer.register_forward_pre_hook(lambda _, arguments: inputs.append(arguments[0]))
-    decoder(torch.randint(SEMANTIC, (1, 100)), torch.randint(SPEAKER, (1, 1, SPEAKER_TOKENS)))
+def _output(decoder: Any, layer: Any) -> torch.Tensor:
+    """What a layer makes of some speech."""
+    outputs: list[torch.Tensor] = []
+    handle = layer.register_forward_hook(lambda *arguments: outputs.append(arguments[2]))
+    decoder(torch.arange(SEMANTIC)[None, :50], torch.zeros((1, 1, SPEAKER_TOKENS), dtype=torch.int64))
     handle.remove()
-    return inputs[0]
+    return outputs[0]
 
 
 def _write_features(folder: Path) -> None:

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
+from flashtts.audio.detokenizer.spark_detokenizer import SparkDeTokenizerModel
 from voiceplane_worker.adapters.base import Piece
 from voiceplane_worker.adapters.spark import model as model_module
 from voiceplane_worker.adapters.spark.adapter import SparkAdapter
-from voiceplane_worker.adapters.spark.codec import FIRST_HOP_TOKENS, CodecStream, NotStreamableError, reach_of
+from voiceplane_worker.adapters.spark.codec import FIRST_HOP_TOKENS, NOTHING, Codec, CodecStream, NotStreamableError, reach_of
 from voiceplane_worker.adapters.spark.language_model import Writing
 
-from tests.support.tiny.spark import CODEC, RATE_HZ, SEMANTIC, TOKEN_SAMPLES, pack_of_tiny
+from tests.support.tiny.spark import CODEC, RATE_HZ, SEMANTIC, SPEAKER_TOKENS, TOKEN_SAMPLES, pack_of_tiny
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from voiceplane_worker.adapters.base import Samples
-    from voiceplane_worker.adapters.spark.codec import Codec
     from voiceplane_worker.adapters.spark.model import SparkModel
 
 TEXT = "The train to the coast leaves at noon from platform nine, and it is never late."
-PUBLIC = {
-    "prenet": {"vocos_num_layers": 12, "sample_ratios": [1, 1]},
-    "decoder": {"rates": [8, 5, 4, 2], "kernel_sizes": [16, 11, 8, 4]},
-}
-LOOK_AHEAD_TOKENS = 10
+LOOK_AHEAD_TOKENS = 15
 
 
 @pytest.fixture(scope="module")
@@ -78,19 +75,18 @@ def whole(model: SparkModel, spoken: list[int]) -> Samples:
         return codec_of(model).decode(spoken, model._spoken["first"].speaker)
 
 
-def test_the_published_codec_reaches_67_tokens_to_each_side() -> None:
-    assert reach_of(PUBLIC) == 67
-
-
-def test_a_token_is_heard_as_far_as_the_codec_reaches_and_no_farther(model: SparkModel) -> None:
-    codec, at = codec_of(model), 100
-    spoken = tokens(201)
-    changed = spoken.copy()
-    changed[at] = (spoken[at] + 7) % SEMANTIC
-    difference = np.abs(whole(model, changed) - whole(model, spoken)).reshape(-1, TOKEN_SAMPLES).max(axis=1)
-    heard = np.flatnonzero(difference > 1e-6)
-    assert codec.reach - 6 < at - heard[0] <= codec.reach  # at its ends a kernel has next to no weight
-    assert codec.reach - 6 < heard[-1] - at <= codec.reach
+@pytest.mark.parametrize(("layers", "reach"), [(3, 40), (12, 67)])
+def test_a_token_is_heard_as_far_as_the_codec_reaches_and_no_farther(layers: int, reach: int) -> None:
+    """With a value that is no number, which nothing that sees it can hide; 12 layers are the published codec's."""
+    config = CODEC | {"prenet": CODEC["prenet"] | {"vocos_num_layers": layers}}
+    decoder = SparkDeTokenizerModel(config).eval()
+    codec, at = Codec(decoder, config, device=torch.device("cpu")), 100
+    spoken = [1] * at + [0] + [1] * at
+    with torch.inference_mode():
+        decoder.quantizer.codebook.weight[0] = torch.nan
+        samples = codec.decode(spoken, codec.speaker([0] * SPEAKER_TOKENS)).reshape(-1, TOKEN_SAMPLES)
+    assert np.flatnonzero(np.isnan(samples).any(axis=1)).tolist() == list(range(at - reach, at + reach + 1))
+    assert codec.reach == reach
 
 
 def test_windows_that_see_as_far_as_the_codec_reaches_give_what_the_whole_gives(model: SparkModel) -> None:
@@ -104,12 +100,12 @@ def test_windows_that_see_less_are_near_it_and_of_the_same_length(model: SparkMo
     spoken = tokens(300)
     reference = whole(model, spoken)
     errors = {}
-    for look_ahead in (1, 5, LOOK_AHEAD_TOKENS, 20):
+    for look_ahead in (1, 5, LOOK_AHEAD_TOKENS, 25):
         samples = streamed(model, spoken, look_ahead_tokens=look_ahead)
         assert samples.size == reference.size
         errors[look_ahead] = float(np.sqrt(np.mean((samples - reference) ** 2) / np.mean(reference**2)))
     assert errors[LOOK_AHEAD_TOKENS] < 0.1
-    assert errors[1] > errors[5] > errors[LOOK_AHEAD_TOKENS] > errors[20]
+    assert errors[1] > errors[5] > errors[LOOK_AHEAD_TOKENS] > errors[25]
 
 
 def test_windows_without_any_context_would_be_another_sound(model: SparkModel) -> None:
@@ -119,7 +115,7 @@ def test_windows_without_any_context_would_be_another_sound(model: SparkModel) -
     assert np.sqrt(np.mean(error**2)) > 0.3 * np.sqrt(np.mean(whole(model, spoken) ** 2))
 
 
-@pytest.mark.parametrize("number", [1, 5, 15, 16, 17, 40])
+@pytest.mark.parametrize("number", [1, 6, 20, 21, 22, 40])
 def test_speech_of_any_length_is_given_to_its_end(model: SparkModel, number: int) -> None:
     assert streamed(model, tokens(number), look_ahead_tokens=LOOK_AHEAD_TOKENS).size == number * TOKEN_SAMPLES
 
@@ -131,7 +127,7 @@ def test_a_codec_whose_windows_can_t_be_cut_is_refused() -> None:
         reach_of(CODEC | {"decoder": {"rates": [2], "kernel_sizes": [9]}})
 
 
-def test_the_first_sound_leaves_when_16_tokens_are_written_and_then_one_is_written_for_each_chunk(
+def test_the_first_sound_leaves_when_21_tokens_are_written_and_then_one_is_written_for_each_chunk(
     model: SparkModel, written: list[int]
 ) -> None:
     chunks = model.synthesize(piece())
@@ -177,11 +173,9 @@ def test_a_listener_who_waits_lets_nothing_be_written(model: SparkModel, written
 def test_streams_that_alternate_say_what_each_says_alone(model: SparkModel) -> None:
     texts = [TEXT, "And now something else, which is just as long as the other sentence is, or so."]
     alone = [np.concatenate(list(model.synthesize(piece(text)))) for text in texts]
-    together = list(zip(*(model.synthesize(piece(text)) for text in texts), strict=False))
+    together = list(itertools.zip_longest(*(model.synthesize(piece(text)) for text in texts), fillvalue=NOTHING))
     for place, speech in enumerate(alone):
-        said = np.concatenate([chunks[place] for chunks in together])
-        np.testing.assert_array_equal(said, speech[: said.size])
-        assert said.size > 0.9 * speech.size
+        np.testing.assert_array_equal(np.concatenate([chunks[place] for chunks in together]), speech)
 
 
 def test_streams_of_several_threads_say_what_each_says_alone(model: SparkModel) -> None:

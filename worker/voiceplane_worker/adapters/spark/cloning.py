@@ -39,7 +39,7 @@ def tokens_of(reference: Reference, layout: Layout, *, device: torch.device) -> 
     model = read_codec_part(layout, SparkTokenizerModel, computed=COMPUTED, device=device)
     with torch.inference_mode():
         clip = torch.from_numpy(speaker_clip(samples, layout.clip_samples))[None].to(device)
-        mel = model.mel_transformer(clip)
+        mel = model.mel_transformer(clip).transpose(1, 2)
         speaker = model.speaker_encoder.tokenize(mel)[0, 0].tolist()
         if not reference.text:
             return speaker, []
@@ -55,11 +55,13 @@ def speaker_clip(samples: Samples, size: int) -> Samples:
 def even_loudness(samples: Samples) -> Samples:
     """A recording at the level that the codec was trained with, as upstream does it.
 
-    Its loud samples, from the 90th to the 99th hundredth of those that are audible, get the mean LEVEL.
+    Its loud samples, from the 90th to the 99th hundredth of those that are audible, get the mean LEVEL. Quiet recordings
+    are brought there, too; upstream measures them before it amplifies them, and makes them too loud.
     """
+    peak = float(np.abs(samples).max())
+    if peak < LEAST_PEAK:
+        samples = samples * (LEAST_PEAK / max(peak, 1e-3))
     levels = np.sort(np.abs(samples))
-    if levels[-1] < LEAST_PEAK:
-        samples = samples * (LEAST_PEAK / max(levels[-1], 1e-3))
     audible = levels[levels > AUDIBLE]
     if audible.size <= 10:
         return samples.astype(np.float32)

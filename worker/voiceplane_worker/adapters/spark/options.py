@@ -44,7 +44,7 @@ class SparkOptions(Section):
     top_k: int = Field(default=50, ge=1)
     top_p: float = Field(default=0.95, gt=0.0, le=1.0)
     seed: int | None = Field(default=None, ge=0, lt=2**63)
-    look_ahead_tokens: int = Field(default=10, ge=1, le=200)
+    look_ahead_tokens: int = Field(default=15, ge=1, le=200)
     longest_ms_per_character: float = Field(default=250.0, gt=0.0)
     longest_ms_besides: float = Field(default=2_000.0, ge=0.0)
 
