@@ -193,5 +193,11 @@ def _write_features(folder: Path) -> None:
     )
     model: Any = Wav2Vec2Model(config)
     config.save_pretrained(folder)
-    torch.save(model.state_dict(), folder / "pytorch_model.bin")
+    names = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
+    weights = {}
+    for name, tensor in model.state_dict().items():
+        for new, old in names.items():
+            name = name.replace(new, old)  # as an earlier torch has called them
+        weights[f"wav2vec2.{name}"] = tensor  # it was published with what it was trained for
+    torch.save(weights, folder / "pytorch_model.bin")
     Wav2Vec2FeatureExtractor(return_attention_mask=True, do_normalize=True).save_pretrained(folder)

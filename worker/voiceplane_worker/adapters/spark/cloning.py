@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from flashtts.audio.tokenizer.spark_tokenizer import SparkTokenizerModel
 from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2Model
 
-from voiceplane_worker.adapters.spark.layout import CODEC, FEATURES, read_codec_part
+from voiceplane_worker.adapters.spark.layout import FEATURES, check_complete, read_codec_part
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from voiceplane_worker.adapters.base import Samples
     from voiceplane_worker.adapters.reference import Reference
     from voiceplane_worker.adapters.spark.layout import Layout
@@ -43,7 +41,7 @@ def tokens_of(reference: Reference, layout: Layout, *, device: torch.device) -> 
         speaker = model.speaker_encoder.tokenize(mel)[0, 0].tolist()
         if not reference.text:
             return speaker, []
-        features = _features(samples, layout.pack.path / FEATURES, device=device)
+        features = _features(samples, layout, device=device)
         return speaker, model.quantizer.tokenize(model.encoder(features.transpose(1, 2)))[0].tolist()
 
 
@@ -70,12 +68,17 @@ def even_loudness(samples: Samples) -> Samples:
     return (samples / max(1.0, float(np.abs(samples).max()))).astype(np.float32)
 
 
-def _features(samples: Samples, folder: Path, *, device: torch.device) -> torch.Tensor:
+def _features(samples: Samples, layout: Layout, *, device: torch.device) -> torch.Tensor:
     """What wav2vec 2.0 hears, shape (1, tokens, width)."""
+    folder = layout.pack.path / FEATURES
     extractor = Wav2Vec2FeatureExtractor.from_pretrained(folder, local_files_only=True)
     # The public weights are a pickle, which transformers reads as tensors alone (weights_only).
-    model: Any = Wav2Vec2Model.from_pretrained(folder, local_files_only=True, dtype=torch.float32).to(device).eval()
-    values = extractor(samples, sampling_rate=16_000, return_tensors="pt").input_values.to(device)
+    model, report = Wav2Vec2Model.from_pretrained(
+        folder, local_files_only=True, dtype=torch.float32, output_loading_info=True
+    )
+    check_complete(layout.pack, FEATURES, report["missing_keys"])
+    model.to(device).eval()
+    values = extractor(samples, sampling_rate=layout.sample_rate_hz, return_tensors="pt").input_values.to(device)
     layers = model(values, output_hidden_states=True).hidden_states
     features: torch.Tensor = sum(layers[layer] for layer in FEATURE_LAYERS) / len(FEATURE_LAYERS)
     return features

@@ -13,7 +13,7 @@ from transformers import AutoTokenizer, Qwen2ForCausalLM
 from voiceplane_worker.adapters.options import broken
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from voiceplane_worker.packs.pack import VoicePack
 
@@ -80,7 +80,7 @@ def read_codec_part(layout: Layout, kind: Any, *, device: torch.device, computed
     weights = load_file(layout.pack.path / CODEC / "model.safetensors")
     missing = model.load_state_dict(weights, strict=False).missing_keys
     missing = [name for name in missing if not computed or not name.startswith(computed)]
-    _check_complete(layout.pack, f"{CODEC}/model.safetensors", missing)
+    check_complete(layout.pack, f"{CODEC}/model.safetensors", missing)
     model.eval()
     model.remove_weight_norm()
     return model.to(device)
@@ -100,13 +100,18 @@ def read_language_model(pack: VoicePack, *, device: torch.device, dtype: torch.d
         folder, use_safetensors=True, local_files_only=True, dtype=dtype, output_loading_info=True
     )
     lacking = [*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])]
-    _check_complete(pack, f"{LANGUAGE_MODEL}/model.safetensors", lacking)
+    check_complete(pack, f"{LANGUAGE_MODEL}/model.safetensors", lacking)
     return model.to(device).eval(), AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
 
-def _check_complete(pack: VoicePack, name: str, lacking: list[str]) -> None:
+def check_complete(pack: VoicePack, name: str, lacking: Collection[str]) -> None:
+    """Refuse weights that lack tensors, which the libraries would fill with random numbers.
+
+    Raises:
+        VoiceplaneError: FAILED_PRECONDITION, PACK_INVALID.
+    """
     if lacking:
-        raise broken(pack, f"{name} lacks {len(lacking)} tensors of its configuration, such as {lacking[0]}")
+        raise broken(pack, f"{name} lacks {len(lacking)} tensors of its configuration, such as {min(lacking)}")
 
 
 def _read_yaml(pack: VoicePack, name: str) -> dict[str, Any]:
