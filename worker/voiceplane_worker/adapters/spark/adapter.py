@@ -6,6 +6,7 @@ Upstream is a repository, and no package. BiCodec, its codec, is taken from flas
 from __future__ import annotations
 
 import itertools
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -18,7 +19,7 @@ from voiceplane_worker.adapters.memory import bound_what_the_heap_keeps, release
 from voiceplane_worker.adapters.options import broken, read_options
 from voiceplane_worker.adapters.reference import reference_of
 from voiceplane_worker.adapters.spark.cloning import tokens_of
-from voiceplane_worker.adapters.spark.codec import Codec, NotStreamableError
+from voiceplane_worker.adapters.spark.codec import Codec, NotStreamableError, reach_of
 from voiceplane_worker.adapters.spark.language_model import LanguageModel
 from voiceplane_worker.adapters.spark.layout import CODEC, SETTINGS, read_codec_part, read_language_model, read_layout
 from voiceplane_worker.adapters.spark.model import SparkModel
@@ -48,7 +49,7 @@ class SparkAdapter:
             torch.set_num_threads(threads)
         try:
             return _read(layout, where)
-        except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
+        except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError, UnpicklingError) as error:
             raise broken(pack, f"the model can't be read: {' '.join(str(error).split())[:500]}") from None
         except NotStreamableError as error:
             raise broken(pack, str(error), field=f"{CODEC}/{SETTINGS}") from None
@@ -64,6 +65,7 @@ def _read(layout: Layout, device: torch.device) -> SparkModel:
     )
     if reference:
         refuse_styles(layout.pack, options)
+    reach_of(layout.codec)  # it may be refused before its weights are read
     decoder = _read_decoder(layout, device)
     model, tokenizer = read_language_model(layout.pack, device=device, dtype=_dtype(device))
     maker = Maker(
