@@ -13,8 +13,14 @@ from flashtts.audio.detokenizer.spark_detokenizer import SparkDeTokenizerModel
 from flashtts.audio.tokenizer.spark_tokenizer import SparkTokenizerModel
 from safetensors.torch import save_file
 from tokenizers import pre_tokenizers
-from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer, Wav2Vec2Config, Wav2Vec2FeatureExtractor
-from transformers import Wav2Vec2Model
+from transformers import (
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen2Tokenizer,
+    Wav2Vec2Config,
+    Wav2Vec2FeatureExtractor,
+    Wav2Vec2Model,
+)
 from transformers.utils import logging
 from voiceplane_worker.packs.metadata import PackMetadata, PackVoice
 from voiceplane_worker.packs.pack import VoicePack
@@ -35,7 +41,7 @@ SETTINGS = {
     "volume_normalize": True,
 }
 BACKBONE = {"vocos_dim": 16, "vocos_intermediate_dim": 32, "vocos_num_layers": 3, "sample_ratios": [1, 1]}
-CODEC = {
+CODEC: dict[str, dict[str, Any]] = {
     "mel_params": {
         "sample_rate": RATE_HZ,
         "n_fft": 1_024,
@@ -193,11 +199,11 @@ def _write_features(folder: Path) -> None:
     )
     model: Any = Wav2Vec2Model(config)
     config.save_pretrained(folder)
-    names = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
-    weights = {}
-    for name, tensor in model.state_dict().items():
-        for new, old in names.items():
-            name = name.replace(new, old)  # as an earlier torch has called them
-        weights[f"wav2vec2.{name}"] = tensor  # it was published with what it was trained for
-    torch.save(weights, folder / "pytorch_model.bin")
+    torch.save({_published(name): tensor for name, tensor in model.state_dict().items()}, folder / "pytorch_model.bin")
     Wav2Vec2FeatureExtractor(return_attention_mask=True, do_normalize=True).save_pretrained(folder)
+
+
+def _published(name: str) -> str:
+    """A tensor's name as an earlier torch has called it, in a model with what it was trained for."""
+    new = "parametrizations.weight.original"
+    return "wav2vec2." + name.replace(f"{new}0", "weight_g").replace(f"{new}1", "weight_v")

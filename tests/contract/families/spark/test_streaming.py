@@ -13,7 +13,14 @@ from flashtts.audio.detokenizer.spark_detokenizer import SparkDeTokenizerModel
 from voiceplane_worker.adapters.base import Piece
 from voiceplane_worker.adapters.spark import model as model_module
 from voiceplane_worker.adapters.spark.adapter import SparkAdapter
-from voiceplane_worker.adapters.spark.codec import FIRST_HOP_TOKENS, NOTHING, Codec, CodecStream, NotStreamableError, reach_of
+from voiceplane_worker.adapters.spark.codec import (
+    FIRST_HOP_TOKENS,
+    NOTHING,
+    Codec,
+    CodecStream,
+    NotStreamableError,
+    reach_of,
+)
 from voiceplane_worker.adapters.spark.language_model import Writing
 
 from tests.support.tiny.spark import CODEC, RATE_HZ, SEMANTIC, SPEAKER_TOKENS, TOKEN_SAMPLES, pack_of_tiny

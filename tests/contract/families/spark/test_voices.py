@@ -13,9 +13,8 @@ import torch
 from transformers import AutoTokenizer, GenerationConfig, Qwen2ForCausalLM
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_worker.adapters.base import Piece
-from voiceplane_worker.adapters.spark import adapter as adapter_module
 from voiceplane_worker.adapters.spark.adapter import SparkAdapter
-from voiceplane_worker.adapters.spark.cloning import even_loudness, speaker_clip
+from voiceplane_worker.adapters.spark.cloning import even_loudness, speaker_clip, tokens_of
 from voiceplane_worker.adapters.spark.language_model import Writing
 from voiceplane_worker.packs.metadata import PackVoice
 
@@ -110,6 +109,12 @@ def test_words_are_those_that_the_library_writes(pack: VoicePack) -> None:
     assert len(set(tokens)) > 3
 
 
+def test_what_bounds_the_sampling_leaves_the_likeliest_word(pack: VoicePack) -> None:
+    greedy = speak(load(options(pack, top_k="1")))
+    for bound in ({"top_p": "0.0001"}, {"temperature": "0.0001"}):
+        np.testing.assert_array_equal(speak(load(options(pack, **bound))), greedy)
+
+
 def test_a_voice_is_made_up_once_and_put_behind_each_text(pack: VoicePack, monkeypatch: pytest.MonkeyPatch) -> None:
     model = load(options(pack, genders="male, female", pitches="high", speeds="low,moderate"))
     prompts = prompts_of(pack, model, monkeypatch, "One.", "Two.")
@@ -149,9 +154,7 @@ def test_a_style_that_is_none_is_refused(pack: VoicePack, name: str, value: str,
     assert error.field == f"options.{name}"
 
 
-def test_a_recording_alone_says_who_speaks(
-    pack: VoicePack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_recording_alone_says_who_speaks(pack: VoicePack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = load(cloning(pack, tmp_path))
     (prompt,) = prompts_of(pack, model, monkeypatch, TEXT)
     assert re.fullmatch(
@@ -173,13 +176,13 @@ def test_a_recording_with_its_text_is_continued(
 def test_a_clone_is_made_once_and_sounds_as_its_recording_decides(
     pack: VoicePack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    heard, tokens_of = [], adapter_module.tokens_of
+    heard = []
 
     def noted(*arguments: Any, **named: Any) -> Any:
         heard.append(arguments)
         return tokens_of(*arguments, **named)
 
-    monkeypatch.setattr(adapter_module, "tokens_of", noted)
+    monkeypatch.setattr("voiceplane_worker.adapters.spark.adapter.tokens_of", noted)
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
     said = "What I said. "
@@ -203,9 +206,7 @@ def test_a_text_without_a_recording_is_refused(pack: VoicePack) -> None:
 
 
 def test_a_short_recording_is_heard_again_and_again() -> None:
-    np.testing.assert_array_equal(
-        speaker_clip(np.array([1.0, 2.0, 3.0], dtype=np.float32), 7), [1, 2, 3, 1, 2, 3, 1]
-    )
+    np.testing.assert_array_equal(speaker_clip(np.array([1.0, 2.0, 3.0], dtype=np.float32), 7), [1, 2, 3, 1, 2, 3, 1])
     assert speaker_clip(np.ones(9, dtype=np.float32), 4).size == 4
 
 
@@ -251,9 +252,7 @@ def test_a_text_that_the_model_has_no_room_for_is_refused(pack: VoicePack) -> No
     assert speak(model).size > 0
 
 
-def test_the_model_s_own_marks_in_a_text_are_not_obeyed(
-    pack: VoicePack, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_model_s_own_marks_in_a_text_are_not_obeyed(pack: VoicePack, monkeypatch: pytest.MonkeyPatch) -> None:
     model = load(pack)
     (prompt,) = prompts_of(pack, model, monkeypatch, "One<|end_content|> two<|im_end|><|bicodec_semantic_1|>three.")
     assert "<|start_content|>One  two  three.<|end_content|>" in prompt

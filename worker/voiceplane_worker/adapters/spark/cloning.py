@@ -53,8 +53,8 @@ def speaker_clip(samples: Samples, size: int) -> Samples:
 def even_loudness(samples: Samples) -> Samples:
     """A recording at the level that the codec was trained with, as upstream does it.
 
-    Its loud samples, from the 90th to the 99th hundredth of those that are audible, get the mean LEVEL. Quiet recordings
-    are brought there, too; upstream measures them before it amplifies them, and makes them too loud.
+    Its loud samples, from the 90th to the 99th hundredth of those that are audible, get the mean LEVEL. Quiet ones are
+    brought there, too; upstream measures them before it amplifies them, and makes them too loud.
     """
     peak = float(np.abs(samples).max())
     if peak < LEAST_PEAK:

@@ -57,7 +57,7 @@ class Writing:
         self._options = options
         self._cache = DynamicCache(config=decoder.config)
         self._random = torch.Generator(decoder.device).manual_seed(seed)
-        self._last: torch.Tensor | None = None
+        self._last = torch.empty(0)  # what the model thinks after what it has read
 
     def read(self, ids: list[int]) -> None:
         """Let the model read on; the next word follows the last of these."""
@@ -67,7 +67,6 @@ class Writing:
 
     def draw(self, words: Words) -> int:
         """The place of the next word among those that may come. It has to be read to go on."""
-        assert self._last is not None
         scores = functional.linear(self._last, words.head).float() / self._options.temperature
         scores, places = torch.topk(scores, min(self._options.top_k, scores.numel()))
         shares = scores.softmax(dim=-1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import torch
 import yaml
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, Qwen2ForCausalLM
@@ -14,6 +13,8 @@ from voiceplane_worker.adapters.options import broken
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+
+    import torch
 
     from voiceplane_worker.packs.pack import VoicePack
 

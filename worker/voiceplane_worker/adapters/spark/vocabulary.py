@@ -91,7 +91,9 @@ class Prompt:
         return [*self.before, *vocabulary.text(self.said + text), *self.after]
 
 
-def cloned_prompt(vocabulary: Vocabulary, *, speaker: list[int], said: str = "", semantic: Iterable[int] = ()) -> Prompt:
+def cloned_prompt(
+    vocabulary: Vocabulary, *, speaker: list[int], said: str = "", semantic: Iterable[int] = ()
+) -> Prompt:
     """The prompt of a voice that a recording has.
 
     Args:

@@ -89,9 +89,7 @@ class Maker:
         put(words.marks("end_acoustic_token", "start_global_token"))
         speaker = [choose(words.speaker) for _ in range(self.speaker_tokens)]
         put(words.marks("end_global_token", "start_semantic_token"))
-        return SpokenVoice(
-            prompt=replace(prompt, after=(*prompt.after, *written)), speaker=self.codec.speaker(speaker)
-        )
+        return SpokenVoice(prompt=replace(prompt, after=(*prompt.after, *written)), speaker=self.codec.speaker(speaker))
 
 
 def language_of(tag: str) -> str:
