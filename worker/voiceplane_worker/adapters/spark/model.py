@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from voiceplane_worker.adapters.base import Piece, Samples
-    from voiceplane_worker.adapters.spark.language_model import Writing
     from voiceplane_worker.adapters.spark.voices import Maker, SpokenVoice
 
 # A process owns one device: one word or window is computed at a time, whoever it is for.
@@ -45,6 +44,7 @@ class SparkModel:
         self.memory_bytes = memory_bytes
         self.voices = tuple(Voice(name=voice.name, language=voice.language) for voice in maker.pack.metadata.voices)
         self._options = maker.options
+        self._tokens_per_s = sample_rate_hz / maker.codec.token_samples
         self._parts: Maker | None = maker
         self._spoken = voices
         self._words = maker.language_model.words([*maker.vocabulary.semantic, *maker.vocabulary.ends])
@@ -80,8 +80,9 @@ class SparkModel:
         semantic = parts.vocabulary.semantic
         for _ in range(min(room, self._most_tokens(text))):
             with _turn():
-                token = self._next(writing, following)
-                if token >= len(semantic):
+                writing.read(following)
+                token = writing.draw(self._words)
+                if token >= len(semantic):  # one of the ends
                     break
                 samples = stream.push(token)
             if samples.size:
@@ -92,16 +93,10 @@ class SparkModel:
         if samples.size:
             yield samples
 
-    def _next(self, writing: Writing, following: list[int]) -> int:
-        """The next semantic token; one that the codec does not have is the end."""
-        writing.read(following)
-        return writing.draw(self._words)
-
     def _most_tokens(self, text: str) -> int:
         characters = sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
         longest_ms = self._options.longest_ms_besides + self._options.longest_ms_per_character * characters
-        tokens_per_s = self.sample_rate_hz / self._parts.codec.token_samples if self._parts else 0.0
-        return max(1, math.ceil(longest_ms / 1000 * tokens_per_s))
+        return max(1, math.ceil(longest_ms / 1000 * self._tokens_per_s))
 
 
 @contextmanager
