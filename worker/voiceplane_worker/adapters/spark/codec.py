@@ -72,7 +72,7 @@ class Codec:
         self._model = model
         self._device = device
         self.reach = reach_of(config)
-        self.token_samples = math.prod(config["decoder"]["rates"])
+        self.token_samples: int = math.prod(config["decoder"]["rates"])
 
     def speaker(self, tokens: Sequence[int]) -> torch.Tensor:
         """What a voice's global tokens mean to the decoder; shape (1, width)."""
