@@ -122,6 +122,19 @@ def test_windows_without_any_context_would_be_another_sound(model: SparkModel) -
     assert np.sqrt(np.mean(error**2)) > 0.3 * np.sqrt(np.mean(whole(model, spoken) ** 2))
 
 
+def test_two_windows_that_differ_are_faded_into_each_other(model: SparkModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    levels = itertools.count(start=1)
+
+    def flat(_: Codec, tokens: list[int], __: torch.Tensor) -> Samples:
+        return np.full(len(tokens) * TOKEN_SAMPLES, next(levels), dtype=np.float32)
+
+    monkeypatch.setattr(Codec, "decode", flat)
+    samples = streamed(model, tokens(60), look_ahead_tokens=LOOK_AHEAD_TOKENS)
+    assert samples[0] == 1.0
+    assert samples[-1] > 3.0
+    assert 0.0 <= np.diff(samples).min() <= np.diff(samples).max() < 0.01
+
+
 @pytest.mark.parametrize("number", [1, 6, 20, 21, 22, 40])
 def test_speech_of_any_length_is_given_to_its_end(model: SparkModel, number: int) -> None:
     assert streamed(model, tokens(number), look_ahead_tokens=LOOK_AHEAD_TOKENS).size == number * TOKEN_SAMPLES
