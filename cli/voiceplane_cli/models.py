@@ -39,33 +39,37 @@ class Inventory(Protocol):
 
 
 class DirectWorker:
-    """One worker over gRPC, without an orchestrator."""
+    """One worker over gRPC, without an orchestrator.
+
+    Attributes:
+        client: Its client.
+    """
 
     def __init__(self, client: WorkerClient) -> None:
-        self._client = client
+        self.client = client
 
     async def models(self) -> list[ModelView]:
         """Every model that the worker knows."""
-        return [model_from_proto(status, worker=self._client.address) for status in await self._client.list_models()]
+        return [model_from_proto(status, worker=self.client.address) for status in await self.client.list_models()]
 
     async def workers(self) -> list[WorkerView]:
         """The worker itself."""
-        states = self._client.watch_state()
+        states = self.client.watch_state()
         try:
             async with asyncio.timeout(STATE_DEADLINE_S):
                 state = await anext(aiter(states))
         except TimeoutError:
-            raise _unreachable(self._client.address) from None
-        return [worker_from_proto(state, address=self._client.address)]
+            raise _unreachable(self.client.address) from None
+        return [worker_from_proto(state, address=self.client.address)]
 
     async def change(self, model_id: str, action: Action) -> None:
         """Load, unload or reload."""
         if action == "load":
-            await self._client.load_model(tts_pb2.LoadModelRequest(model_id=model_id))
+            await self.client.load_model(tts_pb2.LoadModelRequest(model_id=model_id))
         elif action == "unload":
-            await self._client.unload_model(model_id)
+            await self.client.unload_model(model_id)
         else:
-            await self._client.reload_model(model_id)
+            await self.client.reload_model(model_id)
 
 
 @asynccontextmanager
@@ -126,13 +130,13 @@ async def change(source: Inventory, model_id: str, action: Action, *, progress: 
     finally:
         changing.cancel()
         await asyncio.gather(changing, return_exceptions=True)
-    result = await _settled(source, model_id)
+    result = await settled(source, model_id)
     if action != "unload" and result.state == "failed":
         raise CliError(f"{model_id} failed: {result.best.reason}: {result.best.message}")
     return result
 
 
-async def _settled(source: Inventory, model_id: str) -> ModelView:
+async def settled(source: Inventory, model_id: str) -> ModelView:
     """The model once the server's view of its workers has caught up, or as it is after a while."""
     loop = asyncio.get_running_loop()
     until = loop.time() + SETTLE_S

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from voiceplane_worker.models.status import ModelSpec
+    from voiceplane_worker.registration import Registration
     from voiceplane_worker.settings import WorkerSettings
 
 SERVER_OPTIONS = [
@@ -68,8 +69,10 @@ class Worker:
         if unknown := set(worker.hosted_families) - set(registry.families()):
             message = f"unknown families {', '.join(sorted(unknown))}: use some of {', '.join(registry.families())}"
             raise invalid("worker.hosted_families", message)
+        for name, problem in registry.broken().items():
+            _log.warning("family_broken", family=name, problem=problem)
         changes = Changes()
-        worker_id = uuid.uuid4().hex[:12]
+        self._worker_id = worker_id = uuid.uuid4().hex[:12]
         self._pool = ComputePool(workers=worker.compute_workers)
         load = LoadMeter(metrics=self.metrics, changed=changes.note)
         self.manager = ModelManager(
@@ -113,6 +116,7 @@ class Worker:
         )
         self._health = health.aio.HealthServicer()
         self._servers: list[grpc.aio.Server] = []
+        self._registration: Registration | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -144,6 +148,7 @@ class Worker:
         await server.start()
         if self.settings.worker.health_listen:
             await self._tell_health(self.settings.worker.health_listen)
+        self._registration = self._register()
         self._run(self.state.keep_health(self._health, self.metrics))
         self._run(self.sessions.reap_forever())
         await self.manager.start()
@@ -152,6 +157,8 @@ class Worker:
     async def drain(self, *, timeout_s: float) -> None:
         """Take no new session, and return when the open ones have ended or the time is up."""
         self.sessions.drain()
+        if self._registration is not None:
+            await self._registration.leave()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.sessions.wait_empty(), timeout_s)
 
@@ -172,6 +179,24 @@ class Worker:
         self._bind(server, listen, tls=TlsSection())
         await server.start()
         self._servers.append(server)
+
+    def _register(self) -> Registration | None:
+        """Let other hosts find us: as soon as we listen, since what we can speak with is told by WatchState."""
+        settings = self.settings.redis
+        if not settings.url:
+            return None
+        # Only here: one box needs no Redis client.
+        from voiceplane_worker.registration import Registration  # noqa: PLC0415
+
+        registration = Registration(
+            settings=settings,
+            worker_id=self._worker_id,
+            listen=self.address,
+            clock=SystemClock(),
+            metrics=self.metrics,
+        )
+        registration.start()
+        return registration
 
     def _run(self, work: Coroutine[None, None, None]) -> None:
         self._tasks.append(asyncio.create_task(work))
