@@ -62,7 +62,7 @@ _FAMILIES = {
             traits=FamilyTraits(name="spark", streaming=True, voice_cloning=True),
             module="voiceplane_worker.adapters.spark.adapter",
             adapter="SparkAdapter",
-            needs=("torch", "transformers", "flashtts"),
+            needs=("torch", "torchaudio", "transformers", "flashtts", "safetensors"),
         ),
         _Family(
             traits=FamilyTraits(name="melo", streaming=True),
