@@ -24,25 +24,25 @@ class Reference:
 
     Attributes:
         samples: At the model's rate.
-        text: What it says.
+        text: What it says; empty for a family that does not need it.
     """
 
     samples: Samples
     text: str
 
 
-def reference_of(pack: VoicePack, *, reference_text: str, sample_rate_hz: int) -> Reference | None:
+def reference_of(pack: VoicePack, *, reference_text: str | None, sample_rate_hz: int) -> Reference | None:
     """The pack's reference recording, if it has one. Blocking.
 
     Args:
         pack: Whose metadata may name one.
-        reference_text: The pack's option of that name: what the recording says.
+        reference_text: The pack's option of that name: what the recording says; None: the family does not need it.
         sample_rate_hz: To resample it to.
 
     Raises:
         VoiceplaneError: FAILED_PRECONDITION, PACK_INVALID: it is no 16-bit WAV file, or its text is missing.
     """
-    if bool(pack.metadata.reference) != bool(reference_text):
+    if reference_text is not None and bool(pack.metadata.reference) != bool(reference_text):
         message = "a voice is cloned from a reference and options.reference_text, what it says: give both or neither"
         raise broken(pack, message, field="options.reference_text")
     if not pack.metadata.reference:
@@ -50,7 +50,7 @@ def reference_of(pack: VoicePack, *, reference_text: str, sample_rate_hz: int) -
     if len(pack.metadata.voices) > 1:
         raise broken(pack, "a reference is one voice's: name one voice only", field="voices")
     samples, rate_hz = _read_wav(pack, pack.path / pack.metadata.reference)
-    return Reference(samples=soxr.resample(samples, rate_hz, sample_rate_hz), text=reference_text)
+    return Reference(samples=soxr.resample(samples, rate_hz, sample_rate_hz), text=reference_text or "")
 
 
 def _read_wav(pack: VoicePack, file: Path) -> tuple[Samples, int]:
