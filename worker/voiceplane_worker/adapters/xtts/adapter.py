@@ -29,7 +29,7 @@ class XttsAdapter:
         where = torch_device(device)
         config = read_config(pack)
         languages = list(config.languages)  # the library overwrites them
-        transformers.utils.logging.set_verbosity_error()  # of a text model's marks, which the GPT's configuration lacks
+        transformers.utils.logging.set_verbosity_error()  # it warns of marks that only a model of text has
         bound_what_the_heap_keeps()
         if where.type == "cpu":
             torch.set_num_threads(threads)

@@ -83,7 +83,7 @@ def read_model(pack: VoicePack, config: Any) -> Any:
     except SafetensorError as error:
         raise invalid_file(weights, f"can't be read: {one_line(error)}") from None
     _fold_weight_norm(model.hifigan_decoder.waveform_decoder)
-    return model.eval()
+    return model
 
 
 def read_tensors(file: Path) -> Any:

@@ -53,8 +53,7 @@ class XttsModel:
             **{name: _or(getattr(self._options, name), getattr(config, name)) for name in Sampling.__annotations__}
         )
         self._model: Any = model
-        # Two of the positions are those of the marks around a text, and the library wants one to be left.
-        most_tokens = config.model_args.gpt_max_text_tokens - 1
+        most_tokens = config.model_args.gpt_max_text_tokens - 1  # the library asserts that there are fewer
         self._reader = TextReader(model.tokenizer, languages=languages, most_tokens=most_tokens)
         self._voices = voices_of(pack, model, config, languages=self._reader.languages)
         self.sample_rate_hz: int = config.audio.output_sample_rate

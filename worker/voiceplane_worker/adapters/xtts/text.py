@@ -1,4 +1,4 @@
-"""Text to the tokens of XTTS, by the library's tokenizer: parts that the model can speak whole, without losing a word."""
+"""Text to the tokens of XTTS, by the library's tokenizer: in parts that the model can speak, without losing a word."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The vocoder of XTTS as a stream: the GPT's latents in, the samples that the whole decode gives out.
 
 The library decodes all of an utterance's latents anew for each chunk, and fades from one result to the next. Here each
-latent is decoded once, beside as many neighbours as the network reaches: the joints are those of the whole, to rounding.
+latent is decoded once, beside as many neighbours as the network reaches, so the joints are those of the whole.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FRAME_SAMPLES = 256  # what its four upsamplings, by 8, 8, 2 and 2, make of a fr
 
 
 class VocoderStream:
-    """The vocoder's state within one utterance. Use it under torch.inference_mode()."""
+    """The vocoder's state within one utterance."""
 
     def __init__(self, decoder: Any, embedding: torch.Tensor, *, speed: float) -> None:
         """Begin.
@@ -37,6 +37,7 @@ class VocoderStream:
         self._frames: torch.Tensor | None = None
         self._spoken = 0  # frames of those that have been decoded, and are kept as neighbours
 
+    @torch.inference_mode()
     def push(self, latents: torch.Tensor, *, last: bool) -> Samples:
         """The samples that new latents make certain.
 
