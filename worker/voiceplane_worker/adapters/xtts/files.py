@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from tokenizers import Tokenizer
 from torch.nn.utils import parametrize
 from TTS.config.shared_configs import BaseDatasetConfig
 from TTS.tts.configs.xtts_config import XttsArgs, XttsAudioConfig, XttsConfig
@@ -56,6 +57,9 @@ def read_config(pack: VoicePack) -> Any:
         raise broken(pack, f"{CONFIG} is missing or no JSON object: a pack is the model's folder on the Hub") from None
     if kind != "xtts":
         raise broken(pack, f"{CONFIG}: model is {kind!r}, and must be 'xtts'", field=CONFIG)
+    for key in ("model_args", "audio"):  # the library would take its defaults instead
+        if not isinstance(values.get(key), dict):
+            raise broken(pack, f"{CONFIG}: {key} must be an object", field=CONFIG)
     config = XttsConfig()
     try:
         config.from_dict(values)
@@ -75,6 +79,10 @@ def read_model(pack: VoicePack, config: Any) -> Any:
         raise broken(pack, f"the weights are missing: {' or '.join(WEIGHTS)}")
     if not (vocabulary := pack.path / VOCABULARY).is_file():
         raise broken(pack, f"{VOCABULARY} is missing: it holds the tokens that the model reads")
+    try:
+        Tokenizer.from_file(str(vocabulary))
+    except Exception as error:  # tokenizers has no exceptions of its own
+        raise invalid_file(vocabulary, f"can't be read: {one_line(error)}") from None
     # How many tokens there are is read from the vocabulary. Left out here, the GPT is not made twice.
     config.model_args.gpt_number_text_tokens = None
     model = _Xtts(config)

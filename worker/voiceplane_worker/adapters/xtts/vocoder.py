@@ -14,9 +14,9 @@ import torch
 if TYPE_CHECKING:
     from voiceplane_worker.adapters.base import Samples
 
-# How far the network reaches to each side, in frames: its first convolution 3, its first upsampling with the widest of
-# the residual blocks 11. The library builds this one network, whatever a model's configuration says.
-REACH_FRAMES = 14
+# How far the network reaches, in frames; most of it in the widest of the residual blocks behind the first upsampling.
+# The library builds this one network, whatever a model's configuration says of the rest.
+REACH_FRAMES = 13
 FRAME_SAMPLES = 256  # what its four upsamplings, by 8, 8, 2 and 2, make of a frame
 
 
