@@ -17,8 +17,8 @@ from voiceplane_common.errors import VoiceplaneError
 
 from voiceplane_cli import demo as demos
 from voiceplane_cli import doctor as doctors
+from voiceplane_cli import keys_app, packs_app
 from voiceplane_cli import models as inventories
-from voiceplane_cli import packs_app
 from voiceplane_cli import say as saying
 from voiceplane_cli import talk as talking
 from voiceplane_cli.api import DEFAULT_URL, Action
@@ -58,6 +58,7 @@ app = typer.Typer(
 models_app = typer.Typer(no_args_is_help=True, help="Which models there are and where; load and unload them.")
 app.add_typer(models_app, name="models")
 app.add_typer(packs_app.app, name="packs")
+app.add_typer(keys_app.app, name="keys")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

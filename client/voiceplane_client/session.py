@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import weakref
 from typing import TYPE_CHECKING, Self
 
 import grpc
@@ -44,6 +45,7 @@ class WorkerSession:
         self._stub = stub
         self._credit = credit
         self._deadline = control_deadline
+        self._streams: weakref.WeakSet[SpeechStream] = weakref.WeakSet()
 
     @property
     def session_id(self) -> str:
@@ -62,7 +64,9 @@ class WorkerSession:
         Args:
             credit_frames: With credit flow control, how many frames may be on their way at once.
         """
-        return SpeechStream(self, self._stub.Synthesize(), credit_frames=credit_frames if self._credit else 0)
+        stream = SpeechStream(self, self._stub.Synthesize(), credit_frames=credit_frames if self._credit else 0)
+        self._streams.add(stream)
+        return stream
 
     async def pause(self) -> tts_pb2.ControlResponse:
         """Silence from the next frame boundary."""
@@ -75,7 +79,10 @@ class WorkerSession:
     async def stop(self, *, epoch: int = 0) -> tts_pb2.ControlResponse:
         """Drop all that is queued and raise the epoch, to the given one or by 1."""
         self.epoch = max(self.epoch, epoch)  # before the call: frames on their way are stale from now on
-        return await self._control(tts_pb2.CONTROL_ACTION_STOP, epoch=epoch)
+        response = await self._control(tts_pb2.CONTROL_ACTION_STOP, epoch=epoch)
+        for stream in tuple(self._streams):
+            await stream.forget_stopped()
+        return response
 
     async def end(self) -> None:
         """End the session. Idempotent; a worker that has gone away has ended it, too."""
@@ -115,7 +122,7 @@ class SpeechStream:
         self._consumed = 0
         self._greeted = False
         self._finishing = False
-        self._unended: set[str] = set()
+        self._unended: dict[str, int] = {}
         self._writing = asyncio.Lock()
         self._ending: asyncio.Task[VoiceplaneError] | None = None
         call.add_done_callback(self._remember_ending)
@@ -142,7 +149,7 @@ class SpeechStream:
             VoiceplaneError: The stream has ended: the worker's reason.
         """
         self._session.epoch = max(self._session.epoch, epoch)
-        self._unended.add(utterance_id)
+        self._unended[utterance_id] = epoch or self._session.epoch
         await self._write(
             tts_pb2.TextChunk(utterance_id=utterance_id, epoch=epoch, text=text, flush=flush, end_of_utterance=end)
         )
@@ -151,6 +158,12 @@ class SpeechStream:
         """Say that no more text comes; the iterator ends after the last frame."""
         self._finishing = True
         if not (self._credit_frames and self._unended):  # credit needs the sending half until the end
+            await self._half_close()
+
+    async def forget_stopped(self) -> None:
+        """Wait no more for the ends of utterances that were stopped: none comes."""
+        self._unended = {name: epoch for name, epoch in self._unended.items() if epoch >= self._session.epoch}
+        if self._finishing and not self._unended:
             await self._half_close()
 
     def cancel(self) -> None:
@@ -168,7 +181,7 @@ class SpeechStream:
 
     async def _account(self, frame: tts_pb2.AudioFrame) -> None:
         if frame.end:
-            self._unended.discard(frame.utterance_id)
+            self._unended.pop(frame.utterance_id, None)
             if self._finishing and not self._unended:
                 await self._half_close()
                 return

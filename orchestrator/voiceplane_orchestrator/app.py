@@ -20,8 +20,9 @@ from voiceplane_orchestrator.replies.llm import LlmReplier
 from voiceplane_orchestrator.routing.router import Router
 from voiceplane_orchestrator.sessions.factory import SessionFactory
 from voiceplane_orchestrator.transports.live import LiveSessions
-from voiceplane_orchestrator.transports.websocket.auth import Keys
+from voiceplane_orchestrator.transports.websocket.gate import Gate
 from voiceplane_orchestrator.transports.websocket.http import make_app
+from voiceplane_orchestrator.transports.websocket.keys import KeyRing
 from voiceplane_orchestrator.turns.vad import VoiceActivityDetector
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class Orchestrator:
         self._recognizer = recognizer or WhisperRecognizer(settings.asr)
         self._replier = replier or make_replier(settings)
         self._router = Router(discovery=self._discovery, settings=settings.routing)
+        clock = SystemClock()
         factory = SessionFactory(
             settings=settings,
             router=self._router,
@@ -76,11 +78,16 @@ class Orchestrator:
             replier=self._replier,
             voice_activity=voice_activity,
             metrics=self.metrics,
-            clock=SystemClock(),
+            clock=clock,
         )
         self._live = LiveSessions(max_sessions=settings.limits.max_sessions, metrics=self.metrics)
-        keys = Keys(key.get_secret_value() for key in settings.auth.api_keys)
-        app = make_app(factory=factory, router=self._router, live=self._live, keys=keys)
+        self._keys = KeyRing((key.get_secret_value() for key in settings.auth.api_keys), file=settings.auth.keys_file)
+        gate = Gate(
+            requests_per_minute=settings.limits.requests_per_minute,
+            connections_per_caller=settings.limits.connections_per_caller,
+            clock=clock,
+        )
+        app = make_app(factory=factory, router=self._router, live=self._live, keys=self._keys, gate=gate)
         self._agent = make_agent(factory, live=self._live, app=app)
         self._runner = web.AppRunner(
             app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_TIMEOUT_S, handler_cancellation=True
@@ -100,6 +107,8 @@ class Orchestrator:
             exits.push_async_callback(self._recognizer.aclose)
             await exits.enter_async_context(self._router)  # a worker loads its model while ours is loaded
             await self._recognizer.start()
+            watching = asyncio.create_task(self._keys.watch(SystemClock()), name="keys")
+            exits.callback(watching.cancel)
             exits.push_async_callback(self._runner.cleanup)
             await self._listen()
             if self._agent is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -59,11 +60,14 @@ class AuthSection(Section):
     """Who may call.
 
     Attributes:
-        api_keys: Accepted keys; none means that everybody is let in, which is allowed on loopback only.
+        api_keys: Accepted keys, in plain text or as "sha256:" and the digest. Without any, and without keys_file,
+            everybody is let in, which is allowed on loopback only.
+        keys_file: A file of accepted keys, as `voiceplane keys` writes it; read again when it changes.
         allow_anonymous: Let everybody in on other addresses, too.
     """
 
     api_keys: tuple[SecretStr, ...] = ()
+    keys_file: str = ""
     allow_anonymous: bool = False
 
     @field_validator("api_keys")
@@ -72,7 +76,15 @@ class AuthSection(Section):
         # A secret that was never filled in would let in whoever sends an empty key.
         if any(not key.get_secret_value().strip() for key in keys):
             raise ValueError("a key is blank: write it out, or remove its entry")
+        digests = [key.get_secret_value() for key in keys if key.get_secret_value().lower().startswith("sha256:")]
+        if not all(re.fullmatch(r"sha256:[0-9a-f]{64}", key.strip().lower()) for key in digests):
+            raise ValueError("a key begins with sha256: and goes on with something else than 64 hexadecimal digits")
         return keys
+
+    @property
+    def is_open(self) -> bool:
+        """Whether no key is asked for."""
+        return not self.api_keys and not self.keys_file
 
 
 class TransportSection(Section):
@@ -201,12 +213,16 @@ class LimitsSection(Section):
         max_text_chars: Characters of one text.
         idle_timeout_ms: A session without any message ends.
         write_timeout_ms: A client that has not read for so long is disconnected.
+        requests_per_minute: Of one caller (a key's owner, or an address); one more is answered with 429.
+        connections_per_caller: Requests and WebSockets of one caller at once.
     """
 
     max_sessions: int = Field(default=64, ge=1)
     max_text_chars: int = Field(default=20_000, ge=1, le=200_000)  # a worker's stream holds 262,144
     idle_timeout_ms: int = Field(default=300_000, ge=1000)
     write_timeout_ms: int = Field(default=10_000, ge=100)
+    requests_per_minute: int = Field(default=600, ge=1)
+    connections_per_caller: int = Field(default=128, ge=1)
 
 
 class PrivacySection(Section):
@@ -281,7 +297,7 @@ class OrchestratorSettings(Section):
 
     @model_validator(mode="after")
     def _strangers_stay_out(self) -> OrchestratorSettings:
-        open_door = not self.auth.api_keys and not self.auth.allow_anonymous
+        open_door = self.auth.is_open and not self.auth.allow_anonymous
         if open_door and self.server.host not in LOOPBACK_HOSTS:
             raise ValueError(
                 f"server.listen {self.server.listen} can be reached by others and auth.api_keys is empty: "

@@ -18,10 +18,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 FAMILIES = ("csm", "xtts", "parler", "cosyvoice2", "spark", "melo")
 """Families with an environment of their own: extras of voiceplane-worker that tool.uv.conflicts keeps apart."""
-CODE = {"PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("proto", "common", "worker", "."))}
+CODE = {"PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("proto", "common", "client", "worker", "."))}
 PYTEST = ("-m", "pytest", "-p", "no:cacheprovider")
 RESULTS = ("PASSED ", "FAILED ", "ERROR ", "SKIPPED ", "XFAIL ", "XPASS ")
-SUITES = ("tests/contract/test_adapters.py", "tests/contract/families")
+SUITES = ("tests/contract/test_adapters.py", "tests/contract/test_sessions.py", "tests/contract/families")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ import atexit
 import importlib
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -16,11 +17,14 @@ import grpc
 import pytest
 from voiceplane_common.artifacts import fetch
 from voiceplane_common.errors import VoiceplaneError
+from voiceplane_worker.adapters import registry
 from voiceplane_worker.packs.catalog import Catalog
 from voiceplane_worker.packs.metadata import PackMetadata, PackVoice
 from voiceplane_worker.packs.pack import VoicePack
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from voiceplane_worker.adapters.base import Adapter
 
 PIPER_MODEL_ID = "en_US-joe-medium"
@@ -76,6 +80,30 @@ def tiny_pack(family: str) -> VoicePack:
     folder = Path(tempfile.mkdtemp(prefix=f"{family}-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return cast("VoicePack", importlib.import_module(f"tests.support.tiny.{family}").pack_of_tiny(folder / "tiny"))
+
+
+PACKS: dict[str, Callable[[], VoicePack]] = {
+    "mock": mock_pack,
+    "piper": piper_pack,
+    "kokoro": kokoro_pack,
+    "csm": partial(tiny_pack, "csm"),
+    "xtts": partial(tiny_pack, "xtts"),
+    "parler": partial(tiny_pack, "parler"),
+    "cosyvoice2": partial(tiny_pack, "cosyvoice2"),
+    "spark": partial(tiny_pack, "spark"),
+    "melo": partial(tiny_pack, "melo"),
+}
+"""A pack of each family. Those of the large ones can be made in the family's own environment only."""
+
+
+def families_here() -> list[str]:
+    """The families to be tested in this environment: those of which it has the libraries.
+
+    The mock needs none, and is tested where no large family has the environment for itself.
+    """
+    installed = {traits.name for traits in registry.traits()}
+    here = [family for family in PACKS if family in installed]
+    return here if "piper" in installed else [family for family in here if family != "mock"]
 
 
 def refusal(adapter: Adapter, pack: VoicePack) -> VoiceplaneError:

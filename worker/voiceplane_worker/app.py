@@ -100,7 +100,7 @@ class Worker:
         )
         self._service = TTSService(
             worker_id=worker_id,
-            version=importlib.metadata.version("voiceplane-worker"),
+            version=_version(),
             settings=settings,
             families=registry.traits(),
             manager=self.manager,
@@ -174,6 +174,13 @@ class Worker:
         if listen.startswith("unix:"):
             return listen
         return f"{listen.rpartition(':')[0]}:{port}"
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("voiceplane-worker")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"  # a checkout on the path, not installed
 
 
 def _declared(file: str) -> tuple[ModelSpec, ...]:

@@ -129,6 +129,17 @@ def test_its_pods_are_as_locked_down_as_the_others() -> None:
     )
 
 
+def test_keys_may_be_a_file_of_digests_in_a_secret() -> None:
+    pod = named(rendered({"orchestrator": {"auth": {"keysSecret": "callers"}}}), "Deployment", "orchestrator")
+    spec = pod["spec"]["template"]["spec"]
+    container = spec["containers"][0]
+    (file,) = (each["value"] for each in container["env"] if each["name"] == "VOICEPLANE_AUTH__KEYS_FILE")
+    (mount,) = (each for each in container["volumeMounts"] if each["name"] == "keys")
+    assert file == f"{mount['mountPath']}/keys.yaml"
+    assert {"name": "keys", "secret": {"secretName": "callers"}} in spec["volumes"]
+    assert not any(each["name"] == "VOICEPLANE_AUTH__API_KEYS" for each in container["env"])
+
+
 def test_the_orchestrator_is_monitored_only_where_that_can_work() -> None:
     keyed = {"orchestrator": {"auth": {"apiKeys": ["sesame"]}}}
 

@@ -108,7 +108,7 @@ def test_the_chart_has_the_definitions_of_this_version() -> None:
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        ({}, "orchestrator.auth: nobody could speak to the orchestrator; set auth.apiKeys"),
+        ({}, "orchestrator.auth: nobody could speak to the orchestrator; set auth.apiKeys,"),
         (OPEN | {"opreator": {}}, "additional properties 'opreator' not allowed"),
         (OPEN | {"operator": {"workers": 0}}, "'/operator/workers': minimum"),
         (OPEN | {"operator": {"logLevel": "loud"}}, "'/operator/logLevel'"),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 import websockets
+from voiceplane_common.api_keys import new_key, write_keys
 from voiceplane_orchestrator.app import Orchestrator
 from voiceplane_orchestrator.settings import OrchestratorSettings
 
@@ -24,6 +25,7 @@ from tests.support.raw_websocket import raw_connection
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 MINUTES = "A text that goes on for minutes. " * 100
 
@@ -296,6 +298,46 @@ async def test_each_configured_key_opens(key: str) -> None:
     async with http(auth={"api_keys": ["secret", "other"]}) as (web, _):
         assert (await web.get("/v1/models", headers={"Authorization": f"Bearer {key}"})).status == 200
         assert (await web.get("/v1/models", headers={"Authorization": f"bearer {key}"})).status == 200
+
+
+async def test_a_caller_that_asks_too_often_is_told_to_wait_and_others_are_not() -> None:
+    keys = {"api_keys": ["secret", "other"]}
+    async with http(auth=keys, limits={"requests_per_minute": 2}) as (web, _):
+        mine, others = ({"Authorization": f"Bearer {key}"} for key in keys["api_keys"])
+        for _ in range(2):
+            assert (await web.get("/v1/models", headers=mine)).status == 200
+        response = await web.get("/v1/models", headers=mine)
+        assert response.status == 429
+        assert (await error_of(response))["reason"] == "RATE_LIMITED"
+        assert int(response.headers["Retry-After"]) in range(1, 31)
+        assert (await web.get("/v1/models", headers=others)).status == 200
+        for _ in range(5):
+            assert (await web.get("/healthz")).status == 200
+            assert (await web.get("/v1/models", headers={"Authorization": "Bearer wrong"})).status == 401
+
+
+async def test_a_caller_may_have_so_many_websockets_at_once() -> None:
+    async with http(limits={"connections_per_caller": 2}) as (web, running):
+        url = running.url.replace("http", "ws") + "/v1/speak"
+        protocols: Any = ["voiceplane.v1"]
+        async with websockets.connect(url, subprotocols=protocols), websockets.connect(url, subprotocols=protocols):
+            with pytest.raises(websockets.InvalidStatus) as refused:
+                await websockets.connect(url, subprotocols=protocols)
+            assert refused.value.response.status_code == 429
+            assert (await web.get("/readyz")).status == 200
+
+
+async def test_a_revoked_key_is_refused_without_a_restart(tmp_path: Path) -> None:
+    (key, entry), (_, other) = new_key("alice"), new_key("bob")
+    file = tmp_path / "keys.yaml"
+    write_keys(file, (entry, other))
+    async with http(auth={"keys_file": str(file)}, limits={"requests_per_minute": 100_000}) as (web, _):
+        headers = {"Authorization": f"Bearer {key}"}
+        assert (await web.get("/v1/models", headers=headers)).status == 200
+        write_keys(file, (other,))
+        while (response := await web.get("/v1/models", headers=headers)).status == 200:
+            await response.read()
+        assert response.status == 401
 
 
 def key_protocol(key: str) -> str:

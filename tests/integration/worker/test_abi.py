@@ -114,6 +114,22 @@ async def test_stop_raises_the_epoch_and_the_next_turn_begins_afresh(worker: Wor
     assert pcm(frames) == await spoken(worker, TEXT)
 
 
+@pytest.mark.parametrize("finished_first", [True, False])
+async def test_a_finished_stream_with_credit_ends_although_its_utterance_was_stopped(
+    client: WorkerClient, finished_first: bool
+) -> None:
+    async with asyncio.timeout(30), await client.start_session(CREDIT) as session, session.open_stream() as stream:
+        await stream.send(TEXT * 20, utterance_id="old", end=True)
+        source = aiter(stream)
+        await take(source, 6)
+        if finished_first:
+            await stream.finish()
+        await session.stop()
+        if not finished_first:
+            await stream.finish()
+        assert [frame async for frame in source] == []
+
+
 async def test_a_stop_before_the_first_audio_leaves_nothing_to_hear(client: WorkerClient) -> None:
     async with await client.start_session() as session, session.open_stream() as stream:
         await stream.send(TEXT, utterance_id="old", epoch=3, end=True)

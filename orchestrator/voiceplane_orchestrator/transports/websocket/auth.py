@@ -1,10 +1,8 @@
-"""Who may call: API keys, and the origins of pages."""
+"""What a request says of its caller: its key, its page's origin, and the name that it calls us by."""
 
 from __future__ import annotations
 
 import base64
-import hashlib
-import hmac
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -15,21 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from aiohttp import web
-
-
-class Keys:
-    """The accepted API keys, as digests: a comparison takes the same time whatever is sent."""
-
-    def __init__(self, keys: Iterable[str]) -> None:
-        self._digests = tuple(_digest(key) for key in keys)
-
-    def admit(self, request: web.Request) -> bool:
-        """Whether the request may pass: it carries an accepted key, or none is configured."""
-        if not self._digests:
-            return True
-        digest = _digest(_key_of(request))
-        # All are compared, so that the time does not tell which one matched.
-        return sum(hmac.compare_digest(digest, accepted) for accepted in self._digests) > 0
 
 
 def same_origin(request: web.Request, *, allowed: Iterable[str]) -> bool:
@@ -61,7 +44,8 @@ def names_us(request: web.Request, *, names: Collection[str]) -> bool:
         return False
 
 
-def _key_of(request: web.Request) -> str:
+def key_of(request: web.Request) -> str:
+    """The key that a request carries, as a bearer token or in a WebSocket's subprotocol; empty for none."""
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return key.strip()
@@ -73,8 +57,3 @@ def _key_of(request: web.Request) -> str:
             except ValueError:
                 return ""
     return ""
-
-
-def _digest(key: str) -> bytes:
-    # A header may hold any bytes, which arrive as surrogates.
-    return hashlib.sha256(key.encode(errors="surrogateescape")).digest()

@@ -18,7 +18,7 @@ from voiceplane_common.logs import get_logger
 
 from voiceplane_orchestrator.sessions.text import check_text, once
 from voiceplane_orchestrator.settings import LOOPBACK_HOSTS
-from voiceplane_orchestrator.transports.websocket.auth import Keys, names_us, our_names, same_origin
+from voiceplane_orchestrator.transports.websocket.auth import key_of, names_us, our_names, same_origin
 from voiceplane_orchestrator.transports.websocket.connection import hold_little
 from voiceplane_orchestrator.transports.websocket.sessions import SessionEndpoints
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from voiceplane_orchestrator.sessions.factory import SessionFactory
     from voiceplane_orchestrator.speech.frames import SpeechFrame
     from voiceplane_orchestrator.transports.live import LiveSessions
+    from voiceplane_orchestrator.transports.websocket.gate import Gate
+    from voiceplane_orchestrator.transports.websocket.keys import KeyRing
 
 CONTENT_TYPES = {
     ".html": "text/html",
@@ -60,6 +62,8 @@ STATUSES = {
     grpc.StatusCode.UNAVAILABLE: 503,
     grpc.StatusCode.DEADLINE_EXCEEDED: 504,
 }
+TOO_MANY_REQUESTS = frozenset({"RATE_LIMITED", "TOO_MANY_CONNECTIONS"})
+"""Reasons of RESOURCE_EXHAUSTED that are the caller's own doing, and not the server's."""
 OPEN_PATHS = ("/", "/healthz", "/readyz")
 MAX_BODY_BYTES = 1 << 20
 _WAV_UNKNOWN = 0xFFFF_FFFF
@@ -222,13 +226,15 @@ class HttpEndpoints:
         return web.Response(body=path.read_bytes(), content_type=CONTENT_TYPES[suffix], headers=PAGE_HEADERS)
 
 
-def make_app(*, factory: SessionFactory, router: Router, live: LiveSessions, keys: Keys) -> web.Application:
-    """The routes, behind the checks of keys and origins."""
+def make_app(
+    *, factory: SessionFactory, router: Router, live: LiveSessions, keys: KeyRing, gate: Gate
+) -> web.Application:
+    """The routes, behind the checks of keys, origins and limits."""
     http = HttpEndpoints(factory=factory, router=router, live=live)
     sessions = SessionEndpoints(factory, live=live)
     allowed = factory.settings.server.allowed_origins
     names = our_names(allowed)
-    is_private = not factory.settings.auth.api_keys and factory.settings.server.host in LOOPBACK_HOSTS
+    is_private = keys.is_open and factory.settings.server.host in LOOPBACK_HOSTS
 
     @web.middleware
     async def guard(
@@ -242,14 +248,18 @@ def make_app(*, factory: SessionFactory, router: Router, live: LiveSessions, key
                     "set auth.api_keys, or add this origin to server.allowed_origins"
                 )
                 raise VoiceplaneError(grpc.StatusCode.PERMISSION_DENIED, "HOST_REFUSED", message)
-            if not is_open and not keys.admit(request):
+            caller = None if keys.is_open else keys.caller_of(key_of(request))
+            if not is_open and not keys.is_open and caller is None:
                 message = "an API key is needed: send it as Authorization: Bearer KEY"
                 raise VoiceplaneError(grpc.StatusCode.UNAUTHENTICATED, "KEY_NEEDED", message)
             changes = request.method != "GET" or hdrs.UPGRADE in request.headers
             if changes and not same_origin(request, allowed=allowed):
                 message = "this page's origin is not allowed: add it to server.allowed_origins"
                 raise VoiceplaneError(grpc.StatusCode.PERMISSION_DENIED, "ORIGIN_REFUSED", message)
-            return await handler(request)
+            if is_open:
+                return await handler(request)
+            with gate.enter(caller or f"anonymous at {request.remote}"):
+                return await handler(request)
         except VoiceplaneError as error:
             factory.metrics.errors.labels(error.reason).inc()
             return _error_response(error)
@@ -289,7 +299,8 @@ def _error_response(error: VoiceplaneError) -> web.Response:
         headers[hdrs.RETRY_AFTER] = str(-(-error.retry_after_ms // 1000))
     if error.code is grpc.StatusCode.UNAUTHENTICATED:
         headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
-    return web.json_response({"error": body}, status=STATUSES.get(error.code, 500), headers=headers)
+    status = 429 if error.reason in TOO_MANY_REQUESTS else STATUSES.get(error.code, 500)
+    return web.json_response({"error": body}, status=status, headers=headers)
 
 
 def _restated(error: web.HTTPException) -> web.Response:
