@@ -113,6 +113,12 @@ def test_the_public_configuration_with_all_its_keys_is_read(pack: VoicePack) -> 
     assert speak(pack).size > 0
 
 
+def test_a_load_leaves_torch_as_it_was(pack: VoicePack) -> None:
+    functions = {name: getattr(torch.nn.init, name) for name in ("normal_", "uniform_", "zeros_")}
+    speak(pack)
+    assert {name: getattr(torch.nn.init, name) for name in functions} == functions
+
+
 def test_a_load_and_speech_reach_no_network(pack: VoicePack, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_arguments: object) -> None:
         raise AssertionError("the network was reached for")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import zipfile
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch.nn.utils import parametrize
+from transformers.initialization import no_init_weights
 from TTS.config.shared_configs import BaseDatasetConfig
 from TTS.tts.configs.xtts_config import XttsArgs, XttsAudioConfig, XttsConfig
 from TTS.tts.models.xtts import Xtts
@@ -32,6 +34,7 @@ LEGACY_CLASSES: list[Any] = [
     *((each, f"TTS.tts.models.xtts.{each.__name__}") for each in (XttsArgs, XttsAudioConfig)),
     XttsConfig,
 ]
+_initializing = threading.Lock()  # what no_init_weights replaces in torch is the whole process's
 
 
 class _Xtts(Xtts):  # type: ignore[misc]  # the library has no types
@@ -85,9 +88,11 @@ def read_model(pack: VoicePack, config: Any) -> Any:
         raise invalid_file(vocabulary, f"can't be read: {one_line(error)}") from None
     # How many tokens there are is read from the vocabulary. Left out here, the GPT is not made twice.
     config.model_args.gpt_number_text_tokens = None
-    model = _Xtts(config)
     try:
-        model.load_checkpoint(config, checkpoint_path=weights, vocab_path=vocabulary, speaker_file_path="")
+        # Random numbers for weights that are to be overwritten would take most of the time of a load.
+        with _initializing, no_init_weights():
+            model = _Xtts(config)
+            model.load_checkpoint(config, checkpoint_path=weights, vocab_path=vocabulary, speaker_file_path="")
     except SafetensorError as error:
         raise invalid_file(weights, f"can't be read: {one_line(error)}") from None
     _fold_weight_norm(model.hifigan_decoder.waveform_decoder)

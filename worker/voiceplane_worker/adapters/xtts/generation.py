@@ -73,7 +73,6 @@ class Generation:
         self._limit = min(limit, gpt.max_gen_mel_tokens)
         self.ended = False
 
-    @torch.inference_mode()
     def advance(self, count: int) -> torch.Tensor:
         """Compute the next latents.
 
@@ -83,10 +82,11 @@ class Generation:
         Returns:
             Shape (count, channels).
         """
-        latents = [self._step()]
-        while len(latents) < count and not self.ended:
-            latents.append(self._step())
-        return torch.cat(latents)
+        with torch.inference_mode():
+            latents = [self._step()]
+            while len(latents) < count and not self.ended:
+                latents.append(self._step())
+            return torch.cat(latents)
 
     def _step(self) -> torch.Tensor:
         """Compute a latent, and from it draw the next token."""

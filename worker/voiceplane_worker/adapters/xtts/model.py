@@ -57,7 +57,7 @@ class XttsModel:
         self._reader = TextReader(model.tokenizer, languages=languages, most_tokens=most_tokens)
         self._voices = voices_of(pack, model, config, languages=self._reader.languages)
         self.sample_rate_hz: int = config.audio.output_sample_rate
-        self._latents_per_s = config.audio.sample_rate / config.model_args.gpt_code_stride_len
+        self._latents_per_s: float = config.audio.sample_rate / config.model_args.gpt_code_stride_len
         self.voices = tuple(Voice(name=entry.name, language=entry.language) for entry in pack.metadata.voices)
         tensors = itertools.chain(model.parameters(), model.buffers())
         self.memory_bytes: int = pack.metadata.memory_bytes or sum(tensor.nbytes for tensor in tensors)

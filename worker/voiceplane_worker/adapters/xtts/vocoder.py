@@ -37,7 +37,6 @@ class VocoderStream:
         self._frames: torch.Tensor | None = None
         self._spoken = 0  # frames of those that have been decoded, and are kept as neighbours
 
-    @torch.inference_mode()
     def push(self, latents: torch.Tensor, *, last: bool) -> Samples:
         """The samples that new latents make certain.
 
@@ -48,19 +47,23 @@ class VocoderStream:
         Returns:
             Samples at the decoder's rate, within -1 to 1; possibly none.
         """
-        values = latents.transpose(0, 1)
+        with torch.inference_mode():
+            samples: Samples = self._decode(latents.transpose(0, 1), last=last).cpu().numpy()
+        return samples
+
+    def _decode(self, values: torch.Tensor, *, last: bool) -> torch.Tensor:
         for stretch in self._stretches:
             values = stretch.push(values, last=last)
         frames = values if self._frames is None else torch.cat([self._frames, values], dim=1)
         until = frames.shape[1] - (0 if last else REACH_FRAMES)
         if until <= self._spoken:
             self._frames = frames
-            return _to_samples(frames.new_zeros(0))
-        samples = self._network(frames[None], g=self._embedding)[0, 0]
+            return frames.new_zeros(0)
+        samples: torch.Tensor = self._network(frames[None], g=self._embedding)[0, 0]
         result = samples[self._spoken * FRAME_SAMPLES : until * FRAME_SAMPLES]
         self._spoken, first = min(until, REACH_FRAMES), max(until - REACH_FRAMES, 0)
         self._frames = frames[:, first:]
-        return _to_samples(result)
+        return result
 
 
 class Stretch:
@@ -116,8 +119,3 @@ def _scales(decoder: Any, speed: float) -> tuple[float, float, float]:
         decoder.ar_mel_length_compression / decoder.output_hop_length,
         decoder.output_sample_rate / decoder.input_sample_rate,
     )
-
-
-def _to_samples(values: torch.Tensor) -> Samples:
-    samples: Samples = values.float().cpu().numpy()
-    return samples
