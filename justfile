@@ -16,6 +16,10 @@ fmt:
     ruff check --fix-only --quiet .
     ruff format --quiet .
 
+# Fuzz what strangers may send (websocket, metadata, keys, text, archive), guided by coverage: `just fuzz text 600`.
+fuzz TARGET SECONDS="60":
+    uv run --locked --with atheris python -m tests.fuzz {{ TARGET }} {{ SECONDS }}
+
 # Formatting, style, types, import contracts, and whether the generated stubs are current.
 lint:
     ruff format --check .

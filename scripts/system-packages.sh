@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Install what the tests need of the system: a cluster, a second voice, a browser and its driver, a proxy, a Docker engine.
+# Install what the tests need of the system: a cluster, a second voice, a browser and its driver, a proxy, a Redis, a Docker engine.
 # The product itself needs none of it.
 set -euo pipefail
 
@@ -13,6 +13,7 @@ command -v node >/dev/null || missing+=(nodejs)
 PATH=$PATH:/usr/sbin command -v nginx >/dev/null || missing+=(nginx)
 [ -e /usr/lib/nginx/modules/ngx_stream_module.so ] || missing+=(libnginx-mod-stream)
 PATH=$PATH:/usr/sbin command -v dockerd >/dev/null || missing+=(docker.io)
+command -v redis-server >/dev/null || missing+=(redis-server)
 command -v busybox >/dev/null || missing+=(busybox-static)
 [ ${#missing[@]} -eq 0 ] && exit 0
 

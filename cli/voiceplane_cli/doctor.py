@@ -17,6 +17,8 @@ from typing import Any
 
 from voiceplane_common.artifacts.cache import default_cache_dir
 
+from voiceplane_cli import registered
+from voiceplane_cli.registered import Registered
 from voiceplane_cli.stack import INSTALL, port_is_free
 
 OLDEST_PYTHON = (3, 11)
@@ -30,7 +32,7 @@ class Check:
     """One thing that was looked for.
 
     Attributes:
-        purpose: What wants it: "demo", "family", "audio", "gpu" or "tests".
+        purpose: What wants it: "demo", "family", "audio", "gpu", "hosts" or "tests".
         name: What it is.
         ok: Whether it is there.
         needed: Whether its purpose fails without it.
@@ -79,12 +81,33 @@ def _gpus() -> list[str]:
     return [line.strip() for line in answer.stdout.splitlines() if line.strip()]
 
 
-def _families() -> dict[str, list[str]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FamilyFound:
+    """What was found of a family.
+
+    Attributes:
+        name: Its name.
+        problem: Why it can't be used here; empty if it can.
+        remedy: The command that mends it; empty if the problem names the remedy.
+    """
+
+    name: str
+    problem: str = ""
+    remedy: str = ""
+
+
+def _families() -> list[FamilyFound]:
     try:
         registry = importlib.import_module("voiceplane_worker.adapters.registry")
     except ImportError:
-        return {}  # the demo's check of voiceplane-worker says so
-    return dict(registry.lacking())
+        return []  # the demo's check of voiceplane-worker says so
+    found = [
+        FamilyFound(name=name, problem=f"{' and '.join(lacking)} not installed", remedy=registry.remedy(name))
+        if lacking
+        else FamilyFound(name=name)
+        for name, lacking in registry.lacking().items()
+    ]
+    return [*found, *(FamilyFound(name=name, problem=problem) for name, problem in registry.broken().items())]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +117,7 @@ class Probes:
     Attributes:
         python: The interpreter's version.
         version: A distribution's version, or None if it is not installed.
-        families: The modules that each family of the worker lacks.
+        families: What is here of the worker's families, and of those of other packages.
         has_module: Whether a module could be imported.
         which: Where a program is.
         library: A shared library's file name.
@@ -102,11 +125,12 @@ class Probes:
         free_bytes: Free space where a folder is or would be; None if it can't be written.
         gpus: The names of NVIDIA GPUs.
         cache_dir: Where models are kept.
+        registered: Who has registered in the Redis of the environment; None if it names none.
     """
 
     python: Callable[[], tuple[int, ...]] = lambda: tuple(int(part) for part in platform.python_version_tuple()[:2])
     version: Callable[[str], str | None] = _version
-    families: Callable[[], dict[str, list[str]]] = _families
+    families: Callable[[], list[FamilyFound]] = _families
     has_module: Callable[[str], bool] = _has_module
     which: Callable[[str], str | None] = shutil.which
     library: Callable[[str], str | None] = ctypes.util.find_library
@@ -114,11 +138,12 @@ class Probes:
     free_bytes: Callable[[Path], int | None] = _free_bytes
     gpus: Callable[[], list[str]] = _gpus
     cache_dir: Path = field(default_factory=default_cache_dir)
+    registered: Callable[[], Registered | None] = registered.look
 
 
 def examine(probes: Probes) -> list[Check]:
     """Look at everything."""
-    return [*_demo(probes), *_family(probes), *_audio(probes), *_gpu(probes), *_tests(probes)]
+    return [*_demo(probes), *_family(probes), *_audio(probes), *_gpu(probes), *_hosts(probes), *_tests(probes)]
 
 
 def is_fit(checks: Sequence[Check]) -> bool:
@@ -171,13 +196,13 @@ def _family(probes: Probes) -> list[Check]:
     checks = [
         Check(
             purpose="family",
-            name=name,
-            ok=not lacking,
+            name=family.name,
+            ok=not family.problem,
             needed=False,  # a worker has the families that its environment holds
-            found=f"{' and '.join(lacking)} not installed" if lacking else "installed",
-            remedy=f"pip install 'voiceplane-worker[{name}]'" if lacking else "",
+            found=family.problem or "installed",
+            remedy=family.remedy,
         )
-        for name, lacking in probes.families().items()
+        for family in probes.families()
     ]
     if checks:
         kokoro = _package(
@@ -276,11 +301,19 @@ def _gpu(probes: Probes) -> list[Check]:
     ]
 
 
+def _hosts(probes: Probes) -> list[Check]:
+    seen = probes.registered()
+    if seen is None:
+        return []
+    return [Check(purpose="hosts", name="Redis", ok=seen.ok, needed=True, found=seen.found, remedy=seen.remedy)]
+
+
 def _tests(probes: Probes) -> list[Check]:
     programs = {
         "espeak-ng": "sudo apt-get install -y espeak-ng",
         "chromium": "sudo apt-get install -y chromium",
         "chromedriver": "sudo apt-get install -y chromium-driver",
+        "redis-server": "sudo apt-get install -y redis-server",
         "just": "pip install rust-just",
     }
     paths = {name: probes.which(name) for name in programs}

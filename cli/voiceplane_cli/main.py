@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 import sys
 from collections.abc import Coroutine
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -15,6 +16,7 @@ import typer
 from typer.core import TyperGroup
 from voiceplane_common.errors import VoiceplaneError
 
+from voiceplane_cli import compare as comparing
 from voiceplane_cli import demo as demos
 from voiceplane_cli import doctor as doctors
 from voiceplane_cli import keys_app, packs_app
@@ -22,6 +24,9 @@ from voiceplane_cli import models as inventories
 from voiceplane_cli import say as saying
 from voiceplane_cli import talk as talking
 from voiceplane_cli.api import DEFAULT_URL, Action
+from voiceplane_cli.comparing.recognition import listener
+from voiceplane_cli.comparing.results import Results
+from voiceplane_cli.comparing.stage import stage
 from voiceplane_cli.options import Json
 from voiceplane_cli.output import CliError, ExitCode, fail, note, print_json, stdout, table
 from voiceplane_cli.speakers import open_speakers
@@ -202,6 +207,46 @@ async def _talk(
             )
         finally:
             await sink.close()
+
+
+@app.command()
+def compare(
+    ctx: typer.Context,
+    text: Annotated[str, typer.Argument(help="What each model is to say.")],
+    models: Annotated[str, typer.Option(help="Their ids, with commas between.")],
+    repeat: Annotated[int, typer.Option(min=1, max=1000, help="Warm takes of each, in turns.")] = 5,
+    cold: Annotated[bool, typer.Option("--cold", help="Unload each model first, if no session holds it.")] = False,
+    transcribe: Annotated[bool, typer.Option("--transcribe", help="Transcribe it back: word errors.")] = False,
+    language: Language = None,
+    html: Annotated[Path | None, typer.Option(help="Write a report with sound and plots.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write a WAV file of each model into this folder.")] = None,
+    worker: WorkerAddress = None,
+    server: Server = None,
+    json_: Json = False,
+) -> None:
+    """Let several models say one text: latency, cost, loudness, and the sound itself."""
+    common, ids, script = _globals(ctx, server), comparing.models_of(models), comparing.script_of(text, language)
+    results = Results(html=html, folder=out)
+    results.prepare()
+    where = stage(server=common.server, worker=worker, api_key=common.api_key, models=len(ids))
+
+    async def run() -> list[comparing.Performance]:
+        async with listener() if transcribe else nullcontext() as listen, where as source:
+            with demos.progress("comparing") as tell:
+                return await comparing.compare(
+                    source, ids, script, repeat=repeat, cold=cold, listen=listen, progress=tell
+                )
+
+    performances = _run(run())
+    results.write(performances, script)
+    if json_:
+        print_json({"text": text, "repeat": repeat, "models": [comparing.as_json(each) for each in performances]})
+    else:
+        stdout().print(comparing.comparison_table(performances))
+    for line in comparing.errors(performances):
+        note(line)
+    if any(each.error for each in performances):
+        raise typer.Exit(ExitCode.FAILED)
 
 
 @models_app.command("list")

@@ -11,6 +11,8 @@ from typing import Protocol
 from rich.table import Table
 from voiceplane_client import WorkerClient
 from voiceplane_common.errors import VoiceplaneError
+from voiceplane_common.settings import Section, load_settings
+from voiceplane_common.tls import ClientTlsSection
 from voiceplane_proto.v1 import tts_pb2
 
 from voiceplane_cli.api import Action, Api
@@ -37,33 +39,37 @@ class Inventory(Protocol):
 
 
 class DirectWorker:
-    """One worker over gRPC, without an orchestrator."""
+    """One worker over gRPC, without an orchestrator.
+
+    Attributes:
+        client: Its client.
+    """
 
     def __init__(self, client: WorkerClient) -> None:
-        self._client = client
+        self.client = client
 
     async def models(self) -> list[ModelView]:
         """Every model that the worker knows."""
-        return [model_from_proto(status, worker=self._client.address) for status in await self._client.list_models()]
+        return [model_from_proto(status, worker=self.client.address) for status in await self.client.list_models()]
 
     async def workers(self) -> list[WorkerView]:
         """The worker itself."""
-        states = self._client.watch_state()
+        states = self.client.watch_state()
         try:
             async with asyncio.timeout(STATE_DEADLINE_S):
                 state = await anext(aiter(states))
         except TimeoutError:
-            raise _unreachable(self._client.address) from None
-        return [worker_from_proto(state, address=self._client.address)]
+            raise _unreachable(self.client.address) from None
+        return [worker_from_proto(state, address=self.client.address)]
 
     async def change(self, model_id: str, action: Action) -> None:
         """Load, unload or reload."""
         if action == "load":
-            await self._client.load_model(tts_pb2.LoadModelRequest(model_id=model_id))
+            await self.client.load_model(tts_pb2.LoadModelRequest(model_id=model_id))
         elif action == "unload":
-            await self._client.unload_model(model_id)
+            await self.client.unload_model(model_id)
         else:
-            await self._client.reload_model(model_id)
+            await self.client.reload_model(model_id)
 
 
 @asynccontextmanager
@@ -77,13 +83,26 @@ async def inventory(*, server: str, api_key: str, worker: str | None) -> AsyncIt
         async with Api(server, api_key=api_key) as api:
             yield api
         return
-    async with WorkerClient(worker) as client:
+    async with WorkerClient(worker, tls=worker_tls()) as client:
         try:
             yield DirectWorker(client)
         except VoiceplaneError as error:
             if error.reason in {"UNAVAILABLE", "DEADLINE_EXCEEDED"}:  # a bare status: nobody answered
                 raise _unreachable(worker) from None
             raise
+
+
+class _CommandSettings(Section):
+    worker_tls: ClientTlsSection = ClientTlsSection()
+
+
+def worker_tls() -> ClientTlsSection:
+    """The certificates for --worker: VOICEPLANE_WORKER_TLS__CA_FILE, CERT_FILE, KEY_FILE and SERVER_NAME.
+
+    Raises:
+        VoiceplaneError: A variable is missing or unknown.
+    """
+    return load_settings(_CommandSettings).worker_tls
 
 
 def _unreachable(worker: str) -> CliError:
@@ -111,13 +130,13 @@ async def change(source: Inventory, model_id: str, action: Action, *, progress: 
     finally:
         changing.cancel()
         await asyncio.gather(changing, return_exceptions=True)
-    result = await _settled(source, model_id)
+    result = await settled(source, model_id)
     if action != "unload" and result.state == "failed":
         raise CliError(f"{model_id} failed: {result.best.reason}: {result.best.message}")
     return result
 
 
-async def _settled(source: Inventory, model_id: str) -> ModelView:
+async def settled(source: Inventory, model_id: str) -> ModelView:
     """The model once the server's view of its workers has caught up, or as it is after a while."""
     loop = asyncio.get_running_loop()
     until = loop.time() + SETTLE_S

@@ -218,7 +218,8 @@ def _misplaced(folder: Path) -> Iterator[tuple[Path, str]]:
 
 def _mistakes(folder: Path, metadata: PackMetadata) -> Iterator[str]:
     if metadata.family not in registry.families():
-        yield f"family {metadata.family!r} is unknown: use one of {', '.join(registry.families())}"
+        unknown = f"family {metadata.family!r} is unknown: use one of {', '.join(registry.families())}"
+        yield registry.broken().get(metadata.family, unknown)
     elif metadata.family != folder.parent.name:
         yield f"family {metadata.family!r} is not the folder's name: move it to {metadata.family}/{folder.name}"
     if metadata.model_id != folder.name:

@@ -47,6 +47,7 @@ class Spoken:
         duration_ms: Of the speech.
         elapsed_ms: From the first text to the last frame.
         rtf: elapsed_ms over duration_ms. The server sends at the pace of speech, so it is just below 1.
+        compute_ms: What the worker computed for it; None if the server does not tell.
     """
 
     model: str
@@ -55,6 +56,7 @@ class Spoken:
     duration_ms: float
     elapsed_ms: float
     rtf: float
+    compute_ms: float | None = None
 
 
 class FileSink:
@@ -150,6 +152,7 @@ class _Hearing:
         self._first_heard: float | None = None
         self._last_heard = 0.0
         self._samples = 0
+        self._compute_ms: float | None = None
         self._model = str(session.ready.get("model", ""))
         self._voice = str(session.ready.get("voice", ""))
 
@@ -180,6 +183,7 @@ class _Hearing:
             duration_ms=round(duration_ms, 1),
             elapsed_ms=round(elapsed_ms, 1),
             rtf=round(elapsed_ms / duration_ms, 3) if duration_ms else 0.0,
+            compute_ms=self._compute_ms,
         )
 
     async def _take(self, frame: ReplyFrame) -> None:
@@ -207,6 +211,7 @@ class _Hearing:
         elif kind == "done":
             if event.get("result") == "interrupted":
                 raise CliError("the server stopped the speech before its end")
+            self._compute_ms = event.get("compute_ms")
             return True
         return False
 

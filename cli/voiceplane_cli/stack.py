@@ -70,13 +70,15 @@ def command(options: StackOptions) -> list[str]:
     return [*line, *options.extra]
 
 
-def require_components(find: Callable[[str], object] = importlib.util.find_spec) -> None:
-    """Make sure that what a stack runs is installed.
+def require_components(
+    names: Sequence[str] = COMPONENTS, *, find: Callable[[str], object] = importlib.util.find_spec
+) -> None:
+    """Make sure that what is to run here is installed.
 
     Raises:
         CliError: A component is missing; names it and the command that installs it.
     """
-    missing = [name for name in COMPONENTS if find(name) is None]
+    missing = [name for name in names if find(name) is None]
     if missing:
         raise CliError(f"{' and '.join(missing)} not installed here: {INSTALL}")
 
@@ -112,18 +114,22 @@ def require_port(port: int) -> None:
         )
 
 
-class Stack:
-    """A running stack; use as an asynchronous context manager."""
+class Child:
+    """A program in a process group of its own; use as an asynchronous context manager.
 
-    def __init__(self, line: Sequence[str], *, url: str) -> None:
-        """Take the command line and the address; start() runs it."""
-        self.url = url
+    Attributes:
+        log: What it writes; gone after a good end.
+    """
+
+    def __init__(self, line: Sequence[str], *, name: str) -> None:
+        """Take the command line, and what messages call it."""
         self._line = line
+        self._name = name
         self._process: asyncio.subprocess.Process | None = None
-        self._log = Path(tempfile.gettempdir()) / f"voiceplane-stack-{os.getpid()}.log"
+        self.log = Path(tempfile.gettempdir()) / f"voiceplane-{name}-{os.getpid()}.log"
 
     async def __aenter__(self) -> Self:
-        with self._log.open("wb") as log:
+        with self.log.open("wb") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *self._line,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -136,13 +142,64 @@ class Stack:
     async def __aexit__(self, kind: object, *_: object) -> None:
         await self.stop()
         if kind is None or kind is asyncio.CancelledError:
-            self._log.unlink(missing_ok=True)  # kept after a failure, whose message names it
+            self.log.unlink(missing_ok=True)  # kept after a failure, whose message names it
 
     @property
     def pid(self) -> int:
         """The process id of the child, which is also its group's."""
-        assert self._process is not None, "enter the stack first"  # noqa: S101  # a mistake of ours, not of the user
-        return self._process.pid
+        return self._started.pid
+
+    async def ended(self) -> None:
+        """Wait until the child ends by itself, which it should not.
+
+        Raises:
+            CliError: It has.
+        """
+        await self._started.wait()
+        raise self._death()
+
+    def check(self) -> None:
+        """Make sure that it runs.
+
+        Raises:
+            CliError: It has ended; names its last words and its log.
+        """
+        if self._started.returncode is not None:
+            raise self._death()
+
+    async def stop(self) -> None:
+        """End the child and everything that it has started; idempotent."""
+        process = self._process
+        if process is None:
+            return
+        self._signal(signal.SIGTERM)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), STOP_GRACE_S)
+        self._signal(signal.SIGKILL)  # what the child leaves behind, or itself if it does not listen
+        await process.wait()
+
+    @property
+    def _started(self) -> asyncio.subprocess.Process:
+        assert self._process is not None, "enter it first"  # noqa: S101  # a mistake of ours, not of the user
+        return self._process
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+
+    def _death(self) -> CliError:
+        lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
+        last = f"; its last words: {one_line(lines[-1])[:300]}" if lines else ""
+        return CliError(f"the {self._name} ended with status {self._started.returncode}{last} (log: {self.log})")
+
+
+class Stack(Child):
+    """A running stack."""
+
+    def __init__(self, line: Sequence[str], *, url: str) -> None:
+        """Take the command line and the address."""
+        super().__init__(line, name="stack")
+        self.url = url
 
     async def ready(self, progress: Callable[[str], None], *, deadline_s: float = START_DEADLINE_S) -> None:
         """Wait until it serves.
@@ -165,33 +222,10 @@ class Stack:
                             progress(now)
                         await asyncio.sleep(POLL_S)
             except TimeoutError:
-                raise CliError(f"not ready after {deadline_s:.0f} s ({said}); its log is {self._log}") from None
-
-    async def ended(self) -> None:
-        """Wait until the child ends by itself, which it should not.
-
-        Raises:
-            CliError: It has.
-        """
-        assert self._process is not None, "enter the stack first"  # noqa: S101
-        await self._process.wait()
-        raise self._death()
-
-    async def stop(self) -> None:
-        """End the child and everything that it has started; idempotent."""
-        process = self._process
-        if process is None:
-            return
-        self._signal(signal.SIGTERM)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), STOP_GRACE_S)
-        self._signal(signal.SIGKILL)  # what the child leaves behind, or itself if it does not listen
-        await process.wait()
+                raise CliError(f"not ready after {deadline_s:.0f} s ({said}); its log is {self.log}") from None
 
     async def _is_ready(self, api: Api) -> bool:
-        assert self._process is not None, "enter the stack first"  # noqa: S101
-        if self._process.returncode is not None:
-            raise self._death()
+        self.check()
         return await api.is_ready()
 
     @staticmethod
@@ -206,13 +240,3 @@ class Stack:
                 return f"{model_id} failed: {one_line(place.message or place.reason)}"
         busy = [f"{place.state} {model_id}" for model_id, place in places if place.state in BUSY_STATES]
         return ", ".join(busy) or "starting"
-
-    def _signal(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, number)
-
-    def _death(self) -> CliError:
-        lines = [line for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
-        last = f"; its last words: {one_line(lines[-1])[:300]}" if lines else ""
-        assert self._process is not None, "enter the stack first"  # noqa: S101
-        return CliError(f"the stack ended with status {self._process.returncode}{last} (log: {self._log})")

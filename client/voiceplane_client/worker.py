@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, TypeVar
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from voiceplane_common.errors import from_rpc_error
+from voiceplane_common.tls import channel_credentials
 from voiceplane_proto.v1 import tts_pb2, tts_pb2_grpc
 
 from voiceplane_client.session import WorkerSession
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
+
+    from voiceplane_common.tls import ClientTlsSection
 
 R = TypeVar("R")
 
@@ -60,22 +63,41 @@ class WorkerClient:
         self,
         address: str,
         *,
-        credentials: grpc.ChannelCredentials | None = None,
+        tls: ClientTlsSection | None = None,
         deadlines: Deadlines | None = None,
     ) -> None:
         """Make the channel; it connects at the first call.
 
         Args:
             address: "host:port" or "unix:/path".
-            credentials: TLS; None for plain text.
+            tls: The certificates; None, or a section without files, for plain text.
             deadlines: Of the calls.
+
+        Raises:
+            VoiceplaneError: INVALID_ARGUMENT: a file of the certificates can't be read.
         """
         self.address = address
         self.deadlines = deadlines or Deadlines()
-        if credentials is None:
-            self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+        self._tls = tls if tls and tls.on else None
+        self._connect()
+
+    def renew(self) -> None:
+        """Take certificates that have been replaced into use: for calls that begin from now on.
+
+        Raises:
+            VoiceplaneError: INVALID_ARGUMENT: one can't be read.
+        """
+        if self._tls and self._tls.stamp != self._stamp:
+            self._connect()  # calls under way keep the channel before, which goes with the last of them
+
+    def _connect(self) -> None:
+        if self._tls is None:
+            self._channel = grpc.aio.insecure_channel(self.address, options=CHANNEL_OPTIONS)
         else:
-            self._channel = grpc.aio.secure_channel(address, credentials, options=CHANNEL_OPTIONS)
+            self._stamp = self._tls.stamp
+            name = [("grpc.ssl_target_name_override", self._tls.server_name)]
+            credentials = channel_credentials(self._tls)
+            self._channel = grpc.aio.secure_channel(self.address, credentials, options=[*CHANNEL_OPTIONS, *name])
         self.stub = tts_pb2_grpc.TTSStub(self._channel)
         self._health = health_pb2_grpc.HealthStub(self._channel)
 

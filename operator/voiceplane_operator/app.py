@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from typing import TYPE_CHECKING, Any
 
 import kopf
@@ -40,13 +41,13 @@ class StoreWentBack(RuntimeError):  # noqa: N818  # it says what has happened
 class Operator:
     """One operator; run it."""
 
-    def __init__(self, settings: OperatorSettings, *, api: Api, connect: Connect = WorkerClient) -> None:
+    def __init__(self, settings: OperatorSettings, *, api: Api, connect: Connect | None = None) -> None:
         """Assemble it.
 
         Args:
             settings: Everything that it can be told.
             api: The API server.
-            connect: Makes a client of a worker's address.
+            connect: Makes a client of a worker's address; None for one as the settings say.
         """
         self.settings = settings
         self.metrics = Metrics()
@@ -54,7 +55,11 @@ class Operator:
         self._api = api
         self._store = Store()
         self._revision = 0
-        self._fleet = Fleet(changed=self._pool_changed, metrics=self.metrics, connect=connect)
+        self._fleet = Fleet(
+            changed=self._pool_changed,
+            metrics=self.metrics,
+            connect=connect or functools.partial(WorkerClient, tls=settings.tls),
+        )
         self.controller = Controller(api=api, store=self._store, fleet=self._fleet, metrics=self.metrics)
         self._informers = [
             informer

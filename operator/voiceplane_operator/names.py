@@ -12,10 +12,12 @@ WORKER_NAME = "voiceplane-worker"
 CONTAINER = "worker"
 GRPC_PORT = 50051
 METRICS_PORT = 9090
+HEALTH_PORT = 50052
 MODELS_FOLDER = "/etc/voiceplane/models"
 MODELS_KEY = "models.yaml"
 CACHE_FOLDER = "/var/cache/voiceplane"
 CREDENTIALS_FOLDER = "/etc/voiceplane/credentials"
+TLS_FOLDER = "/etc/voiceplane/tls"
 
 # Of every worker pod, whichever pool it belongs to.
 WORKER_SELECTOR = f"app.kubernetes.io/name={WORKER_NAME},app.kubernetes.io/managed-by={FIELD_MANAGER}"

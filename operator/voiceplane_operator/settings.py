@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from voiceplane_common.settings import Section
+from voiceplane_common.tls import ClientTlsSection
 
 
 class OperatorSettings(Section):
@@ -21,6 +22,10 @@ class OperatorSettings(Section):
         workers: Reconciles at once.
         resync_seconds: How often everything is looked at again, though no change was seen.
         stale_seconds: Watches that have not heard of the API server for so long make /healthz fail.
+        tls_ca_file: The authority of the workers' certificates and ours; empty for plain text.
+        tls_cert_file: Our certificate.
+        tls_key_file: Its key.
+        tls_server_name: The name that a worker's certificate must have.
     """
 
     namespaces: str = ""
@@ -32,6 +37,25 @@ class OperatorSettings(Section):
     workers: int = Field(default=8, ge=1, le=256)
     resync_seconds: int = Field(default=600, ge=1)
     stale_seconds: int = Field(default=600, ge=300)
+    tls_ca_file: str = ""
+    tls_cert_file: str = ""
+    tls_key_file: str = ""
+    tls_server_name: str = "voiceplane-worker"
+
+    @model_validator(mode="after")
+    def _has_whole_tls(self) -> OperatorSettings:
+        _ = self.tls
+        return self
+
+    @property
+    def tls(self) -> ClientTlsSection:
+        """How workers are called."""
+        return ClientTlsSection(
+            ca_file=self.tls_ca_file,
+            cert_file=self.tls_cert_file,
+            key_file=self.tls_key_file,
+            server_name=self.tls_server_name,
+        )
 
     @property
     def namespace_list(self) -> tuple[str, ...]:

@@ -66,10 +66,10 @@ class Orchestrator:
         self.settings = settings
         self.url = ""
         self.metrics = Metrics()
-        self._discovery = make_discovery(settings)
+        self._discovery = make_discovery(settings, self.metrics)
         self._recognizer = recognizer or WhisperRecognizer(settings.asr)
         self._replier = replier or make_replier(settings)
-        self._router = Router(discovery=self._discovery, settings=settings.routing)
+        self._router = Router(discovery=self._discovery, settings=settings.routing, tls=settings.worker_tls)
         clock = SystemClock()
         factory = SessionFactory(
             settings=settings,
@@ -192,7 +192,7 @@ def make_agent(factory: SessionFactory, *, live: LiveSessions, app: web.Applicat
     return agent if settings.livekit.serve_rooms else None
 
 
-def make_discovery(settings: OrchestratorSettings) -> Discovery:
+def make_discovery(settings: OrchestratorSettings, metrics: Metrics) -> Discovery:
     """Where the workers are, as the settings say."""
     discovery = settings.discovery
     if discovery.kind == "embedded":
@@ -204,6 +204,11 @@ def make_discovery(settings: OrchestratorSettings) -> Discovery:
         return KubernetesDiscovery(
             namespaces=discovery.namespaces, selector=discovery.selector, kubeconfig=discovery.kubeconfig
         )
+    if discovery.kind == "redis":
+        # Likewise.
+        from voiceplane_orchestrator.discovery.redis import LeaseMetrics, RedisDiscovery  # noqa: PLC0415
+
+        return RedisDiscovery(settings.redis, metrics=LeaseMetrics(metrics.registry))
     return StaticDiscovery(discovery.workers)
 
 

@@ -8,27 +8,21 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
+from voiceplane_common.addresses import HostAndPort, host_and_port
+from voiceplane_common.registry.settings import RedisSection
 from voiceplane_common.settings import Section
+from voiceplane_common.tls import ClientTlsSection
 
 from voiceplane_orchestrator.asr.settings import AsrSection
 from voiceplane_orchestrator.turns.settings import EndpointingSection, InterruptionsSection, VadSection
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1", "[::1]"})
-MAX_PORT = 65_535
-
-
-def _host_and_port(value: str) -> str:
-    host, _, port = value.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > MAX_PORT:
-        raise ValueError(f"must be host:port with a port up to {MAX_PORT}, such as 127.0.0.1:8080")
-    return value
 
 
 def _worker_address(value: str) -> str:
-    return value if value.startswith("unix:/") else _host_and_port(value)
+    return value if value.startswith("unix:/") else host_and_port(value)
 
 
-HostAndPort = Annotated[str, AfterValidator(_host_and_port)]
 WorkerAddress = Annotated[str, AfterValidator(_worker_address)]
 
 
@@ -141,7 +135,7 @@ class DiscoverySection(Section):
 
     Attributes:
         kind: "static": the addresses in workers. "embedded": one worker that the orchestrator runs itself.
-            "kubernetes": the endpoints of the worker pools' Services.
+            "kubernetes": the endpoints of the worker pools' Services. "redis": those that have registered in a Redis.
         workers: "host:port" or "unix:/path".
         worker_args: Flags of the embedded worker.
         namespaces: Of the pools; none for the pod's own.
@@ -149,7 +143,7 @@ class DiscoverySection(Section):
         kubeconfig: A file; empty for KUBECONFIG or, in a pod, its own ServiceAccount.
     """
 
-    kind: Literal["static", "embedded", "kubernetes"] = "static"
+    kind: Literal["static", "embedded", "kubernetes", "redis"] = "static"
     workers: tuple[WorkerAddress, ...] = ("127.0.0.1:50051",)
     worker_args: tuple[str, ...] = ()
     namespaces: tuple[str, ...] = ()
@@ -239,23 +233,6 @@ class PrivacySection(Section):
     retention_dir: Path = Path("voiceplane-audio")
 
 
-class RedisSection(Section):
-    """Discovery over several hosts.
-
-    Attributes:
-        url: Not in this version.
-    """
-
-    url: str = ""
-
-    @field_validator("url")
-    @classmethod
-    def _is_empty(cls, value: str) -> str:
-        if value:
-            raise ValueError("discovery through Redis is not in this version: list the workers in discovery.workers")
-        return value
-
-
 class LogSection(Section):
     """Logs on standard error.
 
@@ -282,6 +259,7 @@ class OrchestratorSettings(Section):
     replies: RepliesSection = RepliesSection()
     routing: RoutingSection = RoutingSection()
     discovery: DiscoverySection = DiscoverySection()
+    worker_tls: ClientTlsSection = ClientTlsSection()
     redis: RedisSection = RedisSection()
     limits: LimitsSection = LimitsSection()
     privacy: PrivacySection = PrivacySection()
@@ -294,6 +272,23 @@ class OrchestratorSettings(Section):
         named = {name: value for name, value in variables.items() if value}
         given = values.get("livekit", {})
         return values | {"livekit": named | given} if named and isinstance(given, dict) else values
+
+    @model_validator(mode="after")
+    def _own_worker_speaks_plainly(self) -> OrchestratorSettings:
+        if self.worker_tls.on and self.discovery.kind == "embedded":
+            raise ValueError("an embedded worker is on a socket of ours, without TLS: remove worker_tls")
+        return self
+
+    @model_validator(mode="after")
+    def _redis_is_named_where_it_is_used(self) -> OrchestratorSettings:
+        if self.discovery.kind == "redis" and not self.redis.url:
+            raise ValueError("discovery.kind redis needs a Redis: set redis.url, such as redis://10.0.0.2:6379")
+        if self.redis.url and self.discovery.kind != "redis":
+            raise ValueError(
+                f"redis.url is given, and discovery.kind {self.discovery.kind} does not use it: "
+                "set discovery.kind to redis, or remove redis.url"
+            )
+        return self
 
     @model_validator(mode="after")
     def _strangers_stay_out(self) -> OrchestratorSettings:

@@ -14,7 +14,7 @@ from voiceplane_worker.adapters import registry
 from voiceplane_worker.adapters.base import LoraBase, Piece
 from voiceplane_worker.adapters.hosted.adapter import HostedAdapter
 
-from tests.support.packs import PACKS, families_here
+from tests.support.packs import FOREIGN, PACKS, families_here
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,8 @@ SENTENCE = "The train to the coast leaves at noon from platform nine, and it is 
 CYCLES, SETTLING_CYCLES = 50, 5
 HOSTED_CYCLES = 15  # each starts a process, with which all that the model held ends
 DRAWS = {"piper": 8}  # families whose durations are drawn by chance
-WITHOUT_CHANCE = {"mock", "kokoro"}
+HOSTABLE = {"mock", *FOREIGN}  # what is in a child process is the same for all
+WITHOUT_CHANCE = {"mock", "kokoro", *FOREIGN}
 UNSEEDED = {"piper"}  # its exported graph draws its own noise, and has no input for a seed
 TEXTS = {
     "en": "The water is cold today, and the boats stay at home.",
@@ -42,7 +43,7 @@ TEXTS = {
 }
 
 
-@pytest.fixture(scope="module", params=[*HERE, *(f"{family}{HOSTED}" for family in HERE if family == "mock")])
+@pytest.fixture(scope="module", params=[*HERE, *(f"{family}{HOSTED}" for family in HERE if family in HOSTABLE)])
 def subject(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
+import time
 import wave
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,9 +36,14 @@ REPOSITORY = Path(__file__).parents[2]
 FILE = REPOSITORY / "docker-compose.yml"
 BUILD_TIMEOUT_S = 1500.0
 CLIENT_TIMEOUT_S = 120.0
+POLL_S = 0.5
 KEY = "a-key-of-this-test"
 URL = "http://127.0.0.1:8080"
-SECRETS = {"VOICEPLANE_API_KEY": KEY, "LIVEKIT_API_SECRET": "a-secret-of-this-test-that-is-long-enough"}
+SECRETS = {
+    "VOICEPLANE_API_KEY": KEY,
+    "LIVEKIT_API_SECRET": "a-secret-of-this-test-that-is-long-enough",
+    "REDIS_PASSWORD": "a-password-of-this-test",
+}
 
 
 def environment_file(folder: Path) -> Path:
@@ -52,18 +59,31 @@ def environment_file(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """An engine that has the images: those of this checkout, and a LiveKit that is built here under upstream's name."""
+    """An engine that has the images: those of this checkout, a LiveKit and a Redis of here under upstream's names."""
     build: list[str | Path] = ["env", "BUILDER=buildah", REPOSITORY / "images" / "build", "worker", "orchestrator"]
     archives = run(build, timeout_s=BUILD_TIMEOUT_S)
-    livekit = tmp_path_factory.mktemp("images") / "livekit.tar"
-    image = yaml.safe_load((REPOSITORY / "charts" / "voiceplane" / "values.yaml").read_text())["livekit"]["image"]
+    folder = tmp_path_factory.mktemp("images")
+    livekit, redis = folder / "livekit.tar", folder / "redis.tar"
+    values = yaml.safe_load((REPOSITORY / "charts" / "voiceplane" / "values.yaml").read_text())
+    images = {
+        name: f"{values[name]['image']['repository']}:{values[name]['image']['tag']}" for name in ("livekit", "redis")
+    }
     # Upstream's image has a shell's wget for the health check.
     programs = {"/livekit-server": binary("livekit-server"), "/bin/wget": Path(system_program("busybox"))}
-    write_static_image(livekit, f"{image['repository']}:{image['tag']}", programs)
+    write_static_image(livekit, images["livekit"], programs)
+    write_static_image(redis, images["redis"], redis_files())
     with docker_engine() as engine:
-        for archive in (*archives.split(), str(livekit)):
+        for archive in (*archives.split(), str(livekit), str(redis)):
             engine.docker("load", "--quiet", "--input", archive)
         yield engine
+
+
+def redis_files() -> dict[str, Path]:
+    """Redis, its libraries, and a shell, by their paths in an image."""
+    files = {f"/usr/local/bin/{name}": Path(system_program(name)) for name in ("redis-server", "redis-cli")}
+    linked = "".join(run(["ldd", program]) for program in files.values())
+    libraries = {path: Path(path) for path in re.findall(r"(/\S+) \(0x", linked)}
+    return files | libraries | {"/bin/sh": Path(system_program("busybox"))}
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +133,7 @@ def inspected(engine: Engine) -> list[dict[str, Any]]:
 
 def test_no_container_may_more_than_it_needs(running: Engine) -> None:
     containers = inspected(running)
-    assert len(containers) == 3
+    assert len(containers) == 4
     for container in containers:
         host = container["HostConfig"]
         assert container["Config"]["User"] == "65532:65532"
@@ -151,6 +171,23 @@ def test_a_person_in_a_room_is_heard_and_answered(running: Engine, tmp_path: Pat
     # On a busy machine the sentence may become two turns: it is enough that words of it came through.
     understood = set(SENTENCES[4].lower().split()) & set(spoken["text"].lower().split())
     assert len(understood) >= 3, spoken
+
+
+def test_a_redis_that_restarts_empty_is_registered_in_again(running: Engine, compose: Callable[..., str]) -> None:
+    def registered() -> str:
+        return compose("exec", "--no-TTY", "redis", "redis-cli", "HKEYS", "voiceplane:v1:workers").strip()
+
+    before = registered()
+    assert before.endswith(":50051")
+    compose("restart", "redis")
+    compose("up", "--wait", "--no-build", "--pull", "never")  # until it is healthy again
+    deadline = time.monotonic() + CLIENT_TIMEOUT_S
+    while registered() != before:
+        assert time.monotonic() < deadline
+        time.sleep(POLL_S)
+    voiceplane = Path(sys.executable).with_name("voiceplane")
+    workers = json.loads(client(running, [voiceplane, "workers", "--json", "--server", URL]))["workers"]
+    assert [each["address"] for each in workers] == [before]
 
 
 @pytest.mark.parametrize("missing", SECRETS)

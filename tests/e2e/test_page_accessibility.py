@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from tests.support import axe
 from tests.support.browser import looks
 from tests.support.page_states import STATES, stages
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 # The first one may build LiveKit.
 pytestmark = pytest.mark.timeout(600)
 
-AXE = files("axe_core_python").joinpath("axe.min.js").read_text(encoding="utf-8")
-RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"], "resultTypes": ["violations"]}
 # The narrowest screen of WCAG's reflow, and a desk's.
 SCREENS = {"wide": (1180, 860), "phone": (320, 640)}
 LEAST_TARGET_PX = 44
@@ -32,29 +30,8 @@ LEAST_OUTLINE_PX = 2
 TEXT_CONTRAST = 4.5
 PART_CONTRAST = 3.0
 
-JUDGE = """
-const axe = arguments[0], done = arguments[arguments.length - 1];
-const named = ({id, nodes}) => nodes.map(({target, failureSummary}) => `${id}: ${target}: ${failureSummary}`);
-window.axe.run(document, axe).then(({violations, incomplete}) => done([
-  ...violations.flatMap(named), ...incomplete.filter(({id}) => id === "color-contrast").flatMap(named),
-]));
-"""
-
 # What a person sees that axe-core leaves out: text of pseudo-elements, edges of controls, parts of plots and meters.
 MEASURE = """
-const channels = (color) => color.match(/[\\d.]+/g).map(Number);
-const luminance = (color) => channels(color).slice(0, 3)
-  .map((value) => value / 255).map((value) => value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4)
-  .reduce((sum, value, at) => sum + value * [0.2126, 0.7152, 0.0722][at], 0);
-const contrast = (one, two) => {
-  const [low, high] = [luminance(one), luminance(two)].sort((a, b) => a - b);
-  return (high + 0.05) / (low + 0.05);
-};
-const isClear = (color) => (channels(color)[3] ?? 1) === 0;
-const ground = (element) => {
-  const color = getComputedStyle(element).backgroundColor;
-  return isClear(color) && element.parentElement ? ground(element.parentElement) : color;
-};
 const shown = (selector) => [...document.querySelectorAll(selector)].filter((each) => each.checkVisibility());
 const found = {text: {}, parts: {}, targets: {}};
 for (const input of shown("input")) {
@@ -93,12 +70,11 @@ async def enter(chrome: WebDriver) -> AsyncIterator[Callable[[str], AbstractAsyn
 
 def problems(chrome: WebDriver, name: str) -> list[str]:
     """What is wrong with what is shown now, in every look."""
-    chrome.execute_script(AXE)
     chrome.execute_script("document.querySelector('details').open = true")  # what is folded away is judged, too
     found: list[str] = []
     for look in looks(chrome, SCREENS):
-        measured = chrome.execute_script(MEASURE)
-        wrong: list[str] = chrome.execute_async_script(JUDGE, RULES)
+        measured = chrome.execute_script(axe.CONTRAST + MEASURE)
+        wrong = axe.violations(chrome)
         wrong += [f"contrast of {k}: {v:.1f}" for k, v in measured["text"].items() if v < TEXT_CONTRAST]
         wrong += [f"contrast of {k}: {v:.1f}" for k, v in measured["parts"].items() if v < PART_CONTRAST]
         wrong += [f"size of {k}: {v} px" for k, v in measured["targets"].items() if v < LEAST_TARGET_PX]

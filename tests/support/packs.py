@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import importlib
+import os
 import shutil
 import tempfile
 from functools import partial
@@ -19,7 +20,7 @@ from voiceplane_common.artifacts import fetch
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_worker.adapters import registry
 from voiceplane_worker.packs.catalog import Catalog
-from voiceplane_worker.packs.metadata import PackMetadata, PackVoice
+from voiceplane_worker.packs.metadata import METADATA_FILE, PackMetadata, PackVoice, read_metadata
 from voiceplane_worker.packs.pack import VoicePack
 
 if TYPE_CHECKING:
@@ -72,6 +73,11 @@ def mock_pack(*, model_id: str = "mock", **options: object) -> VoicePack:
     return VoicePack(path=Path(), metadata=metadata, sha256="0" * 64)
 
 
+def folder_pack(folder: Path) -> VoicePack:
+    """A pack whose files are beside its metadata.yaml."""
+    return VoicePack(path=folder, metadata=read_metadata(folder / METADATA_FILE), sha256="0" * 64)
+
+
 def tiny_pack(family: str) -> VoicePack:
     """A tiny model of a family with random weights, in a folder that lasts as long as the process.
 
@@ -96,11 +102,21 @@ PACKS: dict[str, Callable[[], VoicePack]] = {
 """A pack of each family. Those of the large ones can be made in the family's own environment only."""
 
 
+FOREIGN: tuple[str, ...] = ()
+"""The family of another package, see docs/writing-an-adapter.md: only that one is judged then."""
+if folder := os.environ.get("VOICEPLANE_CONTRACT_PACK"):
+    foreign_pack = folder_pack(Path(folder))
+    FOREIGN = (foreign_pack.metadata.family,)
+    PACKS[FOREIGN[0]] = lambda: foreign_pack
+
+
 def families_here() -> list[str]:
     """The families to be tested in this environment: those of which it has the libraries.
 
     The mock needs none, and is tested where no large family has the environment for itself.
     """
+    if FOREIGN:
+        return list(FOREIGN)
     installed = {traits.name for traits in registry.traits()}
     here = [family for family in PACKS if family in installed]
     return here if "piper" in installed else [family for family in here if family != "mock"]

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from voiceplane_orchestrator.settings import OrchestratorSettings
+from voiceplane_worker.settings import WorkerSettings
 
 ROOT = Path(__file__).parents[2]
 PREFIX = "VOICEPLANE_"
@@ -42,23 +43,44 @@ def test_the_examples_images_are_the_defaults() -> None:
 def test_a_service_is_built_from_a_dockerfile_that_exists_and_listens_where_others_expect_it(service: str) -> None:
     dockerfile = (ROOT / services()[service]["build"]["dockerfile"]).read_text()
     exposed = re.findall(r"^EXPOSE (.*)$", dockerfile, re.MULTILINE)[0].split()
-    workers = json.loads(services()["orchestrator"]["environment"]["VOICEPLANE_DISCOVERY__WORKERS"])
-    expected = "8080" if service == "orchestrator" else workers[0].removeprefix("piper:")
+    expected = "8080" if service == "orchestrator" else "50051"
     assert expected in exposed
     assert services()[service]["volumes"] == [f"{service}-cache:/var/cache/voiceplane"]
     assert "-o 65532 -g 65532 /var/cache/voiceplane" in dockerfile
 
 
-def test_what_the_orchestrator_is_told_are_settings_of_it() -> None:
+def told(service: str) -> dict[str, Any]:
+    """The sections of settings that a service's variables give."""
     given: dict[str, Any] = {}
-    for name, value in services()["orchestrator"]["environment"].items():
+    for name, value in services()[service]["environment"].items():
         section, key = name.removeprefix(PREFIX).lower().split("__")
         plain = FOR_COMPOSE.sub(lambda match: match[2] if match[2] is not None else "s" * 32, value)
         given.setdefault(section, {})[key] = json.loads(plain) if plain.startswith("[") else plain
-    settings = OrchestratorSettings.model_validate(given)
-    assert settings.discovery.workers == ("piper:50051",)
+    return given
+
+
+def test_what_the_orchestrator_is_told_are_settings_of_it() -> None:
+    settings = OrchestratorSettings.model_validate(told("orchestrator"))
+    assert settings.discovery.kind == "redis"
     assert settings.livekit.url == "ws://livekit:7880"
     assert settings.auth.api_keys
+
+
+def test_workers_and_orchestrator_meet_in_the_redis_with_its_password() -> None:
+    assert WorkerSettings.model_validate(told("piper")).redis.target.hosts == (("redis", 6379),)
+    assert told("piper")["redis"] == told("orchestrator")["redis"]
+    assert (
+        services()["redis"]["environment"]["REDISCLI_AUTH"]
+        == services()["piper"]["environment"][f"{PREFIX}REDIS__PASSWORD"]
+    )
+    assert "requirepass $$REDISCLI_AUTH" in services()["redis"]["entrypoint"][-1]
+    assert services()["orchestrator"]["depends_on"]["redis"] == {"condition": "service_healthy"}
+    assert "ports" not in services()["redis"]
+
+
+def test_redis_is_of_one_version_everywhere() -> None:
+    chart = yaml.safe_load((ROOT / "charts/voiceplane/values.yaml").read_text())["redis"]["image"]
+    assert dict(FOR_COMPOSE.findall(compose_text()))["REDIS_IMAGE"] == f"{chart['repository']}:{chart['tag']}"
 
 
 def test_livekit_is_of_one_version_everywhere() -> None:

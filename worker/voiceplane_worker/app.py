@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha import reflection
 from voiceplane_common.clock import SystemClock
 from voiceplane_common.errors import invalid, unavailable
 from voiceplane_common.logs import get_logger
+from voiceplane_common.tls import TlsSection, server_credentials
 from voiceplane_proto.v1 import tts_pb2, tts_pb2_grpc
 
 from voiceplane_worker.adapters import registry
@@ -24,6 +25,7 @@ from voiceplane_worker.models.declared import read_declared
 from voiceplane_worker.models.loader import PackLoader, adapter_of
 from voiceplane_worker.models.manager import ModelManager
 from voiceplane_worker.packs.catalog import Catalog
+from voiceplane_worker.server.callers import AllowedCallers
 from voiceplane_worker.server.service import TTSService
 from voiceplane_worker.server.state import Changes, StateFeed
 from voiceplane_worker.sessions.load import LoadMeter
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from voiceplane_worker.models.status import ModelSpec
+    from voiceplane_worker.registration import Registration
     from voiceplane_worker.settings import WorkerSettings
 
 SERVER_OPTIONS = [
@@ -66,8 +69,10 @@ class Worker:
         if unknown := set(worker.hosted_families) - set(registry.families()):
             message = f"unknown families {', '.join(sorted(unknown))}: use some of {', '.join(registry.families())}"
             raise invalid("worker.hosted_families", message)
+        for name, problem in registry.broken().items():
+            _log.warning("family_broken", family=name, problem=problem)
         changes = Changes()
-        worker_id = uuid.uuid4().hex[:12]
+        self._worker_id = worker_id = uuid.uuid4().hex[:12]
         self._pool = ComputePool(workers=worker.compute_workers)
         load = LoadMeter(metrics=self.metrics, changed=changes.note)
         self.manager = ModelManager(
@@ -79,6 +84,7 @@ class Worker:
                 adapter_of=lambda family: adapter_of(family, hosted=worker.hosted_families),
                 credentials_dir=Path(worker.credentials_dir) if worker.credentials_dir else None,
                 accept_licences=worker.accept_licences,
+                private_sources=worker.private_sources,
             ),
             clock=SystemClock(),
             changed=changes.note,
@@ -109,7 +115,8 @@ class Worker:
             metrics=self.metrics,
         )
         self._health = health.aio.HealthServicer()
-        self._server: grpc.aio.Server | None = None
+        self._servers: list[grpc.aio.Server] = []
+        self._registration: Registration | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -128,14 +135,20 @@ class Worker:
         Raises:
             VoiceplaneError: The address can't be listened on.
         """
-        self._server = server = grpc.aio.server(options=SERVER_OPTIONS)
+        tls = self.settings.tls
+        callers = [AllowedCallers(tls.allowed_clients)] if tls.on and tls.allowed_clients else []
+        server = grpc.aio.server(options=SERVER_OPTIONS, interceptors=callers)
+        self._servers.append(server)
         tts_pb2_grpc.add_TTSServicer_to_server(self._service, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = [tts_pb2.DESCRIPTOR.services_by_name["TTS"].full_name]
         names += [health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME]
         reflection.enable_server_reflection(names, server)
-        self.address = self._bind(server, self.settings.worker.listen)
+        self.address = self._bind(server, self.settings.worker.listen, tls=tls)
         await server.start()
+        if self.settings.worker.health_listen:
+            await self._tell_health(self.settings.worker.health_listen)
+        self._registration = self._register()
         self._run(self.state.keep_health(self._health, self.metrics))
         self._run(self.sessions.reap_forever())
         await self.manager.start()
@@ -144,6 +157,8 @@ class Worker:
     async def drain(self, *, timeout_s: float) -> None:
         """Take no new session, and return when the open ones have ended or the time is up."""
         self.sessions.drain()
+        if self._registration is not None:
+            await self._registration.leave()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.sessions.wait_empty(), timeout_s)
 
@@ -151,21 +166,47 @@ class Worker:
         """Drain, end what is left with a stated error, and free everything."""
         await self.drain(timeout_s=drain_timeout_s)
         await self.sessions.end_all(unavailable("DRAINING", "the worker is exiting: go on with another worker"))
-        if self._server is not None:
-            await self._server.stop(grace=0.5)
+        await asyncio.gather(*(server.stop(grace=0.5) for server in self._servers))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.manager.close()
         self._pool.close()
 
+    async def _tell_health(self, listen: str) -> None:
+        server = grpc.aio.server(options=SERVER_OPTIONS)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        self._bind(server, listen, tls=TlsSection())
+        await server.start()
+        self._servers.append(server)
+
+    def _register(self) -> Registration | None:
+        """Let other hosts find us: as soon as we listen, since what we can speak with is told by WatchState."""
+        settings = self.settings.redis
+        if not settings.url:
+            return None
+        # Only here: one box needs no Redis client.
+        from voiceplane_worker.registration import Registration  # noqa: PLC0415
+
+        registration = Registration(
+            settings=settings,
+            worker_id=self._worker_id,
+            listen=self.address,
+            clock=SystemClock(),
+            metrics=self.metrics,
+        )
+        registration.start()
+        return registration
+
     def _run(self, work: Coroutine[None, None, None]) -> None:
         self._tasks.append(asyncio.create_task(work))
 
     @staticmethod
-    def _bind(server: grpc.aio.Server, listen: str) -> str:
+    def _bind(server: grpc.aio.Server, listen: str, *, tls: TlsSection) -> str:
         try:
-            port = server.add_insecure_port(listen)
+            port = (
+                server.add_secure_port(listen, server_credentials(tls)) if tls.on else server.add_insecure_port(listen)
+            )
         except RuntimeError:
             port = 0
         if port == 0:

@@ -45,3 +45,12 @@ class Metrics:
             "voiceplane_worker_controls", "PAUSE, RESUME, STOP and RELOAD calls.", ["action"], registry=registry
         )
         self.resident_models = Gauge("voiceplane_worker_resident_models", "Resident models.", registry=registry)
+        self.registered = Gauge(
+            "voiceplane_worker_registered", "1 while the Redis holds our lease, else 0.", registry=registry
+        )
+        self.registration_failures = Counter(
+            "voiceplane_worker_registration_failures",
+            "Heartbeats that have not renewed our lease.",
+            ["reason"],
+            registry=registry,
+        )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
+from voiceplane_common.addresses import host_and_port
 from voiceplane_common.frames import FRAME_MS, SAMPLE_RATE_HZ
+from voiceplane_common.registry.records import MAX_LEASE_MS, MIN_LEASE_MS
+from voiceplane_common.registry.settings import RedisSection
 from voiceplane_common.settings import Section
+from voiceplane_common.tls import ServerTlsSection
 
 
 class WorkerSection(Section):
@@ -29,9 +33,11 @@ class WorkerSection(Section):
         drain_timeout_ms: After SIGTERM, how long sessions may go on.
         packs_dir: Voice packs that are known by their folder; None for the ones that come with Voiceplane.
         models_file: A YAML file of further models; in a cluster, the operator writes it.
+        private_sources: Networks, besides the public ones, that https: sources may be in, such as "10.20.0.0/16".
         hosted_families: Families of which each model runs in a child process; unloading it gives all its memory back.
         credentials_dir: Credentials for sources that ask for them: a folder for each set, a file in it for each key.
         accept_licences: Licences of voice packs that may be used although they forbid commercial use.
+        health_listen: "host:port" where health alone is told, in plain text: probes know no TLS. Empty for none.
     """
 
     device: str = "cpu"
@@ -52,7 +58,9 @@ class WorkerSection(Section):
     models_file: str | None = None
     credentials_dir: str | None = None
     accept_licences: tuple[str, ...] = ()
+    private_sources: tuple[str, ...] = ()
     hosted_families: tuple[str, ...] = ()
+    health_listen: str = ""
 
 
 class ModelManagerSection(Section):
@@ -93,6 +101,34 @@ class ModelManagerSection(Section):
         return self
 
 
+def _address_or_none(value: str) -> str:
+    return host_and_port(value) if value else value
+
+
+class RegistrationSection(RedisSection):
+    """The Redis where orchestrators of other hosts find this worker.
+
+    Attributes:
+        advertise: "host:port" that leads others to this worker; port 0 for that of worker.listen. Empty for the host of
+            worker.listen or, if that is 0.0.0.0 or [::], for this machine's address on the way to Redis.
+        lease_ms: A worker that has not been heard of for so long counts as gone.
+        heartbeat_ms: How often it is heard of.
+    """
+
+    advertise: Annotated[str, AfterValidator(_address_or_none)] = ""
+    lease_ms: int = Field(default=2000, ge=MIN_LEASE_MS, le=MAX_LEASE_MS)
+    heartbeat_ms: int = Field(default=500, ge=50)
+
+    @model_validator(mode="after")
+    def _survives_a_lost_heartbeat(self) -> RegistrationSection:
+        if self.heartbeat_ms * 3 > self.lease_ms:
+            raise ValueError(
+                f"redis.heartbeat_ms {self.heartbeat_ms} is more than a third of redis.lease_ms {self.lease_ms}: "
+                "lower heartbeat_ms or raise lease_ms, or one lost heartbeat ends the lease"
+            )
+        return self
+
+
 class LogSection(Section):
     """Logs on standard error.
 
@@ -112,4 +148,15 @@ class WorkerSettings(Section):
 
     worker: WorkerSection = WorkerSection()
     model_manager: ModelManagerSection = ModelManagerSection()
+    redis: RegistrationSection = RegistrationSection()
     log: LogSection = LogSection()
+    tls: ServerTlsSection = ServerTlsSection()
+
+    @model_validator(mode="after")
+    def _others_can_reach_it(self) -> WorkerSettings:
+        if self.redis.url and self.worker.listen.startswith("unix:"):
+            raise ValueError(
+                "redis.url is given, and worker.listen is a Unix socket, which no other host reaches: "
+                "set worker.listen to host:port, or remove redis.url"
+            )
+        return self

@@ -96,3 +96,33 @@ topologySpreadConstraints:
 priorityClassName: {{ . }}
 {{- end }}
 {{- end -}}
+
+{{/* The Secrets of the certificates: those that were named, or cert-manager's. */}}
+{{- define "voiceplane.clientTlsSecret" -}}
+{{- default (printf "%s-client-tls" (include "voiceplane.fullname" .)) .Values.tls.clientSecret }}
+{{- end }}
+{{- define "voiceplane.workerTlsSecret" -}}
+{{- default (printf "%s-worker-tls" (include "voiceplane.fullname" .)) .Values.tls.workerSecret }}
+{{- end }}
+
+{{/* The environment, mount and volume of who calls workers. */}}
+{{- define "voiceplane.clientTlsEnv" -}}
+{{- $root := index . 0 }}
+{{- $prefix := index . 1 }}
+{{- if $root.Values.tls.enabled }}
+- {name: {{ $prefix }}CA_FILE, value: /etc/voiceplane-tls/ca.crt}
+- {name: {{ $prefix }}CERT_FILE, value: /etc/voiceplane-tls/tls.crt}
+- {name: {{ $prefix }}KEY_FILE, value: /etc/voiceplane-tls/tls.key}
+{{- end }}
+{{- end }}
+{{- define "voiceplane.clientTlsMount" -}}
+{{- if .Values.tls.enabled }}
+- {name: tls, mountPath: /etc/voiceplane-tls, readOnly: true}
+{{- end }}
+{{- end }}
+{{- define "voiceplane.clientTlsVolume" -}}
+{{- if .Values.tls.enabled }}
+- name: tls
+  secret: {secretName: {{ include "voiceplane.clientTlsSecret" . }}, defaultMode: 0440}
+{{- end }}
+{{- end }}

@@ -11,11 +11,12 @@ from voiceplane_common.artifacts.cache import Cache, check_digest, default_cache
 from voiceplane_common.artifacts.copying import Progress, copy_all
 from voiceplane_common.artifacts.credentials import read_credentials, storage_options
 from voiceplane_common.artifacts.digests import digest
+from voiceplane_common.artifacts.networks import client_options, networks
 from voiceplane_common.artifacts.trees import files_of
 from voiceplane_common.errors import VoiceplaneError, failed_precondition, invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 SCHEMES = ("file", "https", "s3", "hf", "oci", "package")
 
@@ -28,6 +29,7 @@ def fetch(
     progress: Callable[[int, int], None] | None = None,
     credentials: str = "",
     credentials_dir: Path | None = None,
+    private_sources: Sequence[str] | None = None,
 ) -> Path:
     """Bring what a URI names to this machine's disk. Blocking: call it in a thread.
 
@@ -41,6 +43,8 @@ def fetch(
         progress: Called with the bytes done and the bytes in all, 0 if unknown.
         credentials: The set of credentials that a remote source asks for; empty: what the environment has.
         credentials_dir: Where such sets are; see `credentials`.
+        private_sources: Networks besides the public ones that https: sources may lead to; None for all there are, where
+            who names the source is who runs this program.
 
     Returns:
         A file or folder, to be read only.
@@ -48,13 +52,15 @@ def fetch(
     Raises:
         VoiceplaneError: INVALID_ARGUMENT: no such scheme, or one that takes no credentials. FAILED_PRECONDITION:
             EXTRA_MISSING, PACKAGE_MISSING, ARTIFACT_MISSING, ARTIFACT_INVALID, UNSAFE_PATH, DIGEST_MISMATCH,
-            CREDENTIALS_MISSING, CREDENTIALS_UNUSABLE or SCHEME_UNSUPPORTED. RESOURCE_EXHAUSTED: DISK_FULL.
-            UNAVAILABLE: FETCH_FAILED, CACHE_BUSY or CACHE_UNUSABLE.
+            CREDENTIALS_MISSING, CREDENTIALS_UNUSABLE, PRIVATE_SOURCE or SCHEME_UNSUPPORTED.
+            RESOURCE_EXHAUSTED: DISK_FULL. UNAVAILABLE: FETCH_FAILED, CACHE_BUSY or CACHE_UNUSABLE.
     """
     scheme, _, rest = uri.partition(":")
     cache = Cache(cache_dir or default_cache_dir())
     reporting = Progress(progress)
     options = storage_options(scheme, read_credentials(credentials_dir, credentials), name=credentials)
+    if scheme == "https" and private_sources is not None:
+        options |= client_options(networks(private_sources))
     match scheme:
         case "file":
             return _checked(_local_path(uri), sha256, uri=uri)

@@ -9,6 +9,7 @@ import fsspec
 
 from voiceplane_common.artifacts.cache import DISK_FULL
 from voiceplane_common.artifacts.copying import Progress, copy_all, copy_file
+from voiceplane_common.artifacts.networks import refusal
 from voiceplane_common.artifacts.trees import safe_name
 from voiceplane_common.errors import VoiceplaneError, failed_precondition, unavailable
 
@@ -35,8 +36,8 @@ class Source:
             options: What the scheme's file system takes besides, such as credentials.
 
         Raises:
-            VoiceplaneError: FAILED_PRECONDITION: EXTRA_MISSING, ARTIFACT_MISSING or UNSAFE_PATH. UNAVAILABLE,
-                FETCH_FAILED.
+            VoiceplaneError: FAILED_PRECONDITION: EXTRA_MISSING, ARTIFACT_MISSING, UNSAFE_PATH or PRIVATE_SOURCE.
+                UNAVAILABLE, FETCH_FAILED.
         """
         self._uri = uri
         scheme = uri.partition(":")[0]
@@ -91,6 +92,8 @@ class Source:
         return safe_name(name)
 
     def _failed(self, error: BaseException) -> VoiceplaneError:
+        if refused := refusal(self._uri, error):
+            return refused
         text = " ".join(f"{type(error).__name__}: {error}".split())
         return unavailable("FETCH_FAILED", f"cannot fetch {self._uri}: {text}", retry_after_ms=1000)
 

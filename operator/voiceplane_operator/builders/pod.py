@@ -12,9 +12,11 @@ from voiceplane_operator.names import (
     CONTAINER,
     CREDENTIALS_FOLDER,
     GRPC_PORT,
+    HEALTH_PORT,
     METRICS_PORT,
     MODELS_FOLDER,
     MODELS_KEY,
+    TLS_FOLDER,
     labels,
     owned_name,
     selector,
@@ -67,7 +69,7 @@ def template_hash(template: dict[str, Any]) -> str:
 
 
 def _container(spec: TTSWorkerPoolSpec) -> dict[str, Any]:
-    probe = {"grpc": {"port": GRPC_PORT}}
+    probe = {"grpc": {"port": HEALTH_PORT if spec.tls else GRPC_PORT}}  # probes know no TLS
     return {
         "name": CONTAINER,
         "image": spec.image,
@@ -97,6 +99,7 @@ def _container(spec: TTSWorkerPoolSpec) -> dict[str, Any]:
             {"name": f"credentials-{number}", "mountPath": f"{CREDENTIALS_FOLDER}/{each.name}", "readOnly": True}
             for number, each in enumerate(spec.credentials)
         ]
+        + ([{"name": "tls", "mountPath": TLS_FOLDER, "readOnly": True}] if spec.tls else [])
         + ([{"name": "shm", "mountPath": "/dev/shm"}] if spec.shared_memory else []),  # noqa: S108
     }
 
@@ -120,6 +123,14 @@ def _environment(spec: TTSWorkerPoolSpec) -> dict[str, str]:
     }
     if spec.credentials:
         settings["WORKER__CREDENTIALS_DIR"] = CREDENTIALS_FOLDER
+    if spec.tls:
+        settings |= {
+            "WORKER__HEALTH_LISTEN": f"0.0.0.0:{HEALTH_PORT}",
+            "TLS__CA_FILE": f"{TLS_FOLDER}/ca.crt",
+            "TLS__CERT_FILE": f"{TLS_FOLDER}/tls.crt",
+            "TLS__KEY_FILE": f"{TLS_FOLDER}/tls.key",
+            "TLS__ALLOWED_CLIENTS": json.dumps(list(spec.tls.allowed_clients)),
+        }
     return {f"VOICEPLANE_{name}": str(value) for name, value in settings.items()} | {"HOME": "/tmp"}  # noqa: S108
 
 
@@ -166,6 +177,8 @@ def _volumes(pool: Pool) -> list[dict[str, Any]]:
         {"name": f"credentials-{number}", "secret": {"secretName": each.name, "optional": True, "defaultMode": 0o440}}
         for number, each in enumerate(spec.credentials)
     ]
+    if spec.tls:
+        volumes.append({"name": "tls", "secret": {"secretName": spec.tls.secret_name, "defaultMode": 0o440}})
     if spec.shared_memory:
         volumes.append({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": spec.shared_memory}})
     return volumes

@@ -137,6 +137,18 @@ class Resources(Described):
     """At the most."""
 
 
+class WorkerTls(Described):
+    """Mutual TLS with the workers."""
+
+    secret_name: Annotated[str, Field(min_length=1, max_length=253)]
+    """A Secret of this namespace with ca.crt, tls.crt and tls.key, as cert-manager writes it. Pods take a renewed one
+    without a restart."""
+    allowed_clients: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=253)], ...], Field(max_length=16)
+    ] = ("voiceplane-client",)
+    """Names of which a caller's certificate must have one."""
+
+
 class TTSWorkerPoolSpec(Described):
     """Workers of one kind."""
 
@@ -209,6 +221,8 @@ class TTSWorkerPoolSpec(Described):
     ] = ()
     """Secrets of this namespace that VoiceModels may name in source.secretRef. They are mounted as files, so that a
     rotated one is used without a restart; one that does not exist yet keeps no worker from starting."""
+    tls: WorkerTls | None = None
+    """Mutual TLS. The operator and the orchestrator need certificates of the same authority: see docs/security.md."""
     shared_memory: Quantity | None = None
     """The size of /dev/shm, for families that compute in several processes."""
     resources: Resources = Resources()

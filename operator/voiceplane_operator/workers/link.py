@@ -130,6 +130,7 @@ class WorkerLink:
             stack.push_async_callback(client.close)
             while True:
                 try:
+                    client.renew()
                     self.families = frozenset(family.name for family in (await client.capabilities()).families)
                     async for state in client.watch_state():
                         self._know(state)

@@ -18,6 +18,7 @@ from voiceplane_orchestrator.routing.view import ModelView, VoiceView, WorkerVie
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from voiceplane_common.tls import ClientTlsSection
     from voiceplane_proto.v1 import tts_pb2
 
 # A worker that comes back is seen within this, plus the time of one call.
@@ -34,14 +35,15 @@ class WorkerLink:
         leaving: Discovery names it no longer: it takes no new utterance, and is closed when no session uses it.
     """
 
-    def __init__(self, address: str, *, changed: Callable[[], None]) -> None:
+    def __init__(self, address: str, *, changed: Callable[[], None], tls: ClientTlsSection | None = None) -> None:
         """Begin to watch.
 
         Args:
             address: "host:port" or "unix:/path".
             changed: Called after each change of view().
+            tls: Our certificates; None for plain text.
         """
-        self.client = WorkerClient(address)
+        self.client = WorkerClient(address, tls=tls)
         self._changed = changed
         self._known = WorkerView(address=address)
         self._breaker = Breaker(jitter=lambda: random.uniform(0.8, 1.2))  # noqa: S311 - it spreads waits
@@ -95,6 +97,7 @@ class WorkerLink:
     async def _watch(self) -> None:
         while True:
             try:
+                self.client.renew()
                 capabilities = await self.client.capabilities()
                 async for state in self.client.watch_state():
                     if not self._known.connected:

@@ -17,6 +17,8 @@ from voiceplane_orchestrator.routing.link import WorkerLink
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
+    from voiceplane_common.tls import ClientTlsSection
+
     from voiceplane_orchestrator.discovery.base import Discovery
     from voiceplane_orchestrator.routing.score import Choice
     from voiceplane_orchestrator.routing.view import Wanted, WorkerView
@@ -31,9 +33,10 @@ _log = get_logger("routing")
 class Router:
     """The workers. Use as an asynchronous context manager. Confined to the event loop."""
 
-    def __init__(self, *, discovery: Discovery, settings: RoutingSection) -> None:
+    def __init__(self, *, discovery: Discovery, settings: RoutingSection, tls: ClientTlsSection | None = None) -> None:
         self._discovery = discovery
         self._settings = settings
+        self._tls = tls
         self._links: dict[str, WorkerLink] = {}
         self._changed = asyncio.Event()
         self._follower: asyncio.Task[None] | None = None
@@ -190,7 +193,7 @@ class Router:
     async def _follow(self) -> None:
         async for offers in self._discovery.watch():
             for address in offers.keys() - self._links.keys():
-                self._links[address] = WorkerLink(address, changed=self._note)
+                self._links[address] = WorkerLink(address, changed=self._note, tls=self._tls)
             for address in self._links.keys() - offers.keys():
                 link = self._links.pop(address)
                 self._leaving.add(link)

@@ -90,13 +90,18 @@ class Stop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """No more frames of this utterance will be sent."""
+    """No more frames of this utterance will be sent.
+
+    Attributes:
+        compute_ms: What the worker computed for it; None unless it is complete. After a reroute, of its last worker.
+    """
 
     type: ClassVar[str] = "done"
     utterance: int
     epoch: int
     result: Literal["complete", "empty", "interrupted"]
     samples: int
+    compute_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

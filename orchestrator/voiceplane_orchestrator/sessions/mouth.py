@@ -91,6 +91,7 @@ class Utterance:
         since_s: When the wait for it began: the end of the user's speech, or the first text.
         text: All of its text so far.
         samples: Sent to the listener.
+        compute_us: What its worker computed for it; known with its last frame.
         heard_samples: Played by the listener.
         heard_text: What the listener heard; known at the end.
     """
@@ -101,6 +102,7 @@ class Utterance:
     asked_s: float
     text: str = ""
     samples: int = 0
+    compute_us: int = 0
     heard_samples: int = 0
     heard_text: str = ""
     result: Literal["", "complete", "empty", "interrupted", "failed"] = ""
@@ -269,7 +271,13 @@ class Mouth:
                 return
             result: Literal["complete", "empty"] = "complete" if utterance.samples else "empty"
             await self._listener.send_event(
-                Done(utterance=utterance.number, epoch=utterance.epoch, result=result, samples=utterance.samples)
+                Done(
+                    utterance=utterance.number,
+                    epoch=utterance.epoch,
+                    result=result,
+                    samples=utterance.samples,
+                    compute_ms=utterance.compute_us / 1000 if utterance.compute_us else None,
+                )
             )
             if self._follow_playout:
                 await self._until_heard(utterance)
@@ -289,6 +297,7 @@ class Mouth:
                 if utterance.started_s is None:
                     await self._begin(utterance)
                 utterance.samples = frame.media_time_samples + frame.valid_samples
+                utterance.compute_us = frame.compute_us
                 if self._retention.enabled:
                     utterance.kept += frame.pcm
                 await self._listener.send_frame(frame)

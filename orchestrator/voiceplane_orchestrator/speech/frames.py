@@ -19,6 +19,7 @@ class SpeechFrame:
         end: The last one of its utterance.
         text_start: The piece of the utterance's text that it speaks, in code points,
         text_end: end exclusive.
+        compute_us: In the last one: what its worker computed for the utterance, in microseconds.
     """
 
     pcm: bytes
@@ -30,3 +31,4 @@ class SpeechFrame:
     end: bool
     text_start: int
     text_end: int
+    compute_us: int = 0

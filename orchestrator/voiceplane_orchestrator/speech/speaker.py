@@ -263,6 +263,7 @@ class Speaker:
                         end=bool(frame.end),
                         text_start=span[0],
                         text_end=span[1],
+                        compute_us=frame.compute_us,
                     )
                 raise VoiceplaneError(grpc.StatusCode.UNAVAILABLE, "STREAM_ENDED", "the worker ended the stream early")
             finally:

@@ -464,6 +464,7 @@ class AudioFrame(_message.Message):
     END_FIELD_NUMBER: _builtins.int
     TEXT_START_FIELD_NUMBER: _builtins.int
     TEXT_END_FIELD_NUMBER: _builtins.int
+    COMPUTE_US_FIELD_NUMBER: _builtins.int
     pcm: _builtins.bytes
     """960 samples, s16le, mono, 48 kHz. A last short frame is padded with silence."""
     sequence: _builtins.int
@@ -479,6 +480,10 @@ class AudioFrame(_message.Message):
     text_start: _builtins.int
     """The piece of text that this frame speaks: Unicode code points of the utterance's text, end exclusive."""
     text_end: _builtins.int
+    compute_us: _builtins.int
+    """In the last frame of an utterance: microseconds of inference and audio processing that the utterance has taken.
+    Over the length of its audio this is its real-time factor, which pacing hides. 0 in other frames.
+    """
     def __init__(
         self,
         *,
@@ -491,10 +496,11 @@ class AudioFrame(_message.Message):
         end: Global___UtteranceEnd.ValueType = ...,
         text_start: _builtins.int = ...,
         text_end: _builtins.int = ...,
+        compute_us: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "epoch", b"epoch", "media_time_samples", b"media_time_samples", "pcm", b"pcm", "sequence", b"sequence", "text_end", b"text_end", "text_start", b"text_start", "utterance_id", b"utterance_id", "valid_samples", b"valid_samples"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compute_us", b"compute_us", "end", b"end", "epoch", b"epoch", "media_time_samples", b"media_time_samples", "pcm", b"pcm", "sequence", b"sequence", "text_end", b"text_end", "text_start", b"text_start", "utterance_id", b"utterance_id", "valid_samples", b"valid_samples"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -129,6 +129,43 @@ def test_its_pods_are_as_locked_down_as_the_others() -> None:
     )
 
 
+def env_of(container: dict[str, Any]) -> dict[str, str]:
+    return {each["name"]: each["value"] for each in container["env"] if "value" in each}
+
+
+def test_tls_gives_each_side_its_certificate() -> None:
+    objects = rendered(OPEN | {"tls": {"enabled": True}, "pools": {"piper": {"defaultModel": "joe"}}})
+    certificates = {each["metadata"]["name"]: each["spec"] for each in objects if each["kind"] == "Certificate"}
+    for component, prefix in (("operator", "VOICEPLANE_OPERATOR_TLS_"), ("orchestrator", "VOICEPLANE_WORKER_TLS__")):
+        pod = named(objects, "Deployment", component)["spec"]["template"]["spec"]
+        (volume,) = (each for each in pod["volumes"] if each["name"] == "tls")
+        (mount,) = (each for each in pod["containers"][0]["volumeMounts"] if each["name"] == "tls")
+        assert certificates["vp-voiceplane-client-tls"]["secretName"] == volume["secret"]["secretName"]
+        assert env_of(pod["containers"][0])[f"{prefix}CA_FILE"] == f"{mount['mountPath']}/ca.crt"
+    (pool,) = (each for each in objects if each["kind"] == "TTSWorkerPool")
+    worker = certificates["vp-voiceplane-worker-tls"]
+    assert pool["spec"]["tls"] == {"secretName": worker["secretName"]}
+    assert worker["dnsNames"] == ["voiceplane-worker"]
+    issuers = {each["metadata"]["name"] for each in objects if each["kind"] == "Issuer"}
+    assert {worker["issuerRef"]["name"], certificates["vp-voiceplane-ca"]["issuerRef"]["name"]} == issuers
+
+
+def test_tls_takes_an_issuer_or_secrets_from_elsewhere() -> None:
+    issuer = {"name": "corporate", "kind": "ClusterIssuer"}
+    objects = rendered(OPEN | {"tls": {"enabled": True, "issuerRef": issuer}})
+    certificates = [each["spec"] for each in objects if each["kind"] == "Certificate"]
+    assert [each["issuerRef"] for each in certificates] == [issuer, issuer]
+    own = {"enabled": True, "clientSecret": "mine", "workerSecret": "theirs"}
+    objects = rendered(OPEN | {"tls": own, "pools": {"piper": {}}})
+    assert not [each for each in objects if each["kind"] in {"Certificate", "Issuer"}]
+    (pool,) = (each for each in objects if each["kind"] == "TTSWorkerPool")
+    assert pool["spec"]["tls"] == {"secretName": "theirs"}
+
+
+def test_without_tls_there_is_nothing_of_it() -> None:
+    assert "tls" not in str(rendered(OPEN | {"pools": {"piper": {}}})).lower()
+
+
 def test_keys_may_be_a_file_of_digests_in_a_secret() -> None:
     pod = named(rendered({"orchestrator": {"auth": {"keysSecret": "callers"}}}), "Deployment", "orchestrator")
     spec = pod["spec"]["template"]["spec"]

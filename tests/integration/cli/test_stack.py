@@ -124,4 +124,4 @@ def test_the_command_line_names_the_port_the_model_and_the_reply() -> None:
 
 def test_a_component_that_is_not_installed_is_named_with_the_command_that_installs_it() -> None:
     with pytest.raises(CliError, match=r"voiceplane_worker not installed here: pip install 'voiceplane\[demo\]'"):
-        require_components(lambda name: None if name == "voiceplane_worker" else object())
+        require_components(find=lambda name: None if name == "voiceplane_worker" else object())

@@ -40,6 +40,7 @@ async def test_pauses_lose_and_repeat_not_one_sample() -> None:
         assert [frame.media_time_samples for frame in frames] == [960 * number for number in range(len(frames))]
         assert pcm(speaking, 1) == expected
         assert len(expected) == 2 * done["samples"]
+        assert 0 < done["compute_ms"] < 1000 * done["samples"] / 48_000
 
 
 async def test_a_paused_speech_is_silent_until_it_is_resumed() -> None:

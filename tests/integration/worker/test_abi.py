@@ -47,6 +47,8 @@ async def test_a_text_is_spoken_whole_in_frames_of_20_ms(worker: Worker, client:
     assert pcm(frames) == await spoken(worker, TEXT)
     assert [frame.end for frame in frames[:-1]] == [0] * (len(frames) - 1)
     assert frames[-1].end == tts_pb2.UTTERANCE_END_COMPLETE
+    assert [frame.compute_us for frame in frames[:-1]] == [0] * (len(frames) - 1)
+    assert 0 < frames[-1].compute_us < 20_000 * len(frames), "of the last frame only, and faster than speech"
     spans = sorted({(frame.text_start, frame.text_end) for frame in frames})
     assert "".join(TEXT[start:end] for start, end in spans).replace(" ", "") == TEXT.replace(" ", "")
 

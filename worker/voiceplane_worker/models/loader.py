@@ -17,7 +17,7 @@ from voiceplane_worker.models.waiting import complete
 from voiceplane_worker.packs.opening import open_pack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
     from voiceplane_worker.adapters.base import Adapter, Model
@@ -41,6 +41,7 @@ class PackLoader:
         cache_dir: Path | None = None,
         credentials_dir: Path | None = None,
         accept_licences: Collection[str] = (),
+        private_sources: Sequence[str] | None = None,
     ) -> None:
         """Prepare.
 
@@ -51,6 +52,7 @@ class PackLoader:
             cache_dir: See `voiceplane_common.artifacts.fetch`.
             credentials_dir: See there, too.
             accept_licences: See `voiceplane_worker.packs.opening.open_pack`.
+            private_sources: See `voiceplane_common.artifacts.fetch`.
         """
         self._device = device
         self._threads = threads
@@ -58,6 +60,7 @@ class PackLoader:
         self._cache_dir = cache_dir
         self._credentials_dir = credentials_dir
         self._accept_licences = accept_licences
+        self._private_sources = private_sources
         self._pool = ThreadPoolExecutor(thread_name_prefix="loader")
 
     async def fetch(
@@ -73,6 +76,7 @@ class PackLoader:
                 cache_dir=self._cache_dir,
                 credentials_dir=self._credentials_dir,
                 accept_licences=self._accept_licences,
+                private_sources=self._private_sources,
                 progress=progress,
             )
         )

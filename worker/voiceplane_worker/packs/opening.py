@@ -15,7 +15,7 @@ from voiceplane_worker.packs.metadata import METADATA_FILE, PICKLE_SUFFIXES, Pac
 from voiceplane_worker.packs.pack import VoicePack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     from voiceplane_worker.packs.catalog import CatalogPack
@@ -44,6 +44,7 @@ def open_pack(
     cache_dir: Path | None = None,
     credentials_dir: Path | None = None,
     accept_licences: Collection[str] = (),
+    private_sources: Sequence[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> VoicePack:
     """Fetch a pack and check it. Blocking.
@@ -58,6 +59,7 @@ def open_pack(
         cache_dir: See `fetch`.
         credentials_dir: See `fetch`.
         accept_licences: Licences that may be used although they forbid commercial use.
+        private_sources: See `fetch`.
         progress: See `fetch`.
 
     Raises:
@@ -75,6 +77,7 @@ def open_pack(
             cache_dir=cache_dir,
             credentials=source.credentials,
             credentials_dir=credentials_dir,
+            private_sources=private_sources,
             progress=progress,
         )
         if folder.is_file() and is_archive(folder):

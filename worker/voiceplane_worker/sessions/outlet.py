@@ -33,6 +33,7 @@ class ReadyFrame:
     text_start: int
     text_end: int
     end: int = 0
+    compute_us: int = 0
 
 
 class Outlet:

@@ -79,7 +79,7 @@ class Narrator:
                 await self._speak_piece(telling, piece, cost)
                 piece = await utterance.next_piece()
             self._outlet.hold_start(False)
-            self._outlet.put(telling.finish())
+            self._outlet.put(telling.finish(cost))
             self._gains = {loaded.generation: telling.chain.gain_db}
 
     async def _speak_piece(self, telling: _Telling, piece: TextPiece, cost: SpeechCost) -> None:
@@ -139,11 +139,11 @@ class _Telling:
         self._text_start, self._text_end = piece.start, piece.end
         return [self._frame(frame) for frame in frames]
 
-    def finish(self) -> list[ReadyFrame]:
-        """The last frames; the very last one says that the utterance has ended."""
+    def finish(self, cost: SpeechCost) -> list[ReadyFrame]:
+        """The last frames; the very last one says that the utterance has ended, and what it has cost."""
         tail = self.chain.finish() or [Frame(pcm=SILENCE, valid_samples=0)]
         last = [self._frame(frame) for frame in tail]
-        last[-1] = replace(last[-1], end=tts_pb2.UTTERANCE_END_COMPLETE)
+        last[-1] = replace(last[-1], end=tts_pb2.UTTERANCE_END_COMPLETE, compute_us=round(cost.compute_s * 1_000_000))
         return last
 
     def _frame(self, frame: Frame) -> ReadyFrame:

@@ -99,6 +99,7 @@ class SynthesisStream:
                 end=tts_pb2.UtteranceEnd.ValueType(frame.end),
                 text_start=frame.text_start,
                 text_end=frame.text_end,
+                compute_us=frame.compute_us,
             )
 
     def stop(self) -> int:

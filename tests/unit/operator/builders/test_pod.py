@@ -32,6 +32,7 @@ REPLACES_PODS: dict[str, Any] = {
     "cache": {"claimName": "packs"},
     "credentials": [{"name": "s3.keys"}],
     "sharedMemory": "1Gi",
+    "tls": {"secretName": "certificates"},
     "resources": {"limits": {"memory": "2Gi"}},
     "nodeSelector": {"disk": "fast"},
     "tolerations": [{"key": "speech", "operator": "Exists"}],

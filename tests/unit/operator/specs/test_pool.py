@@ -35,6 +35,7 @@ def test_an_image_is_enough() -> None:
         "cache": {"claim_name": "", "host_path": "", "size_limit": None},
         "credentials": (),
         "shared_memory": None,
+        "tls": None,
         "resources": {"requests": {}, "limits": {}},
         "node_selector": {},
         "tolerations": (),

@@ -35,6 +35,9 @@ class FakeClient:
         model = tts_pb2.ModelStatus(model_id=model_id, state=tts_pb2.MODEL_STATE_RESIDENT)
         self._news.put_nowait(tts_pb2.WorkerState(ready=True, models=[model]))
 
+    def renew(self) -> None:
+        pass
+
     async def capabilities(self) -> tts_pb2.GetCapabilitiesResponse:
         return tts_pb2.GetCapabilitiesResponse(families=[tts_pb2.Family(name="mock")])
 

@@ -48,6 +48,9 @@ class FakeWorker:
         """What it was asked for, in order."""
         return [version for _, version in self.calls]
 
+    def renew(self) -> None:
+        pass
+
     async def capabilities(self) -> tts_pb2.GetCapabilitiesResponse:
         return tts_pb2.GetCapabilitiesResponse(families=[tts_pb2.Family(name="mock")])
 

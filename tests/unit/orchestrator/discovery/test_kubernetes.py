@@ -12,6 +12,7 @@ from voiceplane_common.errors import VoiceplaneError
 from voiceplane_common.kube.api import Api, ApiError
 from voiceplane_orchestrator.app import make_discovery
 from voiceplane_orchestrator.discovery.kubernetes import KubernetesDiscovery, offers, wakeable
+from voiceplane_orchestrator.metrics import Metrics
 from voiceplane_orchestrator.settings import DiscoverySection, OrchestratorSettings
 
 if TYPE_CHECKING:
@@ -193,5 +194,5 @@ def test_without_the_extra_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "kubernetes.aio.config", None)
     monkeypatch.delitem(sys.modules, "voiceplane_orchestrator.discovery.kubernetes")
     with pytest.raises(VoiceplaneError, match=r"voiceplane-orchestrator\[kubernetes\]") as failure:
-        make_discovery(OrchestratorSettings(discovery=DiscoverySection(kind="kubernetes")))
+        make_discovery(OrchestratorSettings(discovery=DiscoverySection(kind="kubernetes")), Metrics())
     assert failure.value.reason == "EXTRA_MISSING"

@@ -120,5 +120,5 @@ def test_a_frame_has_the_documented_header() -> None:
 
 def test_an_event_is_json_with_its_type() -> None:
     event = Done(utterance=1, epoch=2, result="complete", samples=3)
-    expected = {"type": "done", "utterance": 1, "epoch": 2, "result": "complete", "samples": 3}
+    expected = {"type": "done", "utterance": 1, "epoch": 2, "result": "complete", "samples": 3, "compute_ms": None}
     assert json.loads(protocol.encode_event(event)) == expected

@@ -9,6 +9,7 @@ from importlib.machinery import ModuleSpec
 import grpc
 import pytest
 from voiceplane_common.errors import VoiceplaneError
+from voiceplane_worker.adapters import family as families
 from voiceplane_worker.adapters import registry
 
 
@@ -20,7 +21,7 @@ def test_an_unknown_family_is_named_with_the_known_ones() -> None:
 
 def test_a_family_without_its_libraries_names_the_extra_and_is_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:
     # As where every family's libraries are, but one: not all of them can be in one environment.
-    monkeypatch.setattr(registry, "find_spec", lambda name: None if name == "onnx" else ModuleSpec(name, None))
+    monkeypatch.setattr(families, "find_spec", lambda name: None if name == "onnx" else ModuleSpec(name, None))
     with pytest.raises(VoiceplaneError, match=r"onnx.*voiceplane-worker\[piper\]") as caught:
         registry.find_adapter("piper")
     assert caught.value.code is grpc.StatusCode.FAILED_PRECONDITION

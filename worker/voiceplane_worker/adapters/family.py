@@ -1,0 +1,46 @@
+"""What is known of a family before any of its code is imported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from voiceplane_worker.adapters.base import FamilyTraits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """A family: what the registry holds, and what an entry point of the group `voiceplane.families` names.
+
+    Attributes:
+        traits: What its models can do; the adapter's own are the same.
+        module: That of its adapter; it and its libraries are imported when the adapter is first asked for.
+        adapter: The adapter's class in it, which takes no arguments.
+        needs: The modules that must be installed besides.
+        install: The command that installs them; empty: the extra of voiceplane-worker that has the family's name.
+    """
+
+    traits: FamilyTraits
+    module: str
+    adapter: str
+    needs: tuple[str, ...] = ()
+    install: str = ""
+
+    @property
+    def missing(self) -> list[str]:
+        """The modules that it needs and that are not installed here."""
+        return [module for module in self.needs if not _is_installed(module)]
+
+    @property
+    def remedy(self) -> str:
+        """The command that installs what it needs."""
+        return self.install or f"pip install 'voiceplane-worker[{self.traits.name}]'"
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # of a package that is not there
+        return False
