@@ -117,7 +117,8 @@ def main() -> None:
     if family not in FAMILIES:
         sys.exit(f"{family} has no environment of its own: use one of {', '.join(FAMILIES)}")
     python = environment(family)
-    command = [str(python), *PYTEST, *(arguments or SUITES)]
+    paths = [each for each in arguments if (ROOT / each.partition("::")[0]).exists()]
+    command = [str(python), *PYTEST, *arguments, *(() if paths else SUITES)]
     sys.exit(subprocess.run(command, cwd=ROOT, env=os.environ | CODE, check=False).returncode)
 
 

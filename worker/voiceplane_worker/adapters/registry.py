@@ -44,7 +44,7 @@ _FAMILIES = {
             traits=FamilyTraits(name="xtts", streaming=True, voice_cloning=True),
             module="voiceplane_worker.adapters.xtts.adapter",
             adapter="XttsAdapter",
-            needs=("torch", "TTS", "safetensors"),
+            needs=("torch", "TTS", "torchcodec", "transformers", "cutlet", "unidic_lite", "pypinyin", "safetensors"),
         ),
         _Family(
             traits=FamilyTraits(name="parler", streaming=True),
