@@ -24,25 +24,28 @@ class Reference:
 
     Attributes:
         samples: At the model's rate.
-        text: What it says.
+        text: What it says; empty if that is not known.
     """
 
     samples: Samples
     text: str
 
 
-def reference_of(pack: VoicePack, *, reference_text: str, sample_rate_hz: int) -> Reference | None:
+def reference_of(
+    pack: VoicePack, *, reference_text: str, sample_rate_hz: int, text_needed: bool = True
+) -> Reference | None:
     """The pack's reference recording, if it has one. Blocking.
 
     Args:
         pack: Whose metadata may name one.
         reference_text: The pack's option of that name: what the recording says.
         sample_rate_hz: To resample it to.
+        text_needed: Whether the family can't clone a voice without knowing what the recording says.
 
     Raises:
         VoiceplaneError: FAILED_PRECONDITION, PACK_INVALID: it is no 16-bit WAV file, or its text is missing.
     """
-    if bool(pack.metadata.reference) != bool(reference_text):
+    if bool(pack.metadata.reference) != bool(reference_text) and (text_needed or reference_text):
         message = "a voice is cloned from a reference and options.reference_text, what it says: give both or neither"
         raise broken(pack, message, field="options.reference_text")
     if not pack.metadata.reference:
