@@ -83,7 +83,7 @@ class Qwen2Encoder(llm_module.Qwen2Encoder):  # type: ignore[misc]  # the librar
         self.model = Qwen2ForCausalLM(config)
         self.model.lm_head = torch.nn.Identity()
 
-    def forward_one_step(self, xs: torch.Tensor, masks: torch.Tensor, cache: Any = None) -> tuple[torch.Tensor, Any]:  # noqa: ARG002
+    def forward_one_step(self, xs: torch.Tensor, masks: torch.Tensor, cache: Any = None) -> tuple[torch.Tensor, Any]:
         """The hidden states of new inputs, which see all before them; see the library's.
 
         Its own hands over a mask of the new inputs alone, which transformers from 4.53 on takes for one of all: with it

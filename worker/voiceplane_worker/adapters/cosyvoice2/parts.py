@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import load_file
+from torch.overrides import TorchFunctionMode
 
 from voiceplane_worker.adapters.cosyvoice2 import library
 from voiceplane_worker.adapters.cosyvoice2.configuration import ConfigurationError
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
 BACKBONE = "CosyVoice-BlankEN"
 """The folder with the configuration of the language model and with the tokenizer."""
-POSITIONS = 5_000
-"""Of which the library keeps encodings from the beginning; more are made when they are needed."""
+POSITIONS = 3_000
+"""Of which encodings are kept: a minute of mel frames. The library makes more when they are needed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +89,7 @@ def read_parts(pack: VoicePack, configuration: Configuration, device: torch.devi
         VoiceplaneError: FAILED_PRECONDITION, PACK_INVALID: weights are missing or do not fit.
     """
     dtype = torch.float32 if device.type == "cpu" else torch.float16
-    with torch.device("meta"):
+    with torch.device("meta"), _Undrawn():
         made = {name: configuration.make(name, _callables(pack)) for name in ("llm", "flow", "hift")}
     _check_kinds(made)
     llm, flow, hift = made["llm"], made["flow"], made["hift"]
@@ -111,10 +112,24 @@ def read_parts(pack: VoicePack, configuration: Configuration, device: torch.devi
     )
 
 
+class _Undrawn(TorchFunctionMode):
+    """Leaves initial weights as they are. The library makes some of them in memory in spite of all."""
+
+    _draws = frozenset(
+        {"uniform_", "normal_", "xavier_uniform_", "xavier_normal_", "kaiming_uniform_", "kaiming_normal_"}
+    )
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        values = kwargs or {}
+        if getattr(func, "__name__", "") in self._draws:
+            return args[0] if args else values["tensor"]
+        return func(*args, **values)
+
+
 def _callables(pack: VoicePack) -> dict[str, Callable[..., Any]]:
     """What a configuration may name, and by which of the library's classes that is made."""
 
-    def backbone(pretrain_path: object = None) -> Any:  # noqa: ARG001  # its place is fixed: the file has it empty
+    def backbone(pretrain_path: object = None) -> Any:  # its place is fixed: the file has it empty
         return library.Qwen2Encoder(str(pack.path / BACKBONE))
 
     return {
@@ -192,7 +207,7 @@ def _draw(
     scores: torch.Tensor,
     decoded: list[int],
     top: int,
-    ignore_eos: bool = True,  # noqa: FBT001, FBT002  # the library's signature
+    ignore_eos: bool = True,  # the library's signature
 ) -> torch.Tensor:
     """Draw a token, on the CPU.
 

@@ -80,9 +80,7 @@ def prompts_of(
         prompts = {pack.metadata.voices[0].name: prompt}
     if options.instruct_text:
         instruction = _text_tokens(parts, options.instruct_text + END_OF_INSTRUCTION)
-        prompts = {
-            name: replace(prompt, text=instruction, said=prompt.said[:, :0]) for name, prompt in prompts.items()
-        }
+        prompts = {name: replace(prompt, text=instruction, said=prompt.said[:, :0]) for name, prompt in prompts.items()}
     return {name: _on_device(prompt, parts) for name, prompt in prompts.items()}
 
 
