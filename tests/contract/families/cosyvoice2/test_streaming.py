@@ -203,15 +203,15 @@ def test_tokens_are_those_of_the_librarys_own_steps(model: CosyVoice2Model, monk
     assert tokens_of(model, monkeypatch) == ours
 
 
-def test_an_end_that_comes_too_early_is_not_drawn(model: CosyVoice2Model) -> None:
+def test_an_end_that_comes_too_early_is_not_drawn(tmp_path: Path) -> None:
+    pack = pack_of_tiny(tmp_path / "tiny", longest_ms_per_character="250")
+    model = CosyVoice2Adapter().load(pack, device="cpu", threads=1)
     assert model._parts is not None
     llm = model._parts.llm
-    before = llm.llm_decoder.bias.clone()
     llm.llm_decoder.bias[llm.speech_token_size] = 1e3  # it wants to end at once, and always; the library gives up then
     least = 2 * len("Hello there.")  # two tokens of speech for each of the text
-    tokens = speak(model, "Hello there.").size // TOKEN_SAMPLES
-    llm.llm_decoder.bias.copy_(before)
-    assert tokens == pytest.approx(least, abs=1)
+    assert speak(model, "Hello there.").size == least * TOKEN_SAMPLES
+    model.close()
 
 
 def test_the_device_is_free_between_two_chunks_and_streams_do_not_mix(model: CosyVoice2Model) -> None:
