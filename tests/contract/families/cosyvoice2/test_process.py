@@ -31,10 +31,10 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> VoicePack:
 
 
 def test_loading_leaves_the_random_numbers_of_the_process_as_they_are(pack: VoicePack) -> None:
-    before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()
+    before = random.getstate(), np.random.get_state(legacy=False)["state"]["key"].tolist(), torch.get_rng_state()
     CosyVoice2Adapter().load(pack, device="cpu", threads=1).close()
     assert random.getstate() == before[0]
-    assert np.random.get_state()[1].tolist() == before[1]
+    assert np.random.get_state(legacy=False)["state"]["key"].tolist() == before[1]
     assert torch.equal(torch.get_rng_state(), before[2])
 
 

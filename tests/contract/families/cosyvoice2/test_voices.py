@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
+from voiceplane_worker.adapters import onnx_session
 from voiceplane_worker.adapters.base import Piece
 from voiceplane_worker.adapters.cosyvoice2 import frontend, library
 from voiceplane_worker.adapters.cosyvoice2.adapter import CosyVoice2Adapter
@@ -100,18 +101,18 @@ def test_without_its_text_a_recording_is_heard_by_the_flow_alone(pack: VoicePack
 
 
 def test_another_recording_is_another_voice(pack: VoicePack, tmp_path: Path, load: Load) -> None:
-    sounds = []
-    for name, seconds in (("one", 1.0), ("other", 1.5)):
-        (tmp_path / name).mkdir()
-        sounds.append(speak(load(cloning(pack, tmp_path / name, seconds=seconds))))
-    assert not np.array_equal(*sounds)
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.mkdir()
+    other.mkdir()
+    models = [load(cloning(pack, one, seconds=1.0)), load(cloning(pack, other, seconds=1.5))]
+    assert not np.array_equal(speak(models[0]), speak(models[1]))
 
 
 def test_a_recording_is_listened_to_once(
     pack: VoicePack, tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []
-    open_session = frontend.open_session
+    open_session = onnx_session.open_session
 
     def noted(model: str, *, device: str, threads: int) -> object:
         opened.append(model.rpartition("/")[2])

@@ -71,7 +71,7 @@ def noise(shape: torch.Size) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(0))
 
 
-class Qwen2Encoder(llm_module.Qwen2Encoder):  # type: ignore[misc]  # the library has no types
+class Qwen2Encoder(llm_module.Qwen2Encoder):  # type: ignore[misc]  # it is not there where types are checked
     """The library's backbone, made from its configuration alone: llm.pt has all of its weights once more.
 
     It has no head for words: speech has one of its own, and the library would compute 150,000 values for nothing.
@@ -106,6 +106,7 @@ __all__ = [
     "Qwen2LM",
     "QwenTokenizer",
     "UpsampleConformerEncoder",
+    "llm_module",
     "matcha_audio",
     "noise",
     "ras_sampling",

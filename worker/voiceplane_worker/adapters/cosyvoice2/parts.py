@@ -112,7 +112,7 @@ def read_parts(pack: VoicePack, configuration: Configuration, device: torch.devi
     )
 
 
-class _Undrawn(TorchFunctionMode):
+class _Undrawn(TorchFunctionMode):  # type: ignore[misc]  # torch is not there where types are checked
     """Leaves initial weights as they are. The library makes some of them in memory in spite of all."""
 
     _draws = frozenset(
