@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import re
 import shutil
@@ -54,6 +55,11 @@ def drop(file: Path, name: str) -> None:
     torch.save(weights, file)
 
 
+def add_words(vocabulary: Path) -> None:
+    words = json.loads(vocabulary.read_text())
+    vocabulary.write_text(json.dumps(words | {f"word{number}": len(words) + number for number in range(144)}))
+
+
 def replace_in(file: Path, old: str, new: str) -> None:
     text = file.read_text()
     assert old in text
@@ -67,6 +73,10 @@ def replace_in(file: Path, old: str, new: str) -> None:
         (lambda folder: (folder / "cosyvoice2.yaml").write_text("a: 1"), r"cosyvoice2\.yaml has no entry 'llm'"),
         (lambda folder: shutil.rmtree(folder / "CosyVoice-BlankEN"), r"BlankEN/config\.json is missing"),
         (lambda folder: (folder / "CosyVoice-BlankEN" / "vocab.json").unlink(), "can't be read"),
+        (
+            lambda folder: add_words(folder / "CosyVoice-BlankEN" / "vocab.json"),
+            "a tokenizer of 420 tokens, and llm knows 320",
+        ),
         (lambda folder: (folder / "llm.pt").unlink(), r"llm\.pt is missing"),
         (lambda folder: (folder / "hift.pt").write_bytes(b"\0" * 64), "is more than tensors|can't be read"),
         (lambda folder: torch.save([1], folder / "flow.pt"), r"flow\.pt must hold tensors by name"),

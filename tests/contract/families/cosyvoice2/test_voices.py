@@ -15,7 +15,7 @@ from voiceplane_worker.adapters.cosyvoice2.adapter import CosyVoice2Adapter
 from voiceplane_worker.packs.metadata import PackVoice
 
 from tests.support.packs import refusal
-from tests.support.tiny.cosyvoice2 import SPEAKER_SIZE, TOKEN_SAMPLES, pack_of_tiny, write_wav
+from tests.support.tiny.cosyvoice2 import CODES, SPEAKER_SIZE, TOKEN_SAMPLES, pack_of_tiny, write_wav
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -178,6 +178,24 @@ def test_all_that_the_library_saves_of_a_cloned_speaker_is_used(pack: VoicePack,
     metadata = cloned.metadata.model_copy(update={"reference": None, "options": pack.metadata.options})
     again = load(replace(cloned, metadata=metadata))
     np.testing.assert_array_equal(speak(again), speak(load(cloned)))
+
+
+@pytest.mark.parametrize(
+    ("saved", "message"),
+    [
+        ({"flow_prompt_speech_token": torch.tensor([[1, CODES]])}, f"does not know: it has {CODES}"),
+        ({"llm_prompt_speech_token": torch.tensor([[-1]])}, f"does not know: it has {CODES}"),
+        ({"flow_prompt_speech_token": torch.tensor([[1, 2]])}, "2 speech tokens and mel frames of (1, 0, 80)"),
+        ({"prompt_speech_feat": torch.zeros(1, 2, 80)}, "0 speech tokens and mel frames of (1, 2, 80)"),
+    ],
+)
+def test_a_speaker_that_does_not_fit_is_refused_at_the_load(
+    pack: VoicePack, tmp_path: Path, saved: dict[str, torch.Tensor], message: str
+) -> None:
+    broken = cloning(pack, tmp_path)
+    torch.save({"first": {"embedding": torch.zeros(1, SPEAKER_SIZE)} | saved}, tmp_path / "spk2info.pt")
+    broken = replace(broken, metadata=broken.metadata.model_copy(update={"reference": None}))
+    assert message in refusal(CosyVoice2Adapter(), broken).message
 
 
 def test_an_embedding_of_another_size_is_refused(pack: VoicePack, tmp_path: Path) -> None:

@@ -97,6 +97,11 @@ def read_parts(pack: VoicePack, configuration: Configuration, device: torch.devi
     _give_weights(pack, flow, "flow", device=device, dtype=dtype)
     _give_weights(pack, hift, "hift", device=device, dtype=torch.float32)
     _give_constants(llm, flow, device)
+    tokenizer = library.QwenTokenizer(str(pack.path / BACKBONE))
+    words = llm.llm.model.get_input_embeddings().num_embeddings
+    if len(tokenizer.tokenizer) > words:
+        message = f"{BACKBONE} has a tokenizer of {len(tokenizer.tokenizer)} tokens, and llm knows {words}"
+        raise broken(pack, message, field=BACKBONE)
     llm.sampling_ids = functools.partial(_draw, llm.sampling, llm.speech_token_size)
     chunk_tokens = flow.encoder.static_chunk_size
     chunk_tokens = chunk_tokens or flow.decoder.estimator.static_chunk_size // flow.token_mel_ratio
@@ -104,7 +109,7 @@ def read_parts(pack: VoicePack, configuration: Configuration, device: torch.devi
         llm=llm,
         flow=flow,
         hift=hift,
-        tokenizer=library.QwenTokenizer(str(pack.path / BACKBONE)),
+        tokenizer=tokenizer,
         sample_rate_hz=int(configuration.value("sample_rate")),
         chunk_tokens=chunk_tokens,
         device=device,

@@ -81,6 +81,8 @@ def prompts_of(
     if options.instruct_text:
         instruction = _text_tokens(parts, options.instruct_text + END_OF_INSTRUCTION)
         prompts = {name: replace(prompt, text=instruction, said=prompt.said[:, :0]) for name, prompt in prompts.items()}
+    for name, prompt in prompts.items():
+        _check_sizes(pack, name, prompt, parts)
     return {name: _on_device(prompt, parts) for name, prompt in prompts.items()}
 
 
@@ -93,6 +95,20 @@ def _check_languages(pack: VoicePack, options: CosyVoice2Options) -> None:
                 "or name what these weights speak in options.languages"
             )
             raise broken(pack, message, field="voices")
+
+
+def _check_sizes(pack: VoicePack, name: str, prompt: Prompt, parts: Parts) -> None:
+    """Refuse now what would fail in the midst of speech, and on a GPU end all of its work."""
+    count = prompt.tokens.shape[1]
+    for tokens in (prompt.said, prompt.tokens):
+        if tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < parts.flow.vocab_size:
+            message = f"voice {name!r} has speech tokens that the model does not know: it has {parts.flow.vocab_size}"
+            raise broken(pack, message, field="files")
+    wanted = (1, count * parts.flow.token_mel_ratio, parts.flow.output_size)
+    if prompt.frames.shape != wanted or count >= parts.most_tokens:
+        found = tuple(prompt.frames.shape)
+        message = f"voice {name!r} has {count} speech tokens and mel frames of {found}, which must be {wanted}"
+        raise broken(pack, message, field="files")
 
 
 def _speakers(pack: VoicePack, options: CosyVoice2Options, parts: Parts) -> dict[str, Prompt]:
