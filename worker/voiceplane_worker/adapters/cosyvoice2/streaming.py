@@ -111,11 +111,10 @@ class Speech:
         return token is not None
 
     def _render(self, end: int | None) -> list[Samples]:
-        """The sound of the tokens up to an end, which those after it are needed for; None: of all that are left."""
+        """The sound up to a token, for which those after it are looked at; None: all that is left."""
         parts, prompt = self._parts, self._prompt
-        known = len(self._tokens) if end is None else end + parts.flow.pre_lookahead_len
         with self._turns.take():
-            tokens = torch.tensor([self._tokens[:known]], dtype=torch.int32, device=parts.device)
+            tokens = torch.tensor([self._tokens], dtype=torch.int32, device=parts.device)
             frames, _ = parts.flow.inference(
                 token=tokens,
                 token_len=_length(tokens),
@@ -129,7 +128,7 @@ class Speech:
             )
             frames = frames[:, :, self._rendered * parts.flow.token_mel_ratio :]
             samples = self._vocoder.push(frames, final=end is None)
-        self._rendered = known if end is None else end
+        self._rendered = len(self._tokens) if end is None else end
         size = parts.frame_samples * parts.flow.token_mel_ratio
         return [samples[start : start + size] for start in range(0, samples.size, size)]
 
