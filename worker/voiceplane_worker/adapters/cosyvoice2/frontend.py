@@ -94,7 +94,6 @@ def _frames(waves: torch.Tensor, configuration: Configuration) -> torch.Tensor:
         raise ConfigurationError(f"feat_extractor must be !name:{MEL}")
     # The library keeps filters by the highest frequency alone, so that another model's of other sizes would be taken.
     library.matcha_audio.mel_basis.clear()
-    library.matcha_audio.hann_window.clear()
     extract = configuration.make("feat_extractor", {MEL: lambda **options: options})
     frames: torch.Tensor = library.matcha_audio.mel_spectrogram(waves, **extract)
     return frames.transpose(1, 2)
