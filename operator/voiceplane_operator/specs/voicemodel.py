@@ -138,8 +138,8 @@ class VoiceModelSpec(Described):
             "its base has a VoiceModel of its own",
         ),
         Rule(
-            "!has(self.lora) || self.family in ['csm', 'cosyvoice2', 'mock']",
-            "lora is not supported by this family: use csm or cosyvoice2, or remove lora",
+            "!has(self.lora) || self.family in ['csm', 'mock']",
+            "lora is not supported by this family: use csm, or remove lora",
         ),
     )
 

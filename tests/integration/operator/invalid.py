@@ -99,7 +99,7 @@ VOICEMODELS = {
     "LoRA of a family that has none": Invalid(
         _lora("base", family="piper"),
         "spec",
-        "lora is not supported by this family: use csm or cosyvoice2, or remove lora",
+        "lora is not supported by this family: use csm, or remove lora",
     ),
     "LoRA and source": Invalid(
         _lora("base", **_source()),

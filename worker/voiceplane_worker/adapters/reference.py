@@ -40,7 +40,7 @@ def reference_of(
         pack: Whose metadata may name one.
         reference_text: The pack's option of that name: what the recording says.
         sample_rate_hz: To resample it to.
-        text_needed: Whether the family can't clone a voice without it.
+        text_needed: Whether the family can't clone a voice without knowing what the recording says.
 
     Raises:
         VoiceplaneError: FAILED_PRECONDITION, PACK_INVALID: it is no 16-bit WAV file, or its text is missing.

@@ -56,7 +56,7 @@ _FAMILIES = {
             traits=FamilyTraits(name="cosyvoice2", streaming=True, voice_cloning=True),
             module="voiceplane_worker.adapters.cosyvoice2.adapter",
             adapter="CosyVoice2Adapter",
-            needs=("torch", "cosyvoice", "onnxruntime"),
+            needs=("torch", "torchaudio", "transformers", "cosyvoice", "matcha", "whisper", "onnxruntime"),
         ),
         _Family(
             traits=FamilyTraits(name="spark", streaming=True, voice_cloning=True),

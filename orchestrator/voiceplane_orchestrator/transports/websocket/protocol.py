@@ -18,6 +18,7 @@ VERSION = 1
 SUBPROTOCOL = "voiceplane.v1"
 KEY_SUBPROTOCOL = "voiceplane.key."
 MAX_MESSAGE_BYTES = 64 * 1024
+MAX_NAME_CHARS = 64
 MICROPHONE_RATES_HZ = (16_000, 24_000, 48_000)
 
 CLOSE_PROTOCOL = 4400
@@ -124,7 +125,10 @@ def decode(text: str) -> Message:
         name, message = "", 'a text message must be JSON, such as {"type":"interrupt"}'
     elif kind in {"model_attributes_type", "dict_type", "union_tag_not_found"}:
         message = 'a message must be a JSON object with a type, such as {"type":"interrupt"}'
+    elif kind == "union_tag_invalid":  # what was sent may be long, and hold anything
+        message = f"type must be one of {problem['ctx']['expected_tags']}"
     elif kind == "extra_forbidden":
+        name = name[:MAX_NAME_CHARS]
         message = f"unknown field {name!r}: remove it or correct its name"
     else:
         message = f"{name}: {problem['msg']}"

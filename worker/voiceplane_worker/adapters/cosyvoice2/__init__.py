@@ -1,0 +1,1 @@
+"""CosyVoice 2 (https://github.com/FunAudioLLM/CosyVoice) by its own parts, streamed token by token."""
