@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 from voiceplane_common.errors import failed_precondition, invalid
 
 from voiceplane_worker.adapters.base import FamilyTraits
-from voiceplane_worker.adapters.family import Family as _Family
+from voiceplane_worker.adapters.family import Family
 from voiceplane_worker.adapters.foreign import Foreign, find_foreign
 
 if TYPE_CHECKING:
@@ -22,55 +22,55 @@ if TYPE_CHECKING:
 _FAMILIES = {
     family.traits.name: family
     for family in (
-        _Family(
+        Family(
             traits=FamilyTraits(name="piper", streaming=True),
             module="voiceplane_worker.adapters.piper.adapter",
             adapter="PiperAdapter",
             needs=("piper", "onnx", "onnxruntime"),
         ),
-        _Family(
+        Family(
             traits=FamilyTraits(name="kokoro", streaming=False),
             module="voiceplane_worker.adapters.kokoro.adapter",
             adapter="KokoroAdapter",
             needs=("kokoro_onnx", "phonemizer", "espeakng_loader", "onnxruntime"),
         ),
-        _Family(
+        Family(
             traits=FamilyTraits(name="csm", streaming=True, voice_cloning=True, lora=True),
             module="voiceplane_worker.adapters.csm.adapter",
             adapter="CsmAdapter",
             needs=("torch", "transformers", "peft", "safetensors"),
         ),
-        _Family(
+        Family(
             traits=FamilyTraits(name="xtts", streaming=True, voice_cloning=True),
             module="voiceplane_worker.adapters.xtts.adapter",
             adapter="XttsAdapter",
             needs=("torch", "TTS", "torchcodec", "transformers", "cutlet", "unidic_lite", "pypinyin", "safetensors"),
         ),
-        _Family(
+        Family(
             traits=FamilyTraits(name="parler", streaming=True),
             module="voiceplane_worker.adapters.parler.adapter",
             adapter="ParlerAdapter",
             needs=("torch", "parler_tts", "safetensors"),
         ),
-        _Family(
+        Family(
             traits=FamilyTraits(name="cosyvoice2", streaming=True, voice_cloning=True),
             module="voiceplane_worker.adapters.cosyvoice2.adapter",
             adapter="CosyVoice2Adapter",
             needs=("torch", "torchaudio", "transformers", "cosyvoice", "matcha", "whisper", "onnxruntime"),
         ),
-        _Family(
+        Family(
             traits=FamilyTraits(name="spark", streaming=True, voice_cloning=True),
             module="voiceplane_worker.adapters.spark.adapter",
             adapter="SparkAdapter",
             needs=("torch", "torchaudio", "transformers", "flashtts", "safetensors"),
         ),
-        _Family(
+        Family(
             traits=FamilyTraits(name="melo", streaming=True),
             module="voiceplane_worker.adapters.melo.adapter",
             adapter="MeloAdapter",
             needs=("torch", "transformers", "safetensors", "melo"),
         ),
-        _Family(
+        Family(
             traits=FamilyTraits(name="mock", streaming=True, lora=True),
             module="voiceplane_worker.adapters.mock",
             adapter="MockAdapter",
@@ -132,11 +132,11 @@ def _foreign() -> Foreign:
     return find_foreign(_FAMILIES)
 
 
-def _known() -> dict[str, _Family]:
+def _known() -> dict[str, Family]:
     return _FAMILIES | _foreign().families
 
 
-def _installed(name: str) -> _Family:
+def _installed(name: str) -> Family:
     known = _known()
     if name not in known:
         if error := _foreign().broken.get(name):
