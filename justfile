@@ -20,6 +20,10 @@ fmt:
 fuzz TARGET SECONDS="60":
     uv run --locked --with atheris python -m tests.fuzz {{ TARGET }} {{ SECONDS }}
 
+# Known flaws of what uv.lock holds; it needs the network.
+audit:
+    uv audit --locked --preview-features audit-command
+
 # Formatting, style, types, import contracts, and whether the generated stubs are current.
 lint:
     ruff format --check .

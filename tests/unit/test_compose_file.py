@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from voiceplane_orchestrator.settings import OrchestratorSettings
+from voiceplane_worker.packs.catalog import Catalog
 from voiceplane_worker.settings import WorkerSettings
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +40,7 @@ def test_the_examples_images_are_the_defaults() -> None:
     assert defaults == dict(re.findall(r"^#([A-Z_]+_IMAGE)=(.*)$", text, re.MULTILINE))
 
 
-@pytest.mark.parametrize("service", ["orchestrator", "piper"])
+@pytest.mark.parametrize("service", ["orchestrator", "piper", "cosyvoice2"])
 def test_a_service_is_built_from_a_dockerfile_that_exists_and_listens_where_others_expect_it(service: str) -> None:
     dockerfile = (ROOT / services()[service]["build"]["dockerfile"]).read_text()
     exposed = re.findall(r"^EXPOSE (.*)$", dockerfile, re.MULTILINE)[0].split()
@@ -64,6 +65,18 @@ def test_what_the_orchestrator_is_told_are_settings_of_it() -> None:
     assert settings.discovery.kind == "redis"
     assert settings.livekit.url == "ws://livekit:7880"
     assert settings.auth.api_keys
+
+
+def test_the_gpu_worker_is_asked_for_and_told_a_model_that_its_image_can_load() -> None:
+    service = services()["cosyvoice2"]
+    assert service["profiles"] == ["gpu"]
+    (device,) = service["deploy"]["resources"]["reservations"]["devices"]
+    assert device["capabilities"] == ["gpu"]
+    settings = WorkerSettings.model_validate(told("cosyvoice2"))
+    pack = Catalog().find(settings.model_manager.default_model_id)
+    assert pack
+    assert pack.metadata.family == settings.worker.adapter == service["build"]["args"]["EXTRAS"]
+    assert told("cosyvoice2")["redis"] == told("orchestrator")["redis"]
 
 
 def test_workers_and_orchestrator_meet_in_the_redis_with_its_password() -> None:
