@@ -54,6 +54,14 @@ bench *ARGS:
 bench-rooms *ARGS:
     python -m tests.bench.rooms {{ ARGS }}
 
+# A flame graph of a worker that speaks: `just flame worker.svg 10`; more flags go to the worker.
+flame OUTPUT SECONDS="10" *ARGS:
+    uv run --locked --with py-spy python -m tests.bench.flame {{ OUTPUT }} {{ SECONDS }} {{ ARGS }}
+
+# Where the time of a torch family's model goes: `just profile-torch csm trace.json`.
+profile-torch FAMILY TRACE *ARGS:
+    python -m tests.support.environments {{ FAMILY }} run -m tests.bench.torch_profile {{ FAMILY }} {{ TRACE }} {{ ARGS }}
+
 # The operator with 200 VoiceModels and 20 pools: reconcile times, API calls at rest.
 bench-operator *ARGS:
     python -m tests.bench.operator {{ ARGS }}

@@ -1,7 +1,8 @@
 """The environments of families whose libraries the repository's own does not have.
 
 Each is made once for what the lock says of it, in the user's cache, and runs the code of the checkout that it is called
-from. `python -m tests.support.environments csm` runs the contract suite of a family in its own.
+from. `python -m tests.support.environments csm` runs the contract suite of a family in its own, and
+`python -m tests.support.environments csm run -m MODULE` another program.
 """
 
 from __future__ import annotations
@@ -119,6 +120,8 @@ def main() -> None:
     python = environment(family)
     paths = [each for each in arguments if (ROOT / each.partition("::")[0]).exists()]
     command = [str(python), *PYTEST, *arguments, *(() if paths else SUITES)]
+    if arguments[:1] == ["run"]:  # something else than tests
+        command = [str(python), *arguments[1:]]
     sys.exit(subprocess.run(command, cwd=ROOT, env=os.environ | CODE, check=False).returncode)
 
 
