@@ -59,7 +59,7 @@ class WorkerLink:
         """What is known now."""
         barred = self._breaker.is_open(asyncio.get_running_loop().time())
         full = barred and self._full
-        # Views are asked for at each choice and change rarely: a copy of each of a thousand would cost more than the choice.
+        # Asked for at each choice, and rarely changed: to copy each of a thousand would cost more than the choice.
         if (self._known.open, self._known.barred, self._known.full) != (self.open, barred, full):
             self._known = replace(self._known, open=self.open, barred=barred, full=full)
         return self._known
