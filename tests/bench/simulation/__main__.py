@@ -96,7 +96,7 @@ def traffic(snapshot_us: float) -> Section:
         ("workers, orchestrators", "WatchState streams", "snapshots/s to each orchestrator", "MB/s, all",
          "loop of each orchestrator, %", "EndpointSlice events of a restart, all", "MB of them", "Redis heartbeats/s",
          "Redis reads, MB/s"),
-        note=f"A snapshot of 10 models is {size} bytes and takes {snapshot_us:.0f} µs to read, besides gRPC's own time.",
+        note=f"A snapshot of 10 models is {size} bytes and takes {snapshot_us:.0f} µs to read, besides gRPC's time.",
     )  # fmt: skip
     for workers in WORKERS:
         for orchestrators in ORCHESTRATORS if workers == 1000 else (10,):

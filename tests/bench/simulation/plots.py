@@ -56,7 +56,8 @@ class Axis:
 def lines(title: str, *, x: Axis, y: Axis, series: Mapping[str, Sequence[tuple[float, float]]]) -> str:
     """A plot with one line for each series, named beside its end."""
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        f'aria-label="{escape(title)}">',
         f"<style>{STYLE}</style>",
         f'<rect width="{WIDTH}" height="{HEIGHT}" rx="6" fill="#fff"/>',
         f'<text class="title" x="{LEFT}" y="20">{escape(title)}</text>',
@@ -65,8 +66,8 @@ def lines(title: str, *, x: Axis, y: Axis, series: Mapping[str, Sequence[tuple[f
         at = _down(y, mark)
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at}" y2="{at}"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{at + 4}" text-anchor="end">{mark:g}</text>')
-    for mark in x.marks():
-        parts.append(f'<text x="{_across(x, mark)}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{mark:g}</text>')
+    below = HEIGHT - BOTTOM + 16
+    parts += [f'<text x="{_across(x, mark)}" y="{below}" text-anchor="middle">{mark:g}</text>' for mark in x.marks()]
     middle = (LEFT + WIDTH - RIGHT) // 2
     parts.append(f'<text x="{middle}" y="{HEIGHT - 8}" text-anchor="middle">{escape(x.name)}</text>')
     parts.append(f'<text transform="rotate(-90 14 150)" x="14" y="150" text-anchor="middle">{escape(y.name)}</text>')
