@@ -15,12 +15,13 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import yaml
 from voiceplane_client import WorkerClient
 
 from tests.bench.capacity.listeners import of_orchestrator, of_worker, queue_depths
-from tests.bench.capacity.measure import ORCHESTRATOR_BURST_FRAMES, WORKER_BURST_FRAMES, Subject, find
-from tests.bench.capacity.search import largest, per_session_hour, saturated
+from tests.bench.capacity.measure import ORCHESTRATOR_BURST_FRAMES, WORKER_BURST_FRAMES, Subject, find, measure
+from tests.bench.capacity.search import largest, per_session_hour, projected, saturated
 from tests.bench.report import Report, Section
 from tests.support import processes
 
@@ -86,14 +87,15 @@ def table(name: str, steps: list[Step]) -> Section:
     """The steps, by load."""
     section = Section(
         f"{name}: sessions that are spoken to at once",
-        ("sessions", "holds", "jitter p95, ms", "late frames", "first audio p95, ms", "loop, %", "compute, %",
-         "other threads, %", "loop late p95, ms", "queue p95", "listener, %", "listener late p95, ms", "machine, %"),
+        ("sessions", "holds", "audio, s/s", "jitter p95, ms", "late frames", "first audio p95, ms", "loop, %",
+         "compute, %", "other threads, %", "loop late p95, ms", "queue p95", "listener, %", "listener late p95, ms", "machine, %"),
     )  # fmt: skip
     for step in sorted(steps, key=lambda step: step.load):
         shares = (step.loop_share, step.compute_share, step.other_share)
         section.rows.append((
             str(step.load),
             "yes" if step.holds else "no",
+            step.audio_rate,
             step.jitter_p95_ms,
             float(step.late_frames),
             step.first_audio_p95_ms,
@@ -108,6 +110,13 @@ def table(name: str, steps: list[Step]) -> Section:
     too_much = min((step for step in steps if not step.holds), key=lambda step: step.load, default=None)
     beyond = f"at {too_much.load}, what is used up is {saturated(too_much)}" if too_much else "the time was over"
     section.note = f"Holds {held}; {beyond}. The load of the machine was {os.getloadavg()[0]:.1f} at the end."
+    if steps:
+        most = max(steps, key=lambda step: step.audio_rate)
+        alone, ends = projected(most, cores=psutil.cpu_count() or 1)
+        section.note += (
+            f" By its processor time for each second of audio at {most.load}, it would hold {alone} on a machine "
+            f"of its own, without the listener; {ends} would be used up."
+        )
     return section
 
 
@@ -116,7 +125,7 @@ def costs(holds: int) -> Section:
     section = Section(
         "A session-hour on a worker",
         ("price of the machine, an hour (an example)", "a session that is always spoken to", "one that is for 40%"),
-        note=f"price x share of the time that it is spoken to / ({holds} sessions x {UTILIZATION:.0%} in use on average)",
+        note=f"price x share of the time that it is spoken to / ({holds} sessions x {UTILIZATION:.0%} in use)",
     )
     for price in PRICES:
         shares = (1.0, TALK_SHARE)
@@ -125,13 +134,15 @@ def costs(holds: int) -> Section:
     return section
 
 
-async def run(only: list[str], *, step_s: float, budget_s: float) -> Report:
+async def run(only: list[str], loads: list[int], *, step_s: float, budget_s: float) -> Report:
     """One program after the other."""
     report = Report()
     with tempfile.TemporaryDirectory() as folder:
         for name in only:
             async with subject(name, Path(folder)) as under_test:
-                steps = await find(under_test, start=STARTS[name], step_s=step_s, budget_s=budget_s)
+                steps = [await measure(under_test, load, step_s=step_s) for load in loads]
+                if not loads:
+                    steps = await find(under_test, start=STARTS[name], step_s=step_s, budget_s=budget_s)
             report.show(table(under_test.name, steps))
             holds = largest({step.load: step.holds for step in steps})
             if name == "piper" and holds:
@@ -143,11 +154,12 @@ def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", choices=list(STARTS), default=list(STARTS))
+    parser.add_argument("--loads", nargs="+", type=int, default=[], help="try these, and no search")
     parser.add_argument("--step-s", type=float, default=10.0, help="of each load, besides 2 s in which sessions begin")
     parser.add_argument("--budget-s", type=float, default=72.0, help="for each program")
     parser.add_argument("--json", type=Path, default=Path("bench-results/capacity.json"))
     arguments = parser.parse_args()
-    report = asyncio.run(run(arguments.only, step_s=arguments.step_s, budget_s=arguments.budget_s))
+    report = asyncio.run(run(arguments.only, arguments.loads, step_s=arguments.step_s, budget_s=arguments.budget_s))
     report.write(arguments.json)
 
 

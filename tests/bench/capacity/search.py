@@ -22,7 +22,8 @@ class Step:
 
     Attributes:
         load: Sessions that speak at once.
-        utterances: That were heard to their end.
+        utterances: That were heard, beyond their first frames.
+        audio_rate: Seconds of audio that were heard in a second, of all sessions together.
         jitter_p95_ms: How far the paced frames' intervals are from 20 ms.
         late_frames: Frames that came after a listener who began at the first one would have needed them.
         first_audio_p95_ms: From the text to the first frame.
@@ -39,6 +40,7 @@ class Step:
 
     load: int
     utterances: int
+    audio_rate: float
     jitter_p95_ms: float
     late_frames: int
     first_audio_p95_ms: float
@@ -97,6 +99,25 @@ def saturated(step: Step) -> str:
         late = f", its event loop is {step.lag_p95_ms:.0f} ms late" if step.lag_p95_ms >= LATE_LOOP_MS else ""
         return f"the machine's cores, of which it has {own:.0%} of one{late}"
     return "nothing: a thread waited for another one"
+
+
+def projected(step: Step, *, cores: int) -> tuple[int, str]:
+    """How many sessions there would be if nobody else wanted the machine, and what would end first.
+
+    From the processor time for each second of audio that was heard, which hardly depends on what others do.
+
+    Args:
+        step: What was measured, at any load.
+        cores: Of the machine.
+    """
+    if not step.audio_rate:
+        return 0, "nothing was heard"
+    own = step.loop_share + step.compute_share + step.other_share
+    bounds = [(step.loop_share, 1, "its event loop"), (own, cores, "the cores")]
+    if step.compute_threads:
+        bounds.append((step.compute_share, step.compute_threads, "its compute threads"))
+    ends = [(int(BUSY * threads * step.audio_rate / share), what) for share, threads, what in bounds if share]
+    return min(ends, default=(0, "nothing was used"))
 
 
 def per_session_hour(price_per_hour: float, *, sessions: int, utilization: float, talk_share: float) -> float:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tests.bench.simulation.costs import Costs
-from tests.bench.simulation.workers import Worker
+from tests.bench.simulation.workers import MAX_SESSIONS, Worker
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,7 +55,7 @@ class Scenario:
     @property
     def arrivals_per_s(self) -> float:
         """So that the load is what it is to be."""
-        return self.load * self.workers * Worker.__dataclass_fields__["max_sessions"].default / self.session_s
+        return self.load * self.workers * MAX_SESSIONS / self.session_s
 
 
 def popularity(models: int, *, skew: float) -> NDArray[np.float64]:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from tests.bench.simulation.costs import Costs
 
 VOICES = (VoiceView(name="voice", language="en-US"),)
+# `worker.max_sessions`.
+MAX_SESSIONS = 16
 # How much a session's first utterances move the median of the last 256.
 LATEST_WEIGHT = 0.1
 
@@ -40,7 +42,7 @@ class Worker:
     address: str
     known: Sequence[str]
     costs: Costs
-    max_sessions: int = 16
+    max_sessions: int = MAX_SESSIONS
     resident_cap: int = 3
     speed: float = 1.0
     alive: bool = True
