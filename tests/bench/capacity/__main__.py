@@ -88,7 +88,8 @@ def table(name: str, steps: list[Step]) -> Section:
     section = Section(
         f"{name}: sessions that are spoken to at once",
         ("sessions", "holds", "audio, s/s", "jitter p95, ms", "late frames", "first audio p95, ms", "loop, %",
-         "compute, %", "other threads, %", "loop late p95, ms", "queue p95", "listener, %", "listener late p95, ms", "machine, %"),
+         "compute, %", "other threads, %", "loop late p95, ms", "queue p95", "listener, %", "listener late p95, ms",
+         "machine, %"),
     )  # fmt: skip
     for step in sorted(steps, key=lambda step: step.load):
         shares = (step.loop_share, step.compute_share, step.other_share)

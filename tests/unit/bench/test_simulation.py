@@ -25,8 +25,10 @@ COSTS = Costs()
 SMALL = replace(BASE, workers=40, sessions=1500, pools=4, models=20)
 
 
-def worker(*resident: str, **facts: int) -> Worker:
-    return Worker(address="a:1", known=["a", "b", "c"], costs=COSTS, resident=dict.fromkeys(resident), **facts)
+def worker(*resident: str, resident_cap: int = 3) -> Worker:
+    return Worker(
+        address="a:1", known=["a", "b", "c"], costs=COSTS, resident=dict.fromkeys(resident), resident_cap=resident_cap
+    )
 
 
 # ------------------------------------------------------------ the queue
