@@ -35,7 +35,7 @@ WARM_UP = 0.3
 
 @dataclass(slots=True)
 class Outcome:
-    """What has come of a run; waits and loads are of the time after the warm-up.
+    """What has come of a run; waits and utilizations are of the time after the warm-up.
 
     Attributes:
         routed: Sessions that a worker has taken, again after a worker's death, too.
