@@ -55,9 +55,9 @@ class Axis:
 
 def lines(title: str, *, x: Axis, y: Axis, series: Mapping[str, Sequence[tuple[float, float]]]) -> str:
     """A plot with one line for each series, named beside its end."""
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img"'
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}">',
-        f"<title>{escape(title)}</title>",
+        f'{head} aria-label="{escape(title)}">',
         f"<style>{STYLE}</style>",
         f'<rect width="{WIDTH}" height="{HEIGHT}" rx="6" fill="#fff"/>',
         f'<text class="title" x="{LEFT}" y="20">{escape(title)}</text>',
