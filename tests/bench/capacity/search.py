@@ -104,7 +104,7 @@ def saturated(step: Step) -> str:
 def projected(step: Step, *, cores: int) -> tuple[int, str]:
     """How many sessions there would be if nobody else wanted the machine, and what would end first.
 
-    From the processor time for each second of audio that was heard, which hardly depends on what others do.
+    From the processor time for each second of audio that was heard, which depends far less on what others do.
 
     Args:
         step: What was measured, at any load.
