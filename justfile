@@ -66,6 +66,14 @@ profile-torch FAMILY TRACE *ARGS:
 bench-operator *ARGS:
     python -m tests.bench.operator {{ ARGS }}
 
+# The largest load that one worker and one orchestrator hold, and what it is that holds no more; about 4 minutes.
+bench-capacity *ARGS:
+    python -m tests.bench.capacity {{ ARGS }}
+
+# Routing with 1,000 workers and 100,000 sessions, simulated with the orchestrator's own scoring.
+simulate *ARGS:
+    python -m tests.bench.simulation {{ ARGS }}
+
 # Talk to it: everything on one box, a page at localhost.
 demo *ARGS:
     voiceplane demo {{ ARGS }}

@@ -69,6 +69,8 @@ class Report:
 def _cell(value: str | float) -> str:
     if isinstance(value, str):
         return value
+    if math.isnan(value):
+        return "-"
     return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
 
 

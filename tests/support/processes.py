@@ -15,7 +15,7 @@ import psutil
 from voiceplane_client import WorkerClient
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
 START_TIMEOUT_S = 120.0
 POLL_S = 0.02
@@ -68,10 +68,16 @@ async def python_module(*arguments: str) -> AsyncIterator[Process]:
 
 
 @contextlib.asynccontextmanager
-async def worker(*flags: str, address: str = "") -> AsyncIterator[tuple[str, Process]]:
-    """A worker that is ready; yields its address, a free one if none is given, and its process."""
+async def worker(*flags: str, address: str = "", through: Sequence[str] = ()) -> AsyncIterator[tuple[str, Process]]:
+    """A worker that is ready; yields its address, a free one if none is given, and its process.
+
+    Args:
+        flags: Of the worker.
+        address: Where it is to listen.
+        through: A module that runs it, with that module's flags; none: it runs itself.
+    """
     address = address or f"127.0.0.1:{free_port()}"
-    arguments = ("voiceplane_worker", "--listen", address, "--log-level", "warning", *flags)
+    arguments = (*through, "voiceplane_worker", "--listen", address, "--log-level", "warning", *flags)
     async with python_module(*arguments) as process:
         deadline = time.monotonic() + START_TIMEOUT_S
         while not await _serving(address):
@@ -95,11 +101,11 @@ async def _serving(address: str) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def orchestrator(*flags: str) -> AsyncIterator[tuple[str, Process]]:
-    """An orchestrator that can serve a session; yields its URL and its process."""
+async def orchestrator(*flags: str, through: Sequence[str] = ()) -> AsyncIterator[tuple[str, Process]]:
+    """An orchestrator that can serve a session; yields its URL and its process. See worker for `through`."""
     listen = f"127.0.0.1:{free_port()}"
     url = f"http://{listen}"
-    arguments = ("voiceplane_orchestrator", "--listen", listen, "--log-level", "warning", *flags)
+    arguments = (*through, "voiceplane_orchestrator", "--listen", listen, "--log-level", "warning", *flags)
     async with python_module(*arguments) as process, aiohttp.ClientSession() as http:
         deadline = time.monotonic() + START_TIMEOUT_S
         while not await _ready(http, url):

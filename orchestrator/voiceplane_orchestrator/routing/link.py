@@ -58,7 +58,11 @@ class WorkerLink:
     def view(self) -> WorkerView:
         """What is known now."""
         barred = self._breaker.is_open(asyncio.get_running_loop().time())
-        return replace(self._known, open=self.open, barred=barred, full=barred and self._full)
+        full = barred and self._full
+        # Asked for at each choice, and rarely changed: to copy each of a thousand would cost more than the choice.
+        if (self._known.open, self._known.barred, self._known.full) != (self.open, barred, full):
+            self._known = replace(self._known, open=self.open, barred=barred, full=full)
+        return self._known
 
     def failed(self, *, full: bool = False) -> None:
         """A session has failed here, or found no room."""

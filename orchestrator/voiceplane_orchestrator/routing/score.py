@@ -73,16 +73,15 @@ def choose(
     open_workers = [worker for worker in workers if worker.takes_sessions]
     if not open_workers:
         raise _no_worker(workers)
-    capable = [worker for worker in open_workers if _model(worker, wanted) is not None]
+    served = {id(worker): model for worker in open_workers if (model := _model(worker, wanted)) is not None}
+    capable = [worker for worker in open_workers if id(worker) in served]
     if not capable:
         raise _not_served(workers, wanted)
     shunned = set(avoid)
     candidates = [worker for worker in capable if worker.address not in shunned] or capable
-    resident = [worker for worker in candidates if _is_resident(worker, wanted)]
-    pool = resident if resident and prefer_resident else candidates
-    best = _best(pool, session_key=session_key, policy=policy)
-    model = _model(best, wanted)
-    assert model is not None  # noqa: S101 - candidates were chosen by this
+    resident = [worker for worker in candidates if served[id(worker)].resident]
+    best = _best(resident if resident and prefer_resident else candidates, session_key=session_key, policy=policy)
+    model = served[id(best)]
     if model.resident:
         return Choice(address=best.address, model_id=model.model_id, reason=explain(best, policy=policy))
     if resident:
@@ -160,7 +159,11 @@ def _while_loading(
 
 
 def _best(workers: Sequence[WorkerView], *, session_key: str, policy: Policy) -> WorkerView:
-    return min(workers, key=lambda worker: (score(worker, policy=policy), _rendezvous(session_key, worker.address)))
+    scores = [score(worker, policy=policy) for worker in workers]
+    least = min(scores)
+    # Only equals are hashed: among a thousand workers, that was most of a choice.
+    equals = [worker for worker, cost in zip(workers, scores, strict=True) if not cost > least]
+    return min(equals, key=lambda worker: _rendezvous(session_key, worker.address))
 
 
 def _rendezvous(session_key: str, address: str) -> bytes:
@@ -182,11 +185,6 @@ def _model(worker: WorkerView, wanted: Wanted) -> ModelView | None:
 
 def _suits(model: ModelView, wanted: Wanted) -> bool:
     return model.speaks(wanted.language) and model.has_voice(wanted.voice)
-
-
-def _is_resident(worker: WorkerView, wanted: Wanted) -> bool:
-    model = _model(worker, wanted)
-    return model is not None and model.resident
 
 
 def _substitute(worker: WorkerView, language: str) -> ModelView | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from voiceplane_common.errors import VoiceplaneError
+from voiceplane_orchestrator.routing import score
 from voiceplane_orchestrator.routing.score import choose
 from voiceplane_orchestrator.routing.view import ModelView, VoiceView, Wanted, WorkerView
 
@@ -274,3 +276,48 @@ def test_what_a_model_says_that_it_speaks_counts_more_than_its_voices_languages(
     many = replace(many, languages=("fr", "de"))
     assert chosen(worker("a", many), wanted=Wanted(language="de-AT")) == ("a", "many")
     assert refusal(worker("a", many), wanted=Wanted(language="en")).reason == "UNKNOWN_LANGUAGE"
+
+
+# ------------------------------------------------------------ at scale
+
+
+VIEWS = st.lists(
+    st.builds(
+        worker,
+        st.sampled_from([f"10.0.0.{number}:50051" for number in range(40)]),
+        st.sampled_from([JOE, AMY, AMY_ABSENT, EVA]),
+        st.sampled_from([AMY, AMY_ABSENT]),
+        sessions=st.integers(0, 10),
+        queue_depth=st.integers(0, 2),
+        first_audio_p50_ms=st.sampled_from([0.0, 30.0, 50.0, 90.0, float("nan")]),
+        barred=st.booleans(),
+    ),
+    min_size=1,
+    max_size=12,
+    unique_by=lambda view: view.address,
+)
+
+
+@given(views=VIEWS, key=st.text(max_size=4), policy=st.sampled_from(["balanced", "least_loaded"]))
+def test_to_hash_equals_only_gives_the_worker_that_hashing_all_gives(
+    views: list[WorkerView], key: str, policy: score.Policy
+) -> None:
+    known = [view for view in views if not math.isnan(view.first_audio_p50_ms)] or views[:1]
+
+    def cost(view: WorkerView) -> tuple[float, bytes]:
+        return score.score(view, policy=policy), score._rendezvous(key, view.address)
+
+    assert score._best(known, session_key=key, policy=policy) is min(known, key=cost)
+    assert score._best(views, session_key=key, policy=policy) in views  # a worker may report nonsense
+
+
+@given(views=VIEWS, avoid=st.sets(st.sampled_from([f"10.0.0.{number}:50051" for number in range(40)])))
+def test_a_resident_model_is_found_as_one_would_by_hand(views: list[WorkerView], avoid: set[str]) -> None:
+    views = [replace(view, first_audio_p50_ms=0.0) for view in views]
+    open_ones = [view for view in views if view.takes_sessions and view.model("amy")]
+    ready = [view for view in open_ones if view.address not in avoid] or open_ones
+    resident = [view for view in ready if (amy := view.model("amy")) and amy.resident]
+    if not resident:
+        return
+    best = min(resident, key=lambda view: (score.score(view, policy="balanced"), score._rendezvous("s", view.address)))
+    assert chosen(*views, wanted=Wanted(model_id="amy"), avoid=avoid) == (best.address, "amy")
