@@ -53,6 +53,10 @@ bench-rooms *ARGS:
 bench-operator *ARGS:
     python -m tests.bench.operator {{ ARGS }}
 
+# A real stack under people who talk while workers are killed, for so many seconds: `just soak 1800`; docs/endurance.md.
+soak SECONDS *ARGS:
+    python -m tests.bench.soak {{ SECONDS }} {{ ARGS }}
+
 # Talk to it: everything on one box, a page at localhost.
 demo *ARGS:
     voiceplane demo {{ ARGS }}
