@@ -86,6 +86,7 @@ async def soak(options: argparse.Namespace) -> Soak:
         running = await exits.enter_async_context(
             stack(folder, families=options.families, orchestrators=options.orchestrators, livekit=livekit)
         )
+        print(f"{options.people} people talk for {options.seconds:g} s; Ctrl-C ends that with the report", flush=True)
         return await _talk(running, options, stopping=stopping)
 
 
