@@ -14,7 +14,9 @@ MOST_ASKED = 10
 
 
 async def meet_an_agent(server: str) -> None:
-    """Enter a new room; returns when an agent is there, and we have left. Asks for one while none comes, as the page does.
+    """Enter a new room; returns when an agent is there, and we have left.
+
+    Like the page, it asks for an agent while none comes: a room that is made before agents are registered gets none.
 
     Raises:
         ConnectionError: There is no way in, or no agent.

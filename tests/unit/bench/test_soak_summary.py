@@ -95,9 +95,9 @@ def test_a_process_that_did_not_live_long_is_not_judged() -> None:
 
 
 def test_options_are_the_criteria() -> None:
-    options = "60 --min-availability 50 --max-leaked 2 --max-growth 1 --max-growth-mib 60 --max-growth-files 90".split()
+    generous = ("--max-leaked=2", "--max-growth=1", "--max-growth-mib=60", "--max-growth-files=90")
     found = soak(
-        criteria=criteria(parser().parse_args(options)),
+        criteria=criteria(parser().parse_args(["60", "--min-availability=50", *generous])),
         tally=Tally([WELL, LOST]),
         left={"mock-0: voiceplane_worker_sessions": 2.0},
         samples={("mock-0", 1): samples(mib_a_minute=2.0, files_a_minute=3.0)},
