@@ -26,6 +26,8 @@ CHURN_LOAD_MS = 300
 DRAIN_TIMEOUT_MS = 6000
 """Sessions that last longer are to go on elsewhere, and a process is given 15 s to end."""
 A_DAY_MS = 86_400_000
+LEAVE_AFTER_MS = 5000
+"""What an agent waits for in an empty room is no leak, and shorter than the time to settle."""
 
 
 class Member:
@@ -179,7 +181,7 @@ def _orchestrator_settings(folder: Path, workers: Sequence[str], *, livekit: Liv
         "limits": {"requests_per_minute": 1_000_000, "connections_per_caller": 10_000},  # all people are one caller
     }
     if livekit:
-        sections["livekit"] = livekit.settings
+        sections["livekit"] = livekit.settings | {"leave_after_ms": LEAVE_AFTER_MS}
     return _write(folder / "orchestrator.yaml", sections)
 
 
