@@ -158,16 +158,15 @@ class Soak:
 
     def _turns(self) -> Section:
         tally = self.tally
-        cut_off = tally.count("cut off")
         rows: list[tuple[str | float, ...]] = [
             (outcome, why, float(times)) for outcome, why, times in tally.by_outcome()
         ]
-        note = (
-            f"{len(tally.turns)} turns begun in {self.lasted_s:.0f} s, {cut_off} cut off by the person, which do not "
-            f"count; availability {tally.availability_percent:.3f} %; {tally.rerouted} complete ones were "
-            f"rerouted. Complete: the server says so, the audio has "
-            "no gap and its last frame, can be heard, and is long enough for its text."
-        )
+        rows += [
+            ("all", f"begun in {self.lasted_s:.0f} s", float(len(tally.turns))),
+            ("complete", "spoken by more than one worker", float(tally.rerouted)),
+            ("availability", "complete / begun, without those cut off", f"{tally.availability_percent:.3f} %"),
+        ]
+        note = "Cut off: by the person, who interrupted or vanished."
         return Section("Turns", ("outcome", "manner, or reason", "turns"), rows, note=note)
 
     def _first_audio(self) -> Section:

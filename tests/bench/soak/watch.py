@@ -105,13 +105,21 @@ async def _held(http: aiohttp.ClientSession, stack: Stack) -> dict[str, float]:
         if member.process is None:
             held[f"{member.name}: not running"] = 1
             continue
-        async with http.get(member.metrics_url) as response:
-            page = await response.text()
-        held |= {f"{member.name}: {name}": value for name, value in open_in(page).items()}
-    async with http.get(f"{stack.orchestrators[0].address}/v1/models") as response:
-        models = (await response.json())["models"]
-    for model in models:
-        for on in model["workers"]:
-            if on["references"]:
-                held[f"{on['worker']}: references to {model['id']}"] = on["references"]
+        try:
+            held |= await _held_by(http, member, stack)
+        except aiohttp.ClientError:
+            held[f"{member.name}: does not answer"] = 1
+    return held
+
+
+async def _held_by(http: aiohttp.ClientSession, member: Member, stack: Stack) -> dict[str, float]:
+    async with http.get(member.metrics_url) as response:
+        held = {f"{member.name}: {name}": value for name, value in open_in(await response.text()).items()}
+    if member in stack.orchestrators:
+        async with http.get(f"{member.address}/v1/models") as response:
+            models = (await response.json())["models"]
+        for model in models:
+            for on in model["workers"]:
+                if on["references"]:
+                    held[f"{on['worker']}: references to {model['id']}"] = on["references"]
     return held
