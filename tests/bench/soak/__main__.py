@@ -41,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
     reads.add_argument("--min-availability", type=float, default=99.9, help="percent")
     reads.add_argument("--max-leaked", type=int, default=0, help="sessions, utterances and references left at the end")
     reads.add_argument("--warm-up-s", type=float, default=120.0, help="of each process that is not judged")
-    reads.add_argument("--min-judged-s", type=float, default=180.0, help="after it; a shorter life is not judged")
+    reads.add_argument("--min-judged-s", type=float, default=300.0, help="after it; a shorter life is not judged")
     reads.add_argument("--max-growth", type=float, default=5.0, help="percent of the mean that is still flat")
     reads.add_argument("--max-growth-mib", type=float, default=16.0, help="of memory that is still flat")
     reads.add_argument("--max-growth-files", type=float, default=8.0, help="file descriptors that are still flat")

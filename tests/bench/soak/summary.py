@@ -215,7 +215,7 @@ class Soak:
         short = sum(not one.is_judged for one in generations)
         memory = self.criteria.memory
         section.note = (
-            f"After the first {memory.warm_up_s:g} s of each process; a hour: slope of the least-squares line. "
+            f"After the first {memory.warm_up_s:g} s of each process; a hour: slope of the line through its floors. "
             f"{short} {SHORT_LIVED} ({memory.min_span_s:g} s after the warm-up)."
         )
         return section

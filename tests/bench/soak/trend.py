@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 Point = tuple[float, float]
 """Age of the process in seconds, and the figure then."""
+FLOOR_S = 90.0
+"""Garbage waits for its collection, which makes a saw of memory; its lowest point in so long is what is held."""
 Verdict = Literal["flat", "not flat", "too short"]
 
 
@@ -38,8 +40,8 @@ class Trend:
         first: The first sample.
         last: The last one.
         highest: The highest one.
-        slope_per_hour: Of the least-squares line.
-        growth: What the line rises by over the samples.
+        slope_per_hour: Of the least-squares line through the floors.
+        growth: What that line rises by from the first sample to the last one.
         verdict: "too short" if there are too few samples to say.
     """
 
@@ -61,6 +63,20 @@ def slope(points: Sequence[Point]) -> float:
     return sum((x - mean_x) * (y - mean_y) for x, y in points) / spread if spread else 0.0
 
 
+def floors(points: Sequence[Point]) -> list[Point]:
+    """The lowest of each FLOOR_S. A rest that is not half as long says nothing, and is left out if it is not all."""
+    if not points:
+        return []
+    began, ended = points[0][0], points[-1][0]
+    count = max(1, round((ended - began) / FLOOR_S))
+    parts: list[list[Point]] = [[] for _ in range(count)]
+    for point in points:
+        number = int((point[0] - began) // FLOOR_S)
+        if number < count:
+            parts[number].append(point)
+    return [min(part, key=lambda point: point[1]) for part in parts if part]
+
+
 def trend(points: Sequence[Point], flatness: Flatness) -> Trend | None:
     """Judge a process's samples; None if it ended in its warm-up. A line that falls is flat, too."""
     warm = [point for point in points if point[0] >= flatness.warm_up_s]
@@ -68,7 +84,7 @@ def trend(points: Sequence[Point], flatness: Flatness) -> Trend | None:
         return None
     values = [value for _, value in warm]
     span_s = warm[-1][0] - warm[0][0]
-    per_second = slope(warm)
+    per_second = slope(floors(warm))
     growth = per_second * span_s
     allowed = max(flatness.growth_floor, flatness.growth_percent / 100 * sum(values) / len(values))
     verdict: Verdict = "flat" if growth <= allowed else "not flat"

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from tests.bench.soak.trend import Flatness, slope, trend
+from tests.bench.soak.trend import FLOOR_S, Flatness, floors, slope, trend
 
 FLATNESS = Flatness(warm_up_s=60.0, min_span_s=100.0, growth_percent=5.0, growth_floor=8.0)
 
@@ -71,3 +71,23 @@ def test_a_short_life_is_not_judged_and_one_that_ends_in_its_warm_up_has_no_tren
     assert found is not None
     assert found.verdict == "too short"
     assert trend(line(start=400, per_second=5, seconds=50), FLATNESS) is None
+
+
+def saw(*, per_second: float) -> list[tuple[float, float]]:
+    """Garbage of 60 that is collected every 70 s, on a floor that may rise."""
+    return [(x, y + 60 * (x % 70) / 70) for x, y in line(start=400, per_second=per_second)]
+
+
+def test_a_saw_is_judged_by_its_floor() -> None:
+    level, rising = trend(saw(per_second=0), FLATNESS), trend(saw(per_second=0.08), FLATNESS)
+    assert level is not None
+    assert rising is not None
+    assert (level.verdict, rising.verdict) == ("flat", "not flat")
+    assert level.growth == pytest.approx(0, abs=5)
+
+
+def test_a_floor_is_the_lowest_sample_of_its_part_and_a_short_rest_has_none() -> None:
+    assert FLOOR_S == 90
+    assert floors([(0, 5), (40, 3), (80, 4), (100, 9), (170, 8), (185, 1)]) == [(40, 3), (170, 8)]
+    assert floors([(10, 7), (20, 6)]) == [(20, 6)]
+    assert floors([]) == []
