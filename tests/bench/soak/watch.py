@@ -91,7 +91,10 @@ async def left_behind(stack: Stack, *, settle_s: float) -> dict[str, float]:
 
 def open_in(page: str) -> dict[str, float]:
     """Of a page of metrics, those that ought to be 0 and are not."""
-    samples = [sample for family in text_string_to_metric_families(page) for sample in family.samples]
+    families = list(text_string_to_metric_families(page))
+    if not any(family.name in OPEN for family in families):
+        return {"tells of no sessions": 1.0}  # a metric that was renamed must not pass for 0
+    samples = [sample for family in families for sample in family.samples]
     return {
         " ".join((sample.name, *sample.labels.values())): sample.value
         for sample in samples

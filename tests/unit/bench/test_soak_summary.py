@@ -127,5 +127,10 @@ def test_the_report_is_tables_and_figures(tmp_path: Path, capsys: pytest.Capture
     }
 
 
+def test_a_page_that_tells_of_no_sessions_is_no_page_without_sessions() -> None:
+    assert open_in(METRICS.replace("_sessions", "_renamed").replace("_utterances", "_renamed"))
+    assert not open_in(METRICS.replace(" 2.0", " 0.0").replace(" 1.0", " 0.0"))
+
+
 def test_of_metrics_only_what_ought_to_be_gone_is_left() -> None:
     assert open_in(METRICS) == {"voiceplane_worker_sessions": 2, "voiceplane_orchestrator_sessions speak": 1}
