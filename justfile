@@ -74,6 +74,10 @@ bench-capacity *ARGS:
 simulate *ARGS:
     python -m tests.bench.simulation {{ ARGS }}
 
+# A real stack under people who talk while workers are killed, for so many seconds: `just soak 1800`; docs/endurance.md.
+soak SECONDS *ARGS:
+    python -m tests.bench.soak {{ SECONDS }} {{ ARGS }}
+
 # Talk to it: everything on one box, a page at localhost.
 demo *ARGS:
     voiceplane demo {{ ARGS }}

@@ -6,7 +6,7 @@ import json
 import math
 import platform
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -58,11 +58,14 @@ class Report:
             table.add_row(*(_cell(value) for value in row))
         self._console.print(table)
 
-    def write(self, path: Path) -> None:
-        """Write the JSON."""
+    def write(self, path: Path, *, figures: dict[str, Any] | None = None) -> None:
+        """Write the JSON, with figures besides the tables if there are some."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        run = {"machine": f"{platform.machine()}, {platform.system()}", "sections": [asdict(s) for s in self._sections]}
-        path.write_text(json.dumps(run, indent=1))
+        run: dict[str, Any] = {
+            "machine": f"{platform.machine()}, {platform.system()}",
+            "sections": [asdict(s) for s in self._sections],
+        }
+        path.write_text(json.dumps(run | ({"figures": figures} if figures else {}), indent=1))
         self._console.print(f"written to {path}")
 
 

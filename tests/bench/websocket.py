@@ -35,6 +35,14 @@ class Audio:
         return cls(epoch, utterance, media_time, valid, bool(flags & 1), message[HEADER.size :])
 
 
+class ServerError(RuntimeError):
+    """The server has told an error."""
+
+    def __init__(self, *, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class Socket:
     """A session on /v1/talk or /v1/speak."""
 
@@ -72,7 +80,7 @@ class Socket:
             return Audio.parse(message)
         event: dict[str, Any] = json.loads(message)
         if event["type"] == "error":
-            raise RuntimeError(event["message"])
+            raise ServerError(reason=event["reason"], message=event["message"])
         return event
 
     async def event(self, kind: str) -> dict[str, Any]:

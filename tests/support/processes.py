@@ -16,6 +16,7 @@ from voiceplane_client import WorkerClient
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
 
 START_TIMEOUT_S = 120.0
 POLL_S = 0.02
@@ -41,6 +42,11 @@ class Process:
         self.child.kill()
         await self.child.wait()
 
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self.child.returncode is None
+
     def cpu_seconds(self) -> float:
         """User and system time since its start."""
         times = self._stats.cpu_times()
@@ -50,11 +56,25 @@ class Process:
         """Resident memory."""
         return int(self._stats.memory_info().rss)
 
+    def open_files(self) -> int:
+        """Open file descriptors."""
+        return int(self._stats.num_fds())
+
 
 @contextlib.asynccontextmanager
-async def python_module(*arguments: str) -> AsyncIterator[Process]:
-    """Run `python -m …`; ended by SIGTERM, or by SIGKILL if it does not obey."""
-    child = await asyncio.create_subprocess_exec(sys.executable, "-m", *arguments)
+async def python_module(*arguments: str, log: Path | None = None) -> AsyncIterator[Process]:
+    """Run `python -m …`; ended by SIGTERM, or by SIGKILL if it does not obey.
+
+    Args:
+        arguments: The module and its flags.
+        log: A file that its output is added to; none for our own output.
+    """
+    with contextlib.ExitStack() as files:
+        output = files.enter_context(log.open("ab")) if log else None
+        # A group of its own: Ctrl-C in a terminal is for us, who end it in order.
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", *arguments, stdout=output, stderr=output, process_group=0
+        )
     try:
         yield Process(child)
     finally:
@@ -68,17 +88,20 @@ async def python_module(*arguments: str) -> AsyncIterator[Process]:
 
 
 @contextlib.asynccontextmanager
-async def worker(*flags: str, address: str = "", through: Sequence[str] = ()) -> AsyncIterator[tuple[str, Process]]:
+async def worker(
+    *flags: str, address: str = "", through: Sequence[str] = (), log: Path | None = None
+) -> AsyncIterator[tuple[str, Process]]:
     """A worker that is ready; yields its address, a free one if none is given, and its process.
 
     Args:
         flags: Of the worker.
         address: Where it is to listen.
         through: A module that runs it, with that module's flags; none: it runs itself.
+        log: A file for what it writes; None for where ours goes.
     """
     address = address or f"127.0.0.1:{free_port()}"
     arguments = (*through, "voiceplane_worker", "--listen", address, "--log-level", "warning", *flags)
-    async with python_module(*arguments) as process:
+    async with python_module(*arguments, log=log) as process:
         deadline = time.monotonic() + START_TIMEOUT_S
         while not await _serving(address):
             if process.child.returncode is not None or time.monotonic() > deadline:
@@ -101,12 +124,14 @@ async def _serving(address: str) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def orchestrator(*flags: str, through: Sequence[str] = ()) -> AsyncIterator[tuple[str, Process]]:
-    """An orchestrator that can serve a session; yields its URL and its process. See worker for `through`."""
+async def orchestrator(
+    *flags: str, through: Sequence[str] = (), log: Path | None = None
+) -> AsyncIterator[tuple[str, Process]]:
+    """An orchestrator that can serve a session; yields its URL and its process. See worker for the rest."""
     listen = f"127.0.0.1:{free_port()}"
     url = f"http://{listen}"
     arguments = (*through, "voiceplane_orchestrator", "--listen", listen, "--log-level", "warning", *flags)
-    async with python_module(*arguments) as process, aiohttp.ClientSession() as http:
+    async with python_module(*arguments, log=log) as process, aiohttp.ClientSession() as http:
         deadline = time.monotonic() + START_TIMEOUT_S
         while not await _ready(http, url):
             if process.child.returncode is not None or time.monotonic() > deadline:

@@ -1,0 +1,103 @@
+"""Carries mishaps out, one after the other, so that no two workers are away at once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from tests.bench.soak.people import get_stuck, why
+from tests.bench.soak.stack import CHURN_MODEL
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.bench.soak.schedule import Mishap
+    from tests.bench.soak.stack import Stack
+
+STUCK_CLIENTS = 2
+CHURN_TIMEOUT_S = 60.0
+ROOM_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """A mishap that was carried out.
+
+    Attributes:
+        mishap: Which.
+        trouble: What did not go as it should; empty for nothing.
+    """
+
+    mishap: Mishap
+    trouble: str
+
+
+@dataclass(slots=True)
+class Chaos:
+    """Does what is planned.
+
+    Attributes:
+        done: So far.
+    """
+
+    stack: Stack
+    done: list[Done] = field(default_factory=list)
+
+    async def run(self, mishaps: Sequence[Mishap], *, stopping: asyncio.Event) -> None:
+        """Carry out what is planned until told to stop; a mishap that has begun is brought to its end."""
+        began_s = time.monotonic()
+        for mishap in mishaps:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), max(0.0, began_s + mishap.at_s - time.monotonic()))
+            if stopping.is_set():
+                return
+            try:
+                trouble = await self._carry_out(mishap)
+            except (OSError, RuntimeError, TimeoutError, aiohttp.ClientError) as error:
+                trouble = why(error)
+            self.done.append(Done(mishap=mishap, trouble=trouble))
+
+    async def _carry_out(self, mishap: Mishap) -> str:
+        match mishap.action:
+            case "kill" | "drain":
+                worker = self.stack.workers[mishap.target]
+                worker.note_death()
+                trouble = "" if mishap.action == "kill" else await worker.end()
+                await worker.kill()
+                await asyncio.sleep(mishap.down_s)
+                await worker.start()
+                return trouble
+            case "stuck":
+                server = self.stack.orchestrators[0].address
+                ends = await asyncio.gather(*(get_stuck(server) for _ in range(STUCK_CLIENTS)))
+                return "; ".join(end for end in ends if end)
+            case "livekit":
+                return await self._restart_livekit(mishap.down_s)
+            case _:
+                return await self._churn(mishap.action)
+
+    async def _churn(self, action: str) -> str:
+        url = f"{self.stack.orchestrators[0].address}/v1/models/{CHURN_MODEL}/{action}"
+        timeout = aiohttp.ClientTimeout(total=CHURN_TIMEOUT_S)
+        async with aiohttp.ClientSession(timeout=timeout) as http, http.post(url) as response:
+            answer = await response.json()
+        return "" if response.status == 200 else str(answer["error"]["reason"])
+
+    async def _restart_livekit(self, down_s: float) -> str:
+        """Restart the LiveKit server; an agent must come into a room afterwards."""
+        # Only here: nobody else needs its library.
+        from tests.bench.soak.rooms import meet_an_agent  # noqa: PLC0415
+
+        server = self.stack.livekit
+        assert server is not None, "mishaps of LiveKit are planned only where there is one"
+        await server.kill()
+        await asyncio.sleep(down_s)
+        await server.start()
+        async with asyncio.timeout(ROOM_TIMEOUT_S):
+            await meet_an_agent(self.stack.orchestrators[0].address)
+        return ""
