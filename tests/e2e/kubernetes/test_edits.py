@@ -72,6 +72,10 @@ TEMPLATE: dict[str, tuple[dict[str, Any], Callable[[dict[str, Any]], bool]]] = {
         {"drainTimeoutSeconds": 5},
         lambda d: pod_of(d)["terminationGracePeriodSeconds"] == 20 and env("WORKER__DRAIN_TIMEOUT_MS", "5000")(d),
     ),
+    "tls": (
+        {"tls": {"secretName": "certificates"}},
+        volume("tls", secret={"secretName": "certificates", "defaultMode": 0o440}),
+    ),
     "cache": ({"cache": {"sizeLimit": "1Gi"}}, volume("cache", emptyDir={"sizeLimit": "1Gi"})),
     "credentials": (
         {"credentials": [{"name": "key"}]},
