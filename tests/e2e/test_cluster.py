@@ -26,7 +26,9 @@ from voiceplane_client import WorkerClient
 
 async def main():
     async with WorkerClient("worker:50051") as client:
-        assert await client.healthy()
+        async with asyncio.timeout(30):  # a call has 2 s, and a busy machine's first connection may take longer
+            while not await client.healthy():
+                await asyncio.sleep(0.1)
         print("healthy")
 
 asyncio.run(main())
