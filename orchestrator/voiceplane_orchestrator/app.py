@@ -75,7 +75,7 @@ class Orchestrator:
         if isinstance(self._recognizer, WhisperRecognizer):
             whisper = self._recognizer
             self.metrics.asr_queue.set_function(lambda: whisper.waiting)
-        clock = SystemClock()
+        self._clock = clock = SystemClock()
         factory = SessionFactory(
             settings=settings,
             router=self._router,
@@ -112,7 +112,7 @@ class Orchestrator:
             exits.push_async_callback(self._recognizer.aclose)
             await exits.enter_async_context(self._router)  # a worker loads its model while ours is loaded
             await self._recognizer.start()
-            watching = asyncio.create_task(self._keys.watch(SystemClock()), name="keys")
+            watching = asyncio.create_task(self._keys.watch(self._clock), name="keys")
             exits.callback(watching.cancel)
             exits.push_async_callback(self._runner.cleanup)
             await self._listen()

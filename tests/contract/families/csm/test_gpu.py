@@ -10,6 +10,7 @@ import torch
 from voiceplane_worker.adapters.base import Piece
 from voiceplane_worker.adapters.csm.adapter import CsmAdapter
 
+from tests.support.gpu import assert_memory_returns
 from tests.support.tiny.csm import FRAME_SAMPLES, lora_pack, pack_of_tiny
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from voiceplane_worker.adapters.base import Model, Samples
 
 pytestmark = pytest.mark.gpu
-CYCLES = 50
 
 
 def speak(model: Model) -> Samples:
@@ -49,12 +49,4 @@ def test_an_adapter_sounds_otherwise_and_its_base_as_before(tmp_path: Path) -> N
 
 @pytest.mark.timeout(300)
 def test_the_memory_of_the_device_returns_after_many_loads(tmp_path: Path) -> None:
-    pack = pack_of_tiny(tmp_path / "tiny")
-    left: list[int] = []
-    for _ in range(CYCLES):
-        model = CsmAdapter().load(pack, device="cuda:0", threads=1)
-        speak(model)
-        assert torch.cuda.memory_allocated() >= model.memory_bytes
-        model.close()
-        left.append(torch.cuda.memory_reserved())
-    assert left[-1] <= left[4]
+    assert_memory_returns(CsmAdapter(), pack_of_tiny(tmp_path / "tiny"), speak=speak)

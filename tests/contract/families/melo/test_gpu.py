@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import torch
 from voiceplane_worker.adapters.base import Piece
 from voiceplane_worker.adapters.melo.adapter import MeloAdapter
 
+from tests.support.gpu import assert_memory_returns
 from tests.support.tiny.melo import pack_of_tiny
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from voiceplane_worker.adapters.melo.model import MeloModel
 
 pytestmark = pytest.mark.gpu
-CYCLES = 50
 
 
 def speak(model: MeloModel) -> Samples:
@@ -39,12 +38,4 @@ def test_it_speaks_with_a_seed_as_it_does_on_a_cpu(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(300)
 def test_the_memory_of_the_device_returns_after_many_loads(tmp_path: Path) -> None:
-    pack = pack_of_tiny(tmp_path / "tiny")
-    left: list[int] = []
-    for _ in range(CYCLES):
-        model = MeloAdapter().load(pack, device="cuda:0", threads=1)
-        speak(model)
-        assert torch.cuda.memory_allocated() >= model.memory_bytes
-        model.close()
-        left.append(torch.cuda.memory_reserved())
-    assert left[-1] <= left[4]
+    assert_memory_returns(MeloAdapter(), pack_of_tiny(tmp_path / "tiny"), speak=speak)

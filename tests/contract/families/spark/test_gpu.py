@@ -11,6 +11,7 @@ from voiceplane_worker.adapters.base import Piece
 from voiceplane_worker.adapters.spark.adapter import SparkAdapter
 from voiceplane_worker.adapters.spark.codec import CodecStream
 
+from tests.support.gpu import assert_memory_returns
 from tests.support.tiny.spark import TOKEN_SAMPLES, pack_of_tiny
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from voiceplane_worker.adapters.base import Model, Samples
 
 pytestmark = pytest.mark.gpu
-CYCLES = 50
 
 
 def speak(model: Model) -> Samples:
@@ -51,12 +51,4 @@ def test_windows_give_what_the_whole_gives(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(300)
 def test_the_memory_of_the_device_returns_after_many_loads(tmp_path: Path) -> None:
-    pack = pack_of_tiny(tmp_path / "tiny")
-    left: list[int] = []
-    for _ in range(CYCLES):
-        model = SparkAdapter().load(pack, device="cuda:0", threads=1)
-        speak(model)
-        assert torch.cuda.memory_allocated() >= model.memory_bytes
-        model.close()
-        left.append(torch.cuda.memory_reserved())
-    assert left[-1] <= left[4]
+    assert_memory_returns(SparkAdapter(), pack_of_tiny(tmp_path / "tiny"), speak=speak)

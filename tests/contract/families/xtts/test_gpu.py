@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import torch
 from voiceplane_worker.adapters.base import Piece
 from voiceplane_worker.adapters.xtts.adapter import XttsAdapter
 
+from tests.support.gpu import assert_memory_returns
 from tests.support.tiny.xtts import SPEAKERS, pack_of_tiny
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from voiceplane_worker.adapters.base import Model, Samples
 
 pytestmark = pytest.mark.gpu
-CYCLES = 50
 
 
 def speak(model: Model, text: str = "Nine green bottles.") -> Samples:
@@ -51,12 +50,4 @@ def test_streams_of_several_threads_are_what_each_is_alone(tmp_path: Path) -> No
 
 @pytest.mark.timeout(300)
 def test_the_memory_of_the_device_returns_after_many_loads(tmp_path: Path) -> None:
-    pack = pack_of_tiny(tmp_path / "tiny")
-    left: list[int] = []
-    for _ in range(CYCLES):
-        model = XttsAdapter().load(pack, device="cuda:0", threads=1)
-        speak(model)
-        assert torch.cuda.memory_allocated() >= model.memory_bytes
-        model.close()
-        left.append(torch.cuda.memory_reserved())
-    assert left[-1] <= left[4]
+    assert_memory_returns(XttsAdapter(), pack_of_tiny(tmp_path / "tiny"), speak=speak)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 from typing import TYPE_CHECKING, ClassVar
 
-import torch
 from safetensors import SafetensorError
 
 from voiceplane_worker.adapters.base import FamilyTraits
@@ -14,11 +13,13 @@ from voiceplane_worker.adapters.cosyvoice2.model import CosyVoice2Model
 from voiceplane_worker.adapters.cosyvoice2.options import CosyVoice2Options
 from voiceplane_worker.adapters.cosyvoice2.parts import BACKBONE, read_parts
 from voiceplane_worker.adapters.cosyvoice2.voices import prompts_of
-from voiceplane_worker.adapters.memory import bound_what_the_heap_keeps, release_memory
 from voiceplane_worker.adapters.options import broken, read_options
 from voiceplane_worker.adapters.torch_device import torch_device
+from voiceplane_worker.adapters.torch_loading import loading
 
 if TYPE_CHECKING:
+    import torch
+
     from voiceplane_worker.packs.pack import VoicePack
 
 CONFIGURATION = "cosyvoice2.yaml"
@@ -34,22 +35,16 @@ class CosyVoice2Adapter:
         """Load a model; see Adapter.load. The threads are those of the whole process: torch has no others."""
         where = torch_device(device)
         options = read_options(CosyVoice2Options, pack)
-        bound_what_the_heap_keeps()
-        if where.type == "cpu":
-            torch.set_num_threads(threads)
-        try:
-            return _read(pack, options, where, threads)
-        except ConfigurationError as error:
-            raise broken(pack, f"{CONFIGURATION} {error}", field=CONFIGURATION) from None
-        except pickle.UnpicklingError as error:
-            # What it says goes on with how to run the pickle nevertheless, in many lines.
-            what = str(error).rpartition("WeightsUnpickler error:")[2].split("\n")[0].strip()
-            message = f"a pickle among its files is more than tensors, and is not run: {what}"
-            raise broken(pack, message, field="allow_pickle") from None
-        except UNREADABLE as error:
-            raise broken(pack, f"the model can't be read: {' '.join(str(error).split())[:500]}") from None
-        finally:
-            release_memory()  # what was read, or what a failed load left
+        with loading(pack, where, threads=threads, unreadable=UNREADABLE):
+            try:
+                return _read(pack, options, where, threads)
+            except ConfigurationError as error:
+                raise broken(pack, f"{CONFIGURATION} {error}", field=CONFIGURATION) from None
+            except pickle.UnpicklingError as error:
+                # What it says goes on with how to run the pickle nevertheless, in many lines.
+                what = str(error).rpartition("WeightsUnpickler error:")[2].split("\n")[0].strip()
+                message = f"a pickle among its files is more than tensors, and is not run: {what}"
+                raise broken(pack, message, field="allow_pickle") from None
 
 
 def _read(pack: VoicePack, options: CosyVoice2Options, device: torch.device, threads: int) -> CosyVoice2Model:

@@ -6,7 +6,6 @@ import importlib
 import json
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
 import transformers
 from safetensors import SafetensorError
 from transformers import AutoProcessor, CsmForConditionalGeneration
@@ -16,12 +15,17 @@ from voiceplane_worker.adapters.csm.codec import NotCausalError, check_causal
 from voiceplane_worker.adapters.csm.model import CsmModel
 from voiceplane_worker.adapters.csm.options import CsmOptions
 from voiceplane_worker.adapters.csm.resident import Resident
-from voiceplane_worker.adapters.memory import bound_what_the_heap_keeps, release_memory
 from voiceplane_worker.adapters.options import broken, read_options
 from voiceplane_worker.adapters.torch_device import torch_device, torch_dtype
+from voiceplane_worker.adapters.torch_loading import loading
 
 if TYPE_CHECKING:
+    import torch
+
     from voiceplane_worker.packs.pack import VoicePack
+
+
+UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError, SafetensorError)
 
 
 class CsmAdapter:
@@ -34,20 +38,14 @@ class CsmAdapter:
         where = torch_device(device)
         _check_layout(pack)
         transformers.utils.logging.disable_progress_bar()
-        bound_what_the_heap_keeps()
-        if where.type == "cpu":
-            torch.set_num_threads(threads)
         try:
-            model, processor = _read(pack, where)
-            if read_options(CsmOptions, pack).unsloth:
-                _quicken(model, pack)
-            return CsmModel(Resident(model, processor), pack)
-        except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError, SafetensorError) as error:
-            raise broken(pack, f"the model can't be read: {' '.join(str(error).split())[:500]}") from None
+            with loading(pack, where, threads=threads, unreadable=UNREADABLE):
+                model, processor = _read(pack, where)
+                if read_options(CsmOptions, pack).unsloth:
+                    _quicken(model, pack)
+                return CsmModel(Resident(model, processor), pack)
         except NotCausalError as error:
             raise broken(pack, str(error), field="config.json") from None
-        finally:
-            release_memory()  # what was read, or what a failed load left
 
 
 def _read(pack: VoicePack, device: torch.device) -> tuple[Any, Any]:

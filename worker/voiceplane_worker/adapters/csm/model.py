@@ -16,6 +16,7 @@ from voiceplane_worker.adapters.csm.lora import read_lora
 from voiceplane_worker.adapters.csm.options import CsmOptions, speakers_of
 from voiceplane_worker.adapters.csm.resident import BASE, bytes_of
 from voiceplane_worker.adapters.lockstep import iterate
+from voiceplane_worker.adapters.marks import without_marks
 from voiceplane_worker.adapters.options import broken, read_options
 from voiceplane_worker.adapters.reference import reference_of
 from voiceplane_worker.adapters.stretch import at_speed
@@ -62,7 +63,7 @@ class CsmVoices:
         speaker = self._speakers.get(piece.voice)
         if speaker is None:
             raise not_found("voice", f"unknown voice {piece.voice!r}: use one of {', '.join(self._speakers)}")
-        text = self._plain(piece.text)
+        text = without_marks(self._resident.processor.tokenizer, piece.text)
         if not any(character.isalnum() for character in text):
             return
         frames = iterate(functools.partial(self._speak, text, speaker), name="csm")
@@ -71,12 +72,6 @@ class CsmVoices:
     def close(self) -> None:
         """Free the adapter; see Model.close."""
         self._resident.detach(self._adapter)
-
-    def _plain(self, text: str) -> str:
-        """Text without the words that mean something else to the model, and without characters that it never saw."""
-        for token in self._resident.processor.tokenizer.all_special_tokens:
-            text = text.replace(token, " ")
-        return text.replace("\0", " ")
 
     def _speak(self, text: str, speaker: str, emit: Callable[[Samples], None]) -> None:
         """Generate until the end of the speech, or until emit raises."""

@@ -18,10 +18,10 @@ from voiceplane_worker.adapters.melo.model import MeloModel
 from voiceplane_worker.adapters.melo.network import Network
 from voiceplane_worker.adapters.melo.options import MeloOptions
 from voiceplane_worker.adapters.melo.text import Reader, check_language
-from voiceplane_worker.adapters.memory import bound_what_the_heap_keeps, release_memory
 from voiceplane_worker.adapters.options import broken, read_options
 from voiceplane_worker.adapters.pack_files import one_line
 from voiceplane_worker.adapters.torch_device import torch_device
+from voiceplane_worker.adapters.torch_loading import loading
 
 if TYPE_CHECKING:
     from voiceplane_worker.adapters.melo.library import Language
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 CONFIG_FILE = "config.json"
 SAFE_WEIGHTS, PICKLED_WEIGHTS = "checkpoint.safetensors", "checkpoint.pth"
+
+
+UNREADABLE = (OSError, ValueError, RuntimeError, SafetensorError, pickle.UnpicklingError, EOFError)
 
 
 class MeloAdapter:
@@ -44,19 +47,13 @@ class MeloAdapter:
         # It would tell that a BERT has layers that are not used, and show a bar.
         transformers.utils.logging.set_verbosity_error()
         transformers.utils.logging.disable_progress_bar()
-        bound_what_the_heap_keeps()
-        if where.type == "cpu":
-            torch.set_num_threads(threads)
         try:
-            return _load(pack, language, options=options, device=where)
+            with loading(pack, where, threads=threads, unreadable=UNREADABLE):
+                return _load(pack, language, options=options, device=where)
         except (KeyError, AttributeError, TypeError, AssertionError) as error:
             raise broken(
                 pack, f"{CONFIG_FILE} is not a MeloTTS model's: {one_line(error)}", field=CONFIG_FILE
             ) from None
-        except (OSError, ValueError, RuntimeError, SafetensorError, pickle.UnpicklingError, EOFError) as error:
-            raise broken(pack, f"the model can't be read: {one_line(error)[:500]}") from None
-        finally:
-            release_memory()  # what was read, or what a failed load left
 
 
 def _load(pack: VoicePack, language: Language, *, options: MeloOptions, device: torch.device) -> MeloModel:

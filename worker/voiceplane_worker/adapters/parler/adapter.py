@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-import torch
 from safetensors import SafetensorError
 
 from voiceplane_worker.adapters.base import FamilyTraits
-from voiceplane_worker.adapters.memory import bound_what_the_heap_keeps, release_memory
 from voiceplane_worker.adapters.options import broken
-from voiceplane_worker.adapters.pack_files import one_line
 from voiceplane_worker.adapters.parler.codec import NotWindowedError
 from voiceplane_worker.adapters.parler.loading import read_model
 from voiceplane_worker.adapters.parler.model import ParlerModel
 from voiceplane_worker.adapters.parler.options import read_parler_options
 from voiceplane_worker.adapters.torch_device import torch_device
+from voiceplane_worker.adapters.torch_loading import loading
 
 if TYPE_CHECKING:
     from voiceplane_worker.packs.pack import VoicePack
+
+
+UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError)
 
 
 class ParlerAdapter:
@@ -30,14 +31,8 @@ class ParlerAdapter:
         """Load a model; see Adapter.load. The threads are those of the whole process: torch has no others."""
         where = torch_device(device)
         options, descriptions = read_parler_options(pack)
-        bound_what_the_heap_keeps()
-        if where.type == "cpu":
-            torch.set_num_threads(threads)
         try:
-            return ParlerModel(read_model(pack, descriptions, where), pack, options)
-        except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
-            raise broken(pack, f"the model can't be read: {one_line(error)[:500]}") from None
+            with loading(pack, where, threads=threads, unreadable=UNREADABLE):
+                return ParlerModel(read_model(pack, descriptions, where), pack, options)
         except NotWindowedError as error:
             raise broken(pack, str(error), field="config.json") from None
-        finally:
-            release_memory()  # what was read, or what a failed load left

@@ -14,6 +14,7 @@ from voiceplane_common.errors import invalid, not_found
 
 from voiceplane_worker.adapters.base import Voice
 from voiceplane_worker.adapters.lockstep import iterate
+from voiceplane_worker.adapters.marks import without_marks
 from voiceplane_worker.adapters.memory import release_memory
 from voiceplane_worker.adapters.parler.sampling import Sampling
 from voiceplane_worker.adapters.parler.streamer import ChunkStreamer, SpokenError
@@ -46,7 +47,7 @@ class ParlerModel:
         loaded = self._here()
         if piece.voice not in loaded.voices:
             raise not_found("voice", f"unknown voice {piece.voice!r}: use one of {', '.join(loaded.voices)}")
-        text = _plain(loaded, piece.text)
+        text = without_marks(loaded.tokenizer, piece.text)
         if not any(character.isalnum() for character in text):
             return
         chunks = iterate(functools.partial(self._speak, loaded, text, piece.voice), name="parler")
@@ -99,10 +100,3 @@ class ParlerModel:
         longest_ms = self._options.longest_ms_besides + self._options.longest_ms_per_character * len(text)
         frames = math.ceil(longest_ms / 1_000 * self.sample_rate_hz / loaded.codec.frame_samples)
         return min(room, max(self._codebooks, frames))
-
-
-def _plain(loaded: Loaded, text: str) -> str:
-    """Text without the words that mean something else to the model, and without characters that it never saw."""
-    for token in loaded.tokenizer.all_special_tokens:
-        text = text.replace(token, " ")
-    return text.replace("\0", " ")

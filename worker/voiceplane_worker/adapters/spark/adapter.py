@@ -15,7 +15,6 @@ from flashtts.audio.detokenizer.spark_detokenizer import SparkDeTokenizerModel
 from safetensors import SafetensorError
 
 from voiceplane_worker.adapters.base import FamilyTraits
-from voiceplane_worker.adapters.memory import bound_what_the_heap_keeps, release_memory
 from voiceplane_worker.adapters.options import broken, read_options
 from voiceplane_worker.adapters.reference import reference_of
 from voiceplane_worker.adapters.spark.cloning import tokens_of
@@ -27,10 +26,14 @@ from voiceplane_worker.adapters.spark.options import SparkOptions, refuse_styles
 from voiceplane_worker.adapters.spark.vocabulary import Vocabulary
 from voiceplane_worker.adapters.spark.voices import SAMPLE_TEXTS, Maker, language_of
 from voiceplane_worker.adapters.torch_device import torch_device
+from voiceplane_worker.adapters.torch_loading import loading
 
 if TYPE_CHECKING:
     from voiceplane_worker.adapters.spark.layout import Layout
     from voiceplane_worker.packs.pack import VoicePack
+
+
+UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError, UnpicklingError)
 
 
 class SparkAdapter:
@@ -44,17 +47,11 @@ class SparkAdapter:
         layout = read_layout(pack)
         _check_languages(pack)
         transformers.utils.logging.disable_progress_bar()
-        bound_what_the_heap_keeps()
-        if where.type == "cpu":
-            torch.set_num_threads(threads)
         try:
-            return _read(layout, where)
-        except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError, UnpicklingError) as error:
-            raise broken(pack, f"the model can't be read: {' '.join(str(error).split())[:500]}") from None
+            with loading(pack, where, threads=threads, unreadable=UNREADABLE):
+                return _read(layout, where)
         except NotStreamableError as error:
             raise broken(pack, str(error), field=f"{CODEC}/{SETTINGS}") from None
-        finally:
-            release_memory()  # what was read, or what a failed load left
 
 
 def _read(layout: Layout, device: torch.device) -> SparkModel:
