@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # Whoever asks for a model that nobody knows is told so after this, even if the cluster does not answer.
 DEMAND_TIMEOUT_S = 2.0
+# A worker tells its watchers of a change within 20 ms or so; what it does not show by then, something else has undone.
+SHOWN_TIMEOUT_S = 1.0
 
 _log = get_logger("routing")
 
@@ -173,11 +175,27 @@ class Router:
             known = sorted({model.model_id for worker in self.workers() for model in worker.models})
             message = f"no worker knows the model {model_id!r}: known models are {', '.join(known) or 'none'}"
             raise not_found("model", message, reason="UNKNOWN_MODEL")
-        states = await asyncio.gather(*(call(link) for link in links), return_exceptions=True)
+
+        async def seen(link: WorkerLink) -> str:
+            state = await call(link)
+            await self._until_shown(link, model_id, state)
+            return state
+
+        states = await asyncio.gather(*(seen(link) for link in links), return_exceptions=True)
         errors = [state for state in states if isinstance(state, BaseException)]
         if errors:
             raise errors[0]
         return {link.view().address: str(state) for link, state in zip(links, states, strict=True)}
+
+    async def _until_shown(self, link: WorkerLink, model_id: str, state: str) -> None:
+        """Return when routing knows of a worker's answer, so that whoever asked finds it so in the next session."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SHOWN_TIMEOUT_S):
+                while (view := link.view()).connected:
+                    model = view.model(model_id)
+                    if model is not None and model.state == state:
+                        return
+                    await self._changed.wait()
 
     def _run(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
