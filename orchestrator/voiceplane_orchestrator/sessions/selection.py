@@ -73,8 +73,9 @@ class SelectionStore:
         return selection
 
     def put(self, client_id: str, selection: Selection) -> None:
-        """Remember a client's selection."""
-        self._kept[client_id] = (self._clock.now(), selection)
+        """Remember a client's selection; those that nobody came back for in time are forgotten."""
+        now_s = self._clock.now()
+        self._kept[client_id] = (now_s, selection)
         self._kept.move_to_end(client_id)
-        while len(self._kept) > MAX_CLIENTS:
+        while len(self._kept) > MAX_CLIENTS or now_s - next(iter(self._kept.values()))[0] > self._ttl_s:
             self._kept.popitem(last=False)

@@ -28,6 +28,17 @@ async def test_a_selection_lives_for_its_ttl_after_its_last_use() -> None:
     assert store.get("you") == Selection()
 
 
+async def test_what_nobody_came_back_for_is_forgotten_when_others_come() -> None:
+    clock = VirtualClock()
+    store = SelectionStore(ttl_ms=10_000, clock=clock)
+    store.put("a", HIGH)
+    await clock.advance(6.0)
+    store.put("b", HIGH)
+    await clock.advance(6.0)
+    store.put("c", HIGH)
+    assert list(store._kept) == ["b", "c"]
+
+
 def test_the_least_recently_used_client_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(selection, "MAX_CLIENTS", 2)
     store = SelectionStore(ttl_ms=10_000, clock=VirtualClock())
