@@ -18,12 +18,13 @@ from pathlib import Path
 from tests.bench.report import Report
 from tests.bench.soak.chaos import Chaos
 from tests.bench.soak.people import Person
-from tests.bench.soak.schedule import mishaps
+from tests.bench.soak.schedule import SERVERS, mishaps
 from tests.bench.soak.stack import FAMILY_MODELS, Stack, stack
 from tests.bench.soak.summary import MIB, Criteria, Soak
 from tests.bench.soak.trend import Flatness
 from tests.bench.soak.turns import Tally
 from tests.bench.soak.watch import Watch, left_behind
+from tests.support.redis_server import RedisServer
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
     reads.add_argument("--families", nargs="+", choices=sorted(FAMILY_MODELS), default=["piper", "piper", "mock"])
     reads.add_argument("--orchestrators", type=int, default=1)
     reads.add_argument("--livekit", action="store_true", help="have a LiveKit server, too, and restart it")
+    reads.add_argument("--redis", action="store_true", help="find workers through a Redis, and restart it")
     reads.add_argument("--mishap-every-s", type=float, default=20.0, help="on average")
     reads.add_argument("--sample-every-s", type=float, default=5.0)
     reads.add_argument("--settle-s", type=float, default=30.0, help="for sessions to end when everybody has gone")
@@ -83,8 +85,15 @@ async def soak(options: argparse.Namespace) -> Soak:
             from tests.support.livekit import livekit_server  # noqa: PLC0415
 
             livekit = await exits.enter_async_context(livekit_server())
+        redis = await exits.enter_async_context(RedisServer(folder)) if options.redis else None
         running = await exits.enter_async_context(
-            stack(folder, families=options.families, orchestrators=options.orchestrators, livekit=livekit)
+            stack(
+                folder,
+                families=options.families,
+                orchestrators=options.orchestrators,
+                livekit=livekit,
+                redis=redis,
+            )
         )
         print(f"{options.people} people talk for {options.seconds:g} s; Ctrl-C ends that with the report", flush=True)
         return await _talk(running, options, stopping=stopping)
@@ -97,7 +106,7 @@ async def _talk(running: Stack, options: argparse.Namespace, *, stopping: asynci
         seconds=options.seconds,
         every_s=options.mishap_every_s,
         workers=[*running.workers][1:],  # the first one lives as long as the soak, so that its memory can be judged
-        livekit=options.livekit,
+        servers=[name for name in SERVERS if getattr(options, name)],
     )
     servers = [each.address for each in running.orchestrators]
     people = [

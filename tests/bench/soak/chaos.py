@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import aiohttp
+from voiceplane_common.registry.records import Names
+from voiceplane_common.registry.settings import RedisSection
 
 from tests.bench.soak.people import get_stuck, why
 from tests.bench.soak.stack import CHURN_MODEL
+from tests.support.processes import POLL_S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 STUCK_CLIENTS = 2
 CHURN_TIMEOUT_S = 60.0
 ROOM_TIMEOUT_S = 60.0
+REGISTERED_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +82,8 @@ class Chaos:
                 return "; ".join(end for end in ends if end)
             case "livekit":
                 return await self._restart_livekit(mishap.down_s)
+            case "redis":
+                return await self._restart_redis(mishap.down_s)
             case _:
                 return await self._churn(mishap.action)
 
@@ -100,4 +106,17 @@ class Chaos:
         await server.start()
         async with asyncio.timeout(ROOM_TIMEOUT_S):
             await meet_an_agent(self.stack.orchestrators[0].address)
+        return ""
+
+    async def _restart_redis(self, down_s: float) -> str:
+        """Restart the Redis server, empty; every worker must be in it again afterwards."""
+        server = self.stack.redis
+        assert server is not None, "mishaps of Redis are planned only where there is one"
+        await server.kill()
+        await asyncio.sleep(down_s)
+        await server.start()
+        leases = Names.below(RedisSection().prefix).leases
+        async with asyncio.timeout(REGISTERED_TIMEOUT_S):
+            while int(await server.ask("ZCARD", leases)) < len(self.stack.workers):  # noqa: ASYNC110  # Redis' to tell
+                await asyncio.sleep(POLL_S)
         return ""

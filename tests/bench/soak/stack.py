@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from tests.support.livekit import LiveKitServer
     from tests.support.processes import Process
+    from tests.support.redis_server import RedisServer
 
 CHURN_MODEL = "churn"
 FAMILY_MODELS = {"piper": "en_US-joe-medium", "mock": "mock"}
@@ -101,11 +102,13 @@ class Stack:
         orchestrators: At least one.
         workers: By name.
         livekit: The LiveKit server, if there is one.
+        redis: Where orchestrators find the workers, if it is not in their settings.
     """
 
     orchestrators: tuple[Member, ...]
     workers: dict[str, Member]
     livekit: LiveKitServer | None = None
+    redis: RedisServer | None = None
 
     @property
     def members(self) -> tuple[Member, ...]:
@@ -115,7 +118,12 @@ class Stack:
 
 @contextlib.asynccontextmanager
 async def stack(
-    folder: Path, *, families: Sequence[str], orchestrators: int = 1, livekit: LiveKitServer | None = None
+    folder: Path,
+    *,
+    families: Sequence[str],
+    orchestrators: int = 1,
+    livekit: LiveKitServer | None = None,
+    redis: RedisServer | None = None,
 ) -> AsyncIterator[Stack]:
     """Start a stack, and end it by SIGTERM.
 
@@ -124,14 +132,15 @@ async def stack(
         families: Of the workers, one each.
         orchestrators: How many.
         livekit: A server for them to be agents of.
+        redis: A server for workers to be found in; None to name them to the orchestrators.
     """
     addresses = [f"127.0.0.1:{processes.free_port()}" for _ in families]
-    settings = _worker_settings(folder)
+    settings = _worker_settings(folder, redis=redis)
     workers = {
         (name := f"{family}-{number}"): _worker(folder / f"{name}.log", family, address=address, settings=settings)
         for number, (family, address) in enumerate(zip(families, addresses, strict=True))
     }
-    settings = _orchestrator_settings(folder, addresses, livekit=livekit)
+    settings = _orchestrator_settings(folder, addresses, livekit=livekit, redis=redis)
     servers = tuple(
         _orchestrator(folder / f"orchestrator-{number}.log", settings=settings) for number in range(orchestrators)
     )
@@ -139,7 +148,7 @@ async def stack(
         for member in (*workers.values(), *servers):
             exits.push_async_callback(member.end)
             await member.start()
-        yield Stack(orchestrators=servers, workers=workers, livekit=livekit)
+        yield Stack(orchestrators=servers, workers=workers, livekit=livekit, redis=redis)
 
 
 def _worker(log: Path, family: str, *, address: str, settings: Path) -> Member:
@@ -159,7 +168,7 @@ def _orchestrator(log: Path, *, settings: Path) -> Member:
     return Member(log.stem, start=start)
 
 
-def _worker_settings(folder: Path) -> Path:
+def _worker_settings(folder: Path, *, redis: RedisServer | None) -> Path:
     """Of all workers: the packs that come with Voiceplane for these families, and one to load and unload."""
     packs = folder / "packs"
     for family in FAMILY_MODELS:
@@ -171,15 +180,20 @@ def _worker_settings(folder: Path) -> Path:
             "worker": {"packs_dir": str(packs), "drain_timeout_ms": DRAIN_TIMEOUT_MS},
             # What is loaded and unloaded by the clock would be steps in the memory that is to be judged.
             "model_manager": {"ttl_ms": A_DAY_MS, "unload_drain_timeout_ms": DRAIN_TIMEOUT_MS},
-        },
+        }
+        | ({"redis": {"url": redis.url}} if redis else {}),
     )
 
 
-def _orchestrator_settings(folder: Path, workers: Sequence[str], *, livekit: LiveKitServer | None) -> Path:
+def _orchestrator_settings(
+    folder: Path, workers: Sequence[str], *, livekit: LiveKitServer | None, redis: RedisServer | None
+) -> Path:
     sections: dict[str, Any] = {
-        "discovery": {"workers": list(workers)},
+        "discovery": {"kind": "redis"} if redis else {"workers": list(workers)},
         "limits": {"requests_per_minute": 1_000_000, "connections_per_caller": 10_000},  # all people are one caller
     }
+    if redis:
+        sections["redis"] = {"url": redis.url}
     if livekit:
         sections["livekit"] = livekit.settings | {"leave_after_ms": LEAVE_AFTER_MS}
     return _write(folder / "orchestrator.yaml", sections)

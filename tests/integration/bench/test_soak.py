@@ -22,6 +22,8 @@ pytestmark = pytest.mark.timeout(240)
 MOCKS = ("--families", "mock", "mock", "--people", "4")
 KILL_SEED = "31"
 """With a mishap each 12 s, its only one within 20 s is a kill."""
+REDIS_SEED = "59"
+"""Where there is a Redis, that one's only mishap is its restart."""
 
 
 @contextlib.asynccontextmanager
@@ -73,6 +75,18 @@ async def test_no_turn_is_lost_to_a_killed_worker(tmp_path: Path) -> None:
         assert 0 < steady["first"] <= steady["highest"]
     assert {(one["program"], one["number"]) for one in found["samples"]} == set(lived)
     assert all(verdict["criterion"] and verdict["holds"] for verdict in found["verdicts"])
+
+
+async def test_no_turn_is_lost_to_a_redis_that_comes_back_empty(tmp_path: Path) -> None:
+    report = tmp_path / "soak.json"
+    async with soak(report, "20", "--redis", "--mishap-every-s", "12", "--seed", REDIS_SEED) as child:
+        out, _ = await child.communicate()
+    assert child.returncode == 0, out.decode()
+    found = figures(report)
+    assert [(one["action"], one["trouble"]) for one in found["mishaps"]] == [("redis", "")]
+    assert found["turns_lost"] == 0
+    assert found["turns_complete"] >= 8
+    assert found["left"] == {}
 
 
 async def test_ctrl_c_ends_it_with_its_report_and_a_criterion_that_does_not_hold_is_told_by_its_status(

@@ -6,13 +6,13 @@ import itertools
 
 import pytest
 
-from tests.bench.soak.schedule import DECK, MAX_DOWN_S, Mishap, mishaps
+from tests.bench.soak.schedule import DECK, MAX_DOWN_S, Mishap, Server, mishaps
 
 WORKERS = ("piper-1", "mock-2")
 
 
-def planned(*, seed: int = 1, seconds: float = 600.0, livekit: bool = False) -> tuple[Mishap, ...]:
-    return mishaps(seed=seed, seconds=seconds, every_s=20.0, workers=WORKERS, livekit=livekit)
+def planned(*, seed: int = 1, seconds: float = 600.0, servers: tuple[Server, ...] = ()) -> tuple[Mishap, ...]:
+    return mishaps(seed=seed, seconds=seconds, every_s=20.0, workers=WORKERS, servers=servers)
 
 
 def test_a_seed_always_gives_the_same_mishaps() -> None:
@@ -43,16 +43,19 @@ def test_each_round_has_every_action_of_the_deck() -> None:
 
 
 def test_only_workers_are_named_and_only_what_was_ended_stays_away() -> None:
-    for one in planned(seconds=5000, livekit=True):
+    for one in planned(seconds=5000, servers=("livekit", "redis")):
         assert (one.target in WORKERS) == (one.action in {"kill", "drain"})
         assert (one.target == "") == (one.action not in {"kill", "drain"})
         assert 0 <= one.down_s <= MAX_DOWN_S
-        assert one.action in {"kill", "drain", "livekit"} or one.down_s == 0
+        assert one.action in {"kill", "drain", "livekit", "redis"} or one.down_s == 0
 
 
-def test_livekit_is_restarted_only_where_it_is() -> None:
-    assert "livekit" in {one.action for one in planned(livekit=True)}
-    assert "livekit" not in {one.action for one in planned(seconds=20_000)}
+@pytest.mark.parametrize("server", ["livekit", "redis"])
+def test_a_server_is_restarted_only_where_it_is(server: Server) -> None:
+    other = {"livekit", "redis"} - {server}
+    assert server in {one.action for one in planned(servers=(server,))}
+    assert not other & {one.action for one in planned(seconds=20_000, servers=(server,))}
+    assert server not in {one.action for one in planned(seconds=20_000)}
 
 
 def test_without_workers_that_may_be_ended_there_are_mishaps_of_other_kinds() -> None:
