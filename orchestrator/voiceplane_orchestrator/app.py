@@ -95,7 +95,12 @@ class Orchestrator:
         app = make_app(factory=factory, router=self._router, live=self._live, keys=self._keys, gate=gate)
         self._agent = make_agent(factory, live=self._live, app=app)
         self._runner = web.AppRunner(
-            app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_TIMEOUT_S, handler_cancellation=True
+            app,
+            access_log=None,
+            handle_signals=False,
+            keepalive_timeout=settings.server.keepalive_timeout_ms / 1000,
+            shutdown_timeout=SHUTDOWN_TIMEOUT_S,
+            handler_cancellation=True,
         )
         self._exits = contextlib.AsyncExitStack()
 

@@ -32,11 +32,14 @@ class ServerSection(Section):
     Attributes:
         listen: "host:port"; port 0 lets the system choose.
         allowed_origins: Origins of pages, besides our own, that may open a WebSocket.
+        keepalive_timeout_ms: A connection without a whole request for so long, the first one or the next, is closed. A
+            proxy in front that keeps connections should close them sooner.
         drain_timeout_ms: After SIGTERM, how long sessions may go on.
     """
 
     listen: HostAndPort = "127.0.0.1:8080"
     allowed_origins: tuple[str, ...] = ()
+    keepalive_timeout_ms: int = Field(default=75_000, ge=100)
     drain_timeout_ms: int = Field(default=10_000, ge=0)
 
     @property
