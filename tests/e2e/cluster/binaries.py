@@ -33,15 +33,17 @@ PACKAGES = {
     "coredns": "github.com/coredns/coredns",
     "livekit-server": "github.com/livekit/livekit-server/cmd/server",
     "docker-compose": "github.com/docker/compose/v2/cmd",
+    "kube-router": "github.com/cloudnativelabs/kube-router/v2/cmd/kube-router",
 }
 # Modules of their own: their choice of versions is not Kubernetes'.
 MODULES = {
     "coredns": MODULE / "coredns",
     "livekit-server": MODULE.parent / "livekit",
     "docker-compose": MODULE.parent / "compose",
+    "kube-router": MODULE.parent / "netpol",
 }
 # No parts of a cluster: another version of one is no other set of the rest.
-APART = frozenset({"livekit-server", "docker-compose"})
+APART = frozenset({"livekit-server", "docker-compose", "kube-router"})
 # Seccomp is libseccomp, which is C. Everything else is static.
 WITH_C = frozenset({"runc"})
 
@@ -51,6 +53,8 @@ DEBIAN_PACKAGES = {
     "dockerd": "docker.io",
     "etcd": "etcd-server",
     "ip": "iproute2",
+    "ipset": "ipset",
+    "iptables": "iptables",
     "nft": "nftables",
     "umount": "mount",
 }

@@ -18,6 +18,7 @@ from tests.e2e.cluster.commands import run
 from tests.e2e.cluster.daemons import Daemon
 from tests.e2e.cluster.dns import Dns
 from tests.e2e.cluster.node import Node, make_bridge, remove_bridge
+from tests.e2e.cluster.policies import Policies
 from tests.e2e.cluster.runtime import POD_GATEWAY, Runtime
 
 if TYPE_CHECKING:
@@ -84,6 +85,10 @@ class Cluster:
         server.api.end(kill=True)
         server.start_api()
 
+    def policies(self) -> Policies:
+        """What makes it hold to NetworkPolicies, to be started."""
+        return Policies(self._control / "run", self.kubeconfig)
+
     def status(self) -> dict[str, bool]:
         """Whether each program runs."""
         names = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"]
@@ -123,6 +128,7 @@ class Cluster:
         run_folder = self._control / "run"
         kubelet = Daemon("kubelet", run_folder)
         kubelet.end()  # first: it would start again what ends
+        self.policies().end()
         if self.runtime.daemon.running():
             self.runtime.remove_containers()
         for name, running in self.status().items():

@@ -9,6 +9,7 @@ need etcd etcd-server
 need ip iproute2
 need nft nftables
 need iptables iptables
+need ipset ipset
 need /usr/lib/cni/bridge containernetworking-plugins
 need gcc gcc
 need pkg-config pkg-config
