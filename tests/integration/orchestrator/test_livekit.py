@@ -175,10 +175,16 @@ async def test_after_a_restart_of_livekit_one_enters_again() -> None:
 async def test_an_agent_whose_livekit_is_gone_is_not_registered_until_it_is_back() -> None:
     async with livekit_server() as server, agent(server) as running, asyncio.timeout(60):
         assert running._agent is not None
-        assert running._agent._server is not None
+        library = running._agent._server
+        assert library is not None
         lost = asyncio.Event()
-        forget = running._agent._server.unregistered
-        running._agent._server.unregistered = lambda: (forget(), lost.set())
+        forget = library.unregistered
+
+        def tell() -> None:
+            forget()
+            lost.set()
+
+        library.unregistered = tell
         await server.kill()
         await lost.wait()
         with pytest.raises(VoiceplaneError, match="has not registered us"):

@@ -64,7 +64,7 @@ class RoomAgent:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handing_over = asyncio.Event()
         self._registered = asyncio.Event()
-        self._server: AgentServer | None = None
+        self._server: _Server | None = None
         self._environment: dict[str, str | None] = {}
         self._running: asyncio.Task[None] | None = None
 
@@ -121,7 +121,7 @@ class RoomAgent:
                 await asyncio.shield(server.aclose())
             await asyncio.sleep(RESTART_S)
 
-    def _make_server(self) -> AgentServer:
+    def _make_server(self) -> _Server:
         settings = self._settings
         server = _Server(
             job_executor_type=JobExecutorType.THREAD,
