@@ -8,9 +8,10 @@ from voiceplane_orchestrator.routing.placements import Placements
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["send", "answer", "refuse", "give_up", "end", "snapshot", "hear", "hear", "other", "break"]),
+        st.sampled_from(["send", "answer", "snapshot", "hear", "refuse", "end", "other", "break"]),
         st.integers(0, 7),
     ),
+    min_size=20,
     max_size=60,
 )
 
@@ -44,8 +45,6 @@ class Cluster:
         if self.under_way:
             self.under_way.pop(pick % len(self.under_way))
             self.placements.failed()
-
-    give_up = refuse
 
     def end(self, pick: int) -> None:
         if self.open:
