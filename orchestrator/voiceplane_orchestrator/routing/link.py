@@ -13,11 +13,13 @@ from voiceplane_common.errors import VoiceplaneError
 from voiceplane_common.logs import get_logger
 
 from voiceplane_orchestrator.routing.breaker import Breaker
+from voiceplane_orchestrator.routing.placements import Placements
 from voiceplane_orchestrator.routing.view import ModelView, VoiceView, WorkerView
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from voiceplane_client import WorkerSession
     from voiceplane_common.tls import ClientTlsSection
     from voiceplane_proto.v1 import tts_pb2
 
@@ -46,6 +48,8 @@ class WorkerLink:
         self.client = WorkerClient(address, tls=tls)
         self._changed = changed
         self._known = WorkerView(address=address)
+        self._told_sessions = 0
+        self._placements = Placements()
         self._breaker = Breaker(jitter=lambda: random.uniform(0.8, 1.2))  # noqa: S311 - it spreads waits
         self.open = True
         self.leaving = False
@@ -56,12 +60,14 @@ class WorkerLink:
         self._watcher = asyncio.create_task(self._watch())
 
     def view(self) -> WorkerView:
-        """What is known now."""
+        """What is known now; our sessions count from when they are sent, not only once the worker tells of them."""
         barred = self._breaker.is_open(asyncio.get_running_loop().time())
         full = barred and self._full
+        sessions = self._told_sessions + self._placements.count
+        known = self._known
         # Asked for at each choice, and rarely changed: to copy each of a thousand would cost more than the choice.
-        if (self._known.open, self._known.barred, self._known.full) != (self.open, barred, full):
-            self._known = replace(self._known, open=self.open, barred=barred, full=full)
+        if (known.open, known.barred, known.full, known.sessions) != (self.open, barred, full, sessions):
+            self._known = replace(known, open=self.open, barred=barred, full=full, sessions=sessions)
         return self._known
 
     def failed(self, *, full: bool = False) -> None:
@@ -74,16 +80,34 @@ class WorkerLink:
         """A session has been served."""
         self._breaker.succeeded()
 
-    def acquire(self) -> None:
-        """A session uses the connection; it must release() it."""
-        self._users += 1
-        self._unused.clear()
+    async def begin(self, request: tts_pb2.StartSessionRequest) -> WorkerSession:
+        """Open a session here; it must come to end().
 
-    def release(self) -> None:
-        """A session has ended."""
-        self._users -= 1
-        if not self._users:
-            self._unused.set()
+        Raises:
+            VoiceplaneError: See StartSession in the proto.
+        """
+        self._acquire()
+        self._placements.sent()
+        try:
+            session = await self.client.start_session(request)
+        except BaseException:
+            self._placements.failed()
+            self._release()
+            raise
+        self._placements.begun(session.session_id, revision=session.info.revision)
+        return session
+
+    async def end(self, session: WorkerSession) -> None:
+        """End a session that began here.
+
+        Raises:
+            VoiceplaneError: The worker would not; it is no longer ours all the same.
+        """
+        try:
+            await session.end()
+        finally:
+            self._placements.ended(session.session_id)
+            self._release()
 
     async def leave(self) -> None:
         """Close when no session uses the connection: closing it under a call would cancel whoever waits for it."""
@@ -98,6 +122,15 @@ class WorkerLink:
             await self._watcher
         await self.client.close()
 
+    def _acquire(self) -> None:
+        self._users += 1
+        self._unused.clear()
+
+    def _release(self) -> None:
+        self._users -= 1
+        if not self._users:
+            self._unused.set()
+
     async def _watch(self) -> None:
         while True:
             try:
@@ -107,10 +140,13 @@ class WorkerLink:
                     if not self._known.connected:
                         _log.info("worker_connected", address=self._known.address, worker_id=state.worker_id)
                         self._breaker.succeeded()
+                    self._told_sessions = state.load.sessions
+                    self._placements.told(state.revision)
                     self._know(worker_view(self._known.address, state, device=capabilities.device))
             except VoiceplaneError as error:
                 if self._known.connected:
                     _log.warning("worker_lost", address=self._known.address, reason=error.reason)
+            self._placements.lost()
             if self._known.connected:
                 self._know(replace(self._known, connected=False, ready=False))
             await asyncio.sleep(RECONNECT_S)

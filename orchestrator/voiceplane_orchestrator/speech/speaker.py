@@ -349,12 +349,10 @@ class Speaker:
             segmentation=SEGMENTATIONS[wanted.segmentation],
             credit_flow_control=True,
         )
-        link.acquire()
         try:
-            session = await link.client.start_session(request)
-        except BaseException as error:
-            link.release()
-            if isinstance(error, VoiceplaneError) and error.code in REROUTED_CODES:
+            session = await link.begin(request)
+        except VoiceplaneError as error:
+            if error.code in REROUTED_CODES:
                 # This keeps us away from it, so the next choice is another one.
                 link.failed(full=error.code is grpc.StatusCode.RESOURCE_EXHAUSTED)
             raise
@@ -384,11 +382,9 @@ class Speaker:
 
     async def _end(self, line: _Line) -> None:
         try:
-            await line.session.end()
+            await line.link.end(line.session)
         except VoiceplaneError as error:  # it idles out
             _log.warning("session_not_ended", session_id=self._key, address=line.address, reason=error.reason)
-        finally:
-            line.link.release()
 
 
 async def _feed(stream: SpeechStream, journal: Journal, start: int, utterance_id: str, epoch: int) -> None:

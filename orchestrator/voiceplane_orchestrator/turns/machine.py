@@ -273,8 +273,9 @@ class TurnMachine:
 
     def _begin(self, speech: _Speech, *, continues: int | None = None, onset_sample: int | None = None) -> None:
         speech.begun = True
-        if onset_sample is not None:
-            speech.onset_sample = onset_sample
+        longest = self._endpointing.max_turn_ms * _SAMPLES_PER_MS  # undecided, it may have gone on for all of a reply
+        newest_sample = max(speech.onset_sample, speech.through_sample - longest)
+        speech.onset_sample = newest_sample if onset_sample is None else onset_sample
         self._actions.append(BeginTurn(turn_id=speech.turn_id, onset_sample=speech.onset_sample, continues=continues))
 
     def _reopen(self, speech: _Speech, ended: _Speech) -> None:
@@ -408,8 +409,7 @@ class TurnMachine:
         self._accepted = None
         self._interrupted = False
         if speech is not None and speech.speaking and not speech.begun:
-            longest = self._endpointing.max_turn_ms * _SAMPLES_PER_MS  # it may have gone on under all of the reply
-            self._begin(speech, onset_sample=max(speech.onset_sample, speech.through_sample - longest))
+            self._begin(speech)
 
     def _pause(self) -> None:
         self.paused = True

@@ -379,12 +379,15 @@ class StartSessionResponse(_message.Message):
     LANGUAGE_FIELD_NUMBER: _builtins.int
     AUDIO_FORMAT_FIELD_NUMBER: _builtins.int
     IDLE_TIMEOUT_MS_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     model_id: _builtins.str
     voice: _builtins.str
     language: _builtins.str
     idle_timeout_ms: _builtins.int
     """Milliseconds without any call or stream after which the worker ends the session."""
+    revision: _builtins.int
+    """WorkerState.revision when this was so: snapshots from that one on count the session in load.sessions, older ones do not."""
     @_builtins.property
     def audio_format(self) -> Global___AudioFormat: ...
     def __init__(
@@ -396,10 +399,11 @@ class StartSessionResponse(_message.Message):
         language: _builtins.str = ...,
         audio_format: Global___AudioFormat | None = ...,
         idle_timeout_ms: _builtins.int = ...,
+        revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["audio_format", b"audio_format"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_format", b"audio_format", "idle_timeout_ms", b"idle_timeout_ms", "language", b"language", "model_id", b"model_id", "session_id", b"session_id", "voice", b"voice"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_format", b"audio_format", "idle_timeout_ms", b"idle_timeout_ms", "language", b"language", "model_id", b"model_id", "revision", b"revision", "session_id", b"session_id", "voice", b"voice"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -36,13 +36,14 @@ Runs = dict[tuple["Scenario", "Policy"], "Outcome"]
 
 
 def scaled(scenario: Scenario, scale: float) -> Scenario:
-    """As many workers, pools and sessions less."""
+    """As many workers, pools, sessions and orchestrators less."""
     return replace(
         scenario,
         workers=round(scenario.workers * scale),
         sessions=round(scenario.sessions * scale),
         pools=max(1, round(scenario.pools * scale)),
         models=max(1, round(scenario.models * scale)),
+        orchestrators=max(1, round(scenario.orchestrators * scale)),
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,13 +11,12 @@ import numpy as np
 from voiceplane_common.errors import VoiceplaneError
 
 from tests.bench.simulation.costs import queue
+from tests.bench.simulation.knowledge import Knowledge
 from tests.bench.simulation.policies import route
 from tests.bench.simulation.scenarios import fleet, held_at_start, popularity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from voiceplane_orchestrator.routing.view import WorkerView
 
     from tests.bench.simulation.policies import Policy
     from tests.bench.simulation.scenarios import Scenario
@@ -94,15 +92,16 @@ class Simulation:
         self._scenario = scenario
         self._policy: Policy = policy
         self._pools = fleet(scenario, self._comes)
-        self._views: list[list[WorkerView]] = [
-            [worker.view(queue_depth=0) for worker in workers] for workers in self._pools
-        ]
+        self._known = Knowledge(
+            [[worker.view(queue_depth=0) for worker in workers] for workers in self._pools],
+            orchestrators=scenario.orchestrators,
+            delay_s=scenario.view_delay_s,
+        )
         self._places = {
             worker.address: (pool, number)
             for pool, workers in enumerate(self._pools)
             for number, worker in enumerate(workers)
         }
-        self._news: deque[tuple[float, str, WorkerView]] = deque()
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._open: dict[Worker, dict[int, Session]] = {worker: {} for workers in self._pools for worker in workers}
@@ -141,28 +140,21 @@ class Simulation:
         """Orchestrators will know it later."""
         costs = self._scenario.costs
         under_way = int(self._chance.binomial(worker.sessions, costs.talk_share * costs.under_way_share))
-        self._news.append(
-            (self._now_s + self._scenario.view_delay_s, worker.address, worker.view(queue_depth=under_way))
-        )
+        view = worker.view(queue_depth=under_way)
+        self._known.tell(self._places[worker.address], view, now_s=self._now_s)
         self.outcome.views += 1
-
-    def _hear(self) -> None:
-        while self._news and self._news[0][0] <= self._now_s:
-            _, address, view = self._news.popleft()
-            pool, number = self._places[address]
-            self._views[pool][number] = view
 
     @property
     def _warm(self) -> bool:
         return self._now_s >= self._length_s * WARM_UP
 
     def _place(self, session: Session) -> None:
-        self._hear()
+        self._known.hear(self._now_s)
         avoid: set[str] = set()
         for _ in range(MAX_ATTEMPTS):
             try:
                 choice = route(
-                    self._views,
+                    self._known.seen_by(self._orchestrator(session)),
                     session.pool,
                     session.model_id,
                     key=str(session.number),
@@ -197,6 +189,7 @@ class Simulation:
         self._open[worker][session.number] = session
         self._at(max(session.ends_s, self._now_s + wait_s), lambda: self._end(session, worker))
         self._tell(worker)
+        self._known.begun(str(session.number), self._places[worker.address], orchestrator=self._orchestrator(session))
         self.outcome.routed += 1
         if self._warm:
             self.outcome.queueing_ms.append(self._queueing_ms(worker))
@@ -213,6 +206,7 @@ class Simulation:
             return
         worker.end(session.speaks)
         del self._open[worker][session.number]
+        self._known.ended(str(session.number), self._places[worker.address], orchestrator=self._orchestrator(session))
         self._tell(worker)
 
     def _load(self, worker: Worker, model_id: str) -> float | None:
@@ -250,6 +244,9 @@ class Simulation:
     def _look(self) -> None:
         self.outcome.utilizations += [worker.utilization for worker in self._open if worker.alive]
         self._at(self._now_s + LOOK_EVERY_S, self._look)
+
+    def _orchestrator(self, session: Session) -> int:
+        return session.number % self._scenario.orchestrators
 
     def _worker(self, address: str) -> Worker:
         pool, number = self._places[address]

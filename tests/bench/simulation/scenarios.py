@@ -30,7 +30,8 @@ class Scenario:
         sized: Pools are as large as what is asked of them, as autoscaling makes them; otherwise all alike.
         load: Sessions that are open at once, over what all workers take.
         session_s: Mean length of a session.
-        view_delay_s: What orchestrators know is so old.
+        view_delay_s: What orchestrators are told is so old.
+        orchestrators: Each gets as many of the sessions, and knows at once where it has sent its own.
         slow_share: Workers with a processor of half the speed.
         dying_share: Workers that die at once in the middle of the run.
         dead_s: How long those are away.
@@ -47,6 +48,7 @@ class Scenario:
     load: float = 0.65
     session_s: float = 120.0
     view_delay_s: float = 0.025
+    orchestrators: int = 10
     slow_share: float = 0.0
     dying_share: float = 0.0
     dead_s: float = 60.0
@@ -108,6 +110,8 @@ VIEW_DELAYS_S = (0.025, 0.25, 1.0, 2.0, 5.0)
 SCENARIOS = (
     BASE,
     *(Scenario(name=f"views {delay_s:g} s old", view_delay_s=delay_s) for delay_s in VIEW_DELAYS_S[1:]),
+    Scenario(name="views 2 s old, one orchestrator", view_delay_s=2.0, orchestrators=1),
+    Scenario(name="views 5 s old, one orchestrator", view_delay_s=5.0, orchestrators=1),
     Scenario(name="half of the processors at half speed", slow_share=0.5),
     Scenario(name="nearly full", load=0.9),
     Scenario(name="Kokoro at half load", load=0.5, costs=KOKORO),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 from livekit import api, rtc
+from voiceplane_common.errors import VoiceplaneError
 
 from tests.support import processes
 from tests.support.livekit import KEY, SECRET, LiveKitServer, Person, ask_for_agent, grant, livekit_server, tone
@@ -169,6 +170,29 @@ async def test_after_a_restart_of_livekit_one_enters_again() -> None:
             await anna.until("ready", timeout_s=30)
             await anna.send("say", text="here I am")
             await anna.until_loud()
+
+
+async def test_an_agent_whose_livekit_is_gone_is_not_registered_until_it_is_back() -> None:
+    async with livekit_server() as server, agent(server) as running, asyncio.timeout(60):
+        assert running._agent is not None
+        library = running._agent._server
+        assert library is not None
+        lost = asyncio.Event()
+        forget = library.unregistered
+
+        def tell() -> None:
+            forget()
+            lost.set()
+
+        library.unregistered = tell
+        await server.kill()
+        await lost.wait()
+        with pytest.raises(VoiceplaneError, match="has not registered us"):
+            await running.wait_in_rooms(timeout_s=0.1)
+        await server.start()
+        await running.wait_in_rooms(timeout_s=30)
+        async with Person.enter(await grant(running.url, client_id="anna")) as anna:
+            await anna.until("ready")
 
 
 async def test_the_ways_to_talk_are_told() -> None:

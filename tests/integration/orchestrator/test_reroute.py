@@ -360,10 +360,11 @@ async def test_a_full_worker_sends_the_session_to_another_one_and_nobody_is_told
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("VOICEPLANE_WORKER__MAX_SESSIONS", "1")
-    async with two_workers() as workers, stage(*workers) as on:
-        other = make_speaker(on.router, on.hearing)
+    async with two_workers() as workers, stage(*workers) as on, stage(*workers) as elsewhere:
+        other = elsewhere.speaker
         await asyncio.gather(on.speaker.open(), other.open())  # both know of two free places, and want the same one
-        assert on.hearing.kinds == ["ready", "ready"]
+        assert on.hearing.kinds == elsewhere.hearing.kinds == ["ready"]
+        assert on.serving() != elsewhere.serving()
         waiting = Hearing()
         third = make_speaker(on.router, waiting)
         opening = asyncio.create_task(third.open())
@@ -373,6 +374,7 @@ async def test_a_full_worker_sends_the_session_to_another_one_and_nobody_is_told
         await opening
         assert waiting.kinds == ["no_worker", "ready"]
         await third.close()
+        await on.speaker.close()  # each stage waits until nobody is served
 
 
 async def test_a_request_that_is_wrong_is_refused_and_not_sent_to_another_worker() -> None:

@@ -292,6 +292,35 @@ async def test_the_state_is_watched_without_polling(client: WorkerClient) -> Non
     await states.aclose()  # type: ignore[attr-defined]
 
 
+async def test_a_session_is_in_snapshots_from_the_revision_of_its_answer_on(
+    worker: Worker, client: WorkerClient
+) -> None:
+    before = worker.state.snapshot()
+    async with await client.start_session() as session:
+        revision = session.info.revision
+        assert before.revision < revision
+        states = client.watch_state()
+        first = await anext(states)
+        assert (first.revision >= revision, first.load.sessions) == (True, before.load.sessions + 1)
+        await states.aclose()  # type: ignore[attr-defined]
+
+
+async def test_a_snapshot_before_the_revision_of_an_answer_lacks_the_session(
+    worker: Worker, client: WorkerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[int, int]] = []
+    note = worker.sessions._changed
+
+    def looking() -> None:
+        note()
+        told.append((worker.state.revision, worker.state.snapshot().load.sessions))
+
+    monkeypatch.setattr(worker.sessions, "_changed", looking)
+    async with await client.start_session() as session:
+        counts = {(revision >= session.info.revision, sessions) for revision, sessions in told}
+    assert counts == {(False, 0), (True, 1)}
+
+
 async def test_health_and_reflection_are_served(worker: Worker, client: WorkerClient) -> None:
     for service in ("", "voiceplane.v1.TTS", "model/mock"):
         assert await client.healthy(service), service

@@ -14,6 +14,7 @@ from voiceplane_orchestrator.routing.score import Choice, choose
 from voiceplane_orchestrator.routing.view import ModelView, Wanted, WorkerView
 
 from tests.bench.simulation.costs import Costs, queue
+from tests.bench.simulation.knowledge import Knowledge
 from tests.bench.simulation.plots import Axis, lines
 from tests.bench.simulation.policies import POLICIES, Policy, route
 from tests.bench.simulation.run import Outcome, simulate
@@ -203,6 +204,45 @@ def test_old_views_make_sessions_meet_full_workers() -> None:
         return simulate((scenario, "balanced"), seed=1).retried
 
     assert retried(replace(SMALL, view_delay_s=10.0)) > retried(SMALL)
+
+
+def test_who_knows_where_sessions_were_sent_meets_no_full_worker() -> None:
+    """A view only lacks what others have sent: one orchestrator knows of all, and of ends later than they are."""
+
+    def retried(orchestrators: int) -> int:
+        scenario = replace(SMALL, view_delay_s=10.0, orchestrators=orchestrators)
+        return simulate((scenario, "balanced"), seed=1).retried
+
+    assert retried(1) == 0 < retried(10)
+
+
+# ------------------------------------------------------------ what orchestrators know
+
+
+def test_a_placement_counts_for_whoever_made_it_until_the_snapshot_of_it_is_heard() -> None:
+    def sessions(orchestrator: int) -> int:
+        return known.seen_by(orchestrator)[0][0].sessions
+
+    known = Knowledge([[WorkerView(address="a", connected=True)]], orchestrators=2, delay_s=1.0)
+    known.tell((0, 0), WorkerView(address="a", connected=True, sessions=1), now_s=0.0)
+    known.begun("s", (0, 0), orchestrator=0)
+    assert (sessions(0), sessions(1)) == (1, 0)
+    known.hear(1.0)
+    assert (sessions(0), sessions(1)) == (1, 1)
+
+
+@pytest.mark.parametrize("how", ["ended", "died"])
+def test_a_placement_that_is_over_counts_no_longer(how: str) -> None:
+    known = Knowledge([[WorkerView(address="a", connected=True)]], orchestrators=1, delay_s=1.0)
+    known.tell((0, 0), WorkerView(address="a", connected=False), now_s=0.0)
+    known.tell((0, 0), WorkerView(address="a", connected=True, sessions=1), now_s=2.0)
+    known.begun("s", (0, 0), orchestrator=0)
+    assert known.seen_by(0)[0][0].sessions == 1
+    if how == "ended":
+        known.ended("s", (0, 0), orchestrator=0)
+    else:
+        known.hear(1.0)
+    assert known.seen_by(0)[0][0].sessions == 0
 
 
 # ------------------------------------------------------------ traffic and plots

@@ -96,6 +96,7 @@ class TTSService(tts_pb2_grpc.TTSServicer):
             language=session.profile.delivery.language,
             audio_format=AUDIO_FORMAT,
             idle_timeout_ms=self._settings.worker.session_idle_timeout_ms,
+            revision=self._state.revision,
         )
 
     async def Synthesize(  # noqa: N802

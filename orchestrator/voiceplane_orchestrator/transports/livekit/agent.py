@@ -21,6 +21,9 @@ from voiceplane_common.tasks import first_to_end
 from voiceplane_orchestrator.transports.livekit.room import RoomSession
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import aiohttp
     from livekit.agents.job import RunningJobInfo
 
     from voiceplane_orchestrator.sessions.factory import SessionFactory
@@ -38,6 +41,19 @@ IDLE_THREADS = 1
 _log = get_logger("livekit")
 
 
+class _Server(AgentServer):
+    """The library's, which tells of a registration, but not of its end."""
+
+    unregistered: Callable[[], object]
+
+    async def _run_ws(self, ws: aiohttp.ClientWebSocketResponse) -> None:
+        """It runs one registered connection, from the registration to the connection's end."""
+        try:
+            await super()._run_ws(ws)
+        finally:
+            self.unregistered()
+
+
 class RoomAgent:
     """Our registration with a LiveKit server. Use as an asynchronous context manager."""
 
@@ -48,7 +64,7 @@ class RoomAgent:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handing_over = asyncio.Event()
         self._registered = asyncio.Event()
-        self._server: AgentServer | None = None
+        self._server: _Server | None = None
         self._environment: dict[str, str | None] = {}
         self._running: asyncio.Task[None] | None = None
 
@@ -70,7 +86,7 @@ class RoomAgent:
                 os.environ[name] = value
 
     async def wait_registered(self) -> None:
-        """Return when LiveKit knows us, and may ask us into rooms."""
+        """Return when LiveKit knows us, and may ask us into rooms; after a lost connection, when it knows us again."""
         await self._registered.wait()
 
     async def drain(self) -> None:
@@ -101,12 +117,13 @@ class RoomAgent:
             except Exception as error:
                 _log.error("livekit_agent_failed", url=self._settings.url, error=repr(error))
             finally:
+                self._registered.clear()
                 await asyncio.shield(server.aclose())
             await asyncio.sleep(RESTART_S)
 
-    def _make_server(self) -> AgentServer:
+    def _make_server(self) -> _Server:
         settings = self._settings
-        server = AgentServer(
+        server = _Server(
             job_executor_type=JobExecutorType.THREAD,
             ws_url=settings.url,
             api_key=settings.api_key,
@@ -120,6 +137,7 @@ class RoomAgent:
             log_level="WARN",
         )
         server.on("worker_registered", lambda *_: self._registered.set())
+        server.unregistered = self._registered.clear
         server.rtc_session(self._job, agent_name=settings.agent_name, on_request=self._answer)
         return server
 
