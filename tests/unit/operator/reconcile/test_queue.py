@@ -11,6 +11,7 @@ from voiceplane_operator.metrics import Metrics
 from voiceplane_operator.reconcile.queue import Job, WorkQueue
 
 from tests.support import virtual_time
+from tests.support.spans import recorded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -133,3 +134,20 @@ def test_a_job_that_waits_and_is_forgotten_does_not_run() -> None:
         queue.forget(JOB)
 
     assert runs(ask, until=60.0) == []
+
+
+def test_a_reconcile_is_a_trace_that_says_how_it_ended_and_when_it_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    spans = recorded(monkeypatch)
+
+    def ask(queue: WorkQueue) -> None:
+        queue.add(JOB)
+        asyncio.get_running_loop().call_later(4.0, queue.add, JOB)  # within the second run
+
+    assert runs(ask, until=60.0, takes_s=3.0, failures=1) == [1.0, 4.5, 7.5]
+    whose = {"kind": "TTSWorkerPool", "namespace": "speech", "name": "p"}
+    first, second, third = spans.named("reconcile")
+    assert first.attributes == whose | {"result": "failed", "requeue_s": 0.5}
+    assert second.attributes == whose | {"result": "ok", "requeue_s": 0.0}
+    assert third.attributes == whose | {"result": "ok"}
+    assert [span.failed for span in (first, second, third)] == ["RuntimeError", "", ""]
+    assert {(span.parent, span.over) for span in spans.spans} == {("", True)}
