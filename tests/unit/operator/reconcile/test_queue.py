@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import TYPE_CHECKING
 
 import pytest
@@ -66,6 +67,21 @@ def test_a_job_asked_for_while_running_runs_once_more_and_never_twice_at_once() 
 
 def test_failures_come_back_later_and_later() -> None:
     assert runs(lambda queue: queue.add(JOB), until=60.0, failures=3) == [1.0, 1.5, 2.5, 4.5]
+
+
+def test_failures_wait_a_minute_at_most_and_a_forgotten_object_begins_anew() -> None:
+    began = runs(lambda queue: queue.add(JOB), until=400.0, failures=9)
+    assert [round(after - before, 1) for before, after in itertools.pairwise(began)][-3:] == [32.0, 60.0, 60.0]
+
+    def ask(queue: WorkQueue) -> None:
+        def make_anew() -> None:
+            queue.forget(JOB)
+            queue.add(JOB)
+
+        queue.add(JOB)
+        asyncio.get_running_loop().call_later(5.0, make_anew)
+
+    assert runs(ask, until=6.0, failures=9) == [1.0, 1.5, 2.5, 4.5, 6.0, 6.5]
 
 
 def test_a_job_asked_for_again_at_once_is_spaced() -> None:
