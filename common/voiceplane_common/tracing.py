@@ -1,4 +1,4 @@
-"""Traces of a turn, from the microphone to the ear, across processes.
+"""Traces: of a turn, from the microphone to the ear, across processes; of what the operator does.
 
 Off unless the standard variables of OpenTelemetry ask for them: nothing of OpenTelemetry is imported then, and every
 span is SILENT. No attribute holds a word that was spoken. Times are seconds of time.monotonic().
@@ -11,7 +11,7 @@ import os
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Literal
 
-from voiceplane_common.errors import VoiceplaneError, failed_precondition
+from voiceplane_common.errors import failed_precondition
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, MutableMapping
@@ -61,7 +61,7 @@ class Span:
         """Mark it as failed.
 
         Args:
-            reason: UPPER_CASE, never a text.
+            reason: One word, as errors have it, never a text.
         """
 
     def end(self, *, at_s: float | None = None) -> None:
@@ -108,26 +108,41 @@ def use(span: Span) -> Iterator[None]:
 
 @contextlib.contextmanager
 def part(name: str, *, kind: Kind = "internal", **attributes: Attribute) -> Iterator[Span]:
-    """A part of the present span, from here to the end of the block; failed if that is an error of ours."""
+    """A part of the present span, from here to the end of the block; failed if that is an error."""
     span = current().child(name, kind=kind)
     span.note(**attributes)
-    try:
+    with _to_its_end(span):
         yield span
-    except VoiceplaneError as error:
-        span.fail(error.reason)
-        raise
-    finally:
-        span.end()
 
 
 @contextlib.contextmanager
-def whole(name: str, **attributes: Attribute) -> Iterator[None]:
-    """A trace of its own, to which what runs in here belongs."""
-    span = start(name)
+def whole(name: str, *, kind: Kind = "internal", **attributes: Attribute) -> Iterator[Span]:
+    """A trace of its own, to which what runs in here belongs; failed if the block ends with an error."""
+    span = start(name, kind=kind)
     span.note(**attributes)
+    with _to_its_end(span), use(span):
+        yield span
+
+
+def part_or_whole(name: str, *, kind: Kind, **attributes: Attribute) -> contextlib.AbstractContextManager[Span]:
+    """A part of the present span where there is one, else a trace of its own."""
+    begin = whole if _current.get() is SILENT else part
+    return begin(name, kind=kind, **attributes)
+
+
+def reason_of(error: Exception) -> str:
+    """One word for an error: its own reason, or its type's name where it has none, or a text for people."""
+    reason = getattr(error, "reason", None)
+    return reason if isinstance(reason, str) and reason.isidentifier() else type(error).__name__
+
+
+@contextlib.contextmanager
+def _to_its_end(span: Span) -> Iterator[None]:
     try:
-        with use(span):
-            yield
+        yield
+    except Exception as error:
+        span.fail(reason_of(error))
+        raise
     finally:
         span.end()
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import kopf
 import prometheus_client
 from voiceplane_client import WorkerClient
+from voiceplane_common import tracing
 from voiceplane_common.kube.api import Api, ApiError
 from voiceplane_common.kube.informer import Informer
 from voiceplane_common.kube.names import API_VERSION
@@ -146,7 +147,8 @@ class Operator:
         try:
             while True:
                 try:
-                    await self._resync()
+                    with tracing.whole("resync"):
+                        await self._resync()
                     pause_s = float(self.settings.resync_seconds)
                 except ApiError as error:
                     _log.warning("resync_failed", error=str(error))

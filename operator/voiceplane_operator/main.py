@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 import uvloop
 from kubernetes.aio.config import ConfigException
-from voiceplane_common import logs
+from voiceplane_common import logs, tracing
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_common.kube.api import Api
 from voiceplane_common.settings import load_settings
@@ -45,6 +45,7 @@ def operate(
         )
         logs.configure(level=settings.log_level, json=settings.log_json)
         logging.getLogger("kopf").setLevel(logging.WARNING)
+        tracing.configure("voiceplane-operator")
         uvloop.run(_operate(settings))
     except VoiceplaneError as error:
         typer.echo(f"voiceplane-operator: {error.message}", err=True)

@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import re
 import sys
 import time
@@ -60,10 +61,12 @@ def prepare(plane: ControlPlane) -> Path:
 
 
 @contextlib.asynccontextmanager
-async def operator(kubeconfig: Path, metrics_port: int) -> AsyncIterator[psutil.Process]:
-    """The operator as a process."""
+async def operator(kubeconfig: Path, metrics_port: int, **environment: str) -> AsyncIterator[psutil.Process]:
+    """The operator as a process, with these variables in its environment."""
     flags = ("--kubeconfig", str(kubeconfig), "--metrics-port", str(metrics_port), "--health-port", str(free_port()))
-    child = await asyncio.create_subprocess_exec(sys.executable, "-m", "voiceplane_operator", *flags)
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "voiceplane_operator", *flags, env={**os.environ, **environment}
+    )
     try:
         yield psutil.Process(child.pid)
     finally:

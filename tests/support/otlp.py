@@ -67,8 +67,12 @@ class Receiver(collector_grpc.TraceServiceServicer):
             for span in self.spans:
                 if (span.name, span.service) == (name, service):
                     return span
-            self._news.clear()
-            await self._news.wait()
+            await self.until_more()
+
+    async def until_more(self) -> None:
+        """Until some more spans have come."""
+        self._news.clear()
+        await self._news.wait()
 
     def of(self, trace_id: str) -> dict[str, Received]:
         """The spans of a trace by service and name, each of which must be there once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,8 +12,10 @@ from urllib.parse import quote, urlencode
 import aiohttp
 from kubernetes.aio import client, config
 
+from voiceplane_common import tracing
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
 CALL_TIMEOUT_S = 10.0
 # The server ends a watch after so long, so that one whose connection died unseen is renewed.
@@ -94,18 +97,21 @@ class Api:
     async def list(self, api_version: str, kind: str, namespace: str | None, selector: str = "") -> dict[str, Any]:
         """All objects of a kind, in one namespace or in all, with the list's own metadata."""
         query = {"labelSelector": selector} if selector else {}
-        return await self._call("GET", path_of(api_version, kind, namespace), query)
+        with _traced("list", kind, namespace):
+            return await self._call("GET", path_of(api_version, kind, namespace), query)
 
     async def get(self, api_version: str, kind: str, namespace: str, name: str) -> dict[str, Any]:
         """One object."""
-        return await self._call("GET", path_of(api_version, kind, namespace, name), {})
+        with _traced("get", kind, namespace, name):
+            return await self._call("GET", path_of(api_version, kind, namespace, name), {})
 
     async def apply(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
         """Server-side apply: what the manifest says is ours, and what it no longer says goes."""
         metadata = manifest["metadata"]
         path = path_of(manifest["apiVersion"], manifest["kind"], metadata.get("namespace"), metadata["name"])
         query = {"fieldManager": self._field_manager, "force": "true"}
-        return await self._call("PATCH", path, query, body=manifest, content_type=APPLY)
+        with _traced("apply", manifest["kind"], metadata.get("namespace"), metadata["name"]):
+            return await self._call("PATCH", path, query, body=manifest, content_type=APPLY)
 
     async def replace_status(
         self, api_version: str, kind: str, namespace: str, name: str, *, uid: str, status: Mapping[str, Any]
@@ -117,7 +123,8 @@ class Api:
             {"op": "add", "path": "/status", "value": status},
         ]
         query = {"fieldManager": self._field_manager}
-        return await self._call("PATCH", path, query, body=patch, content_type=JSON_PATCH)
+        with _traced("replace status of", kind, namespace, name):
+            return await self._call("PATCH", path, query, body=patch, content_type=JSON_PATCH)
 
     async def annotate(
         self, api_version: str, kind: str, namespace: str, name: str, annotations: Mapping[str, str | None]
@@ -125,12 +132,16 @@ class Api:
         """Set annotations; None removes one."""
         body = {"metadata": {"annotations": dict(annotations)}}
         path = path_of(api_version, kind, namespace, name)
-        await self._call("PATCH", path, {"fieldManager": self._field_manager}, body=body, content_type=MERGE_PATCH)
+        query = {"fieldManager": self._field_manager}
+        with _traced("annotate", kind, namespace, name):
+            await self._call("PATCH", path, query, body=body, content_type=MERGE_PATCH)
 
     async def create(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
         """A new object."""
-        path = path_of(manifest["apiVersion"], manifest["kind"], manifest["metadata"]["namespace"])
-        return await self._call("POST", path, {"fieldManager": self._field_manager}, body=manifest)
+        kind, metadata = manifest["kind"], manifest["metadata"]
+        path = path_of(manifest["apiVersion"], kind, metadata["namespace"])
+        with _traced("create", kind, metadata["namespace"], metadata["name"]):
+            return await self._call("POST", path, {"fieldManager": self._field_manager}, body=manifest)
 
     async def watch(
         self, api_version: str, kind: str, namespace: str | None, *, selector: str, resource_version: str
@@ -220,6 +231,14 @@ def path_of(api_version: str, kind: str, namespace: str | None, name: str | None
     root = f"/api/{api_version}" if "/" not in api_version else f"/apis/{api_version}"
     where = f"/namespaces/{quote(namespace)}" if namespace else ""
     return f"{root}{where}/{kind.lower()}s" + (f"/{quote(name)}" if name else "")
+
+
+@contextlib.contextmanager
+def _traced(verb: str, kind: str, namespace: str | None, name: str = "") -> Iterator[None]:
+    """A call, as a part of what it is made for; a watch has none, since it is made for nothing that ends."""
+    with tracing.part(f"{verb} {kind}", kind="client") as span:
+        span.note(namespace=namespace or "", name=name)
+        yield
 
 
 def _broken_off(error: Exception) -> ApiError:

@@ -8,6 +8,7 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from voiceplane_common import tracing
 from voiceplane_common.kube.api import ApiError, Key
 from voiceplane_common.kube.names import API_VERSION
 
@@ -138,9 +139,12 @@ class Controller:
         """Tell workers before anything is written: a voice must not wait for the API server."""
         namespaces, self._news = self._news, set()
         self._judge()
+        with tracing.whole("tell_workers", namespaces=",".join(sorted(namespaces))):
+            for namespace in namespaces:
+                for key in self._store.pools_of(namespace):
+                    self.tell_workers(key)
         for namespace in namespaces:
             for key in self._store.pools_of(namespace):
-                self.tell_workers(key)
                 self.queue.renew(Job("TTSWorkerPool", key))
             for key in self._store.models_of(namespace):
                 self.queue.renew(Job("VoiceModel", key))

@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
+from voiceplane_common import tracing
 from voiceplane_common.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from voiceplane_common.kube.api import Key
+    from voiceplane_common.tracing import Span
 
     from voiceplane_operator.metrics import Metrics
 
@@ -135,27 +137,43 @@ class WorkQueue:
         return None
 
     async def _work(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             job = self._take()
             if job is None:
                 self._some.clear()
                 await self._some.wait()
                 continue
-            self._metrics.queue_depth.set(len(self._waiting))
-            self._running.add(job)
-            self._renewed.discard(job)
-            began = loop.time()
-            try:
-                await self._reconcile(job)
-                self._failures.pop(job, None)
-            except Exception as error:  # whatever it was, the job comes back
-                self._failed(job, error)
-            finally:
-                self._running.discard(job)
-                self._last_end[job] = loop.time()
-                self._metrics.reconcile_seconds.labels(kind=job.kind).observe(loop.time() - began)
-                self._some.set()  # the job may have been asked for again meanwhile
+            with tracing.whole("reconcile") as span:
+                span.note(kind=job.kind, namespace=job.key.namespace, name=job.key.name)
+                await self._run(job, span)
+
+    async def _run(self, job: Job, span: Span) -> None:
+        loop = asyncio.get_running_loop()
+        self._metrics.queue_depth.set(len(self._waiting))
+        self._running.add(job)
+        self._renewed.discard(job)
+        began = loop.time()
+        try:
+            await self._reconcile(job)
+            self._failures.pop(job, None)
+            span.note(result="ok")
+        except Exception as error:  # whatever it was, the job comes back
+            self._failed(job, error)
+            span.note(result="failed")
+            span.fail(tracing.reason_of(error))
+        finally:
+            self._running.discard(job)
+            self._last_end[job] = loop.time()
+            self._metrics.reconcile_seconds.labels(kind=job.kind).observe(loop.time() - began)
+            self._some.set()  # the job may have been asked for again meanwhile
+        if (requeue_s := self._comes_back_in_s(job)) is not None:
+            span.note(requeue_s=requeue_s)
+
+    def _comes_back_in_s(self, job: Job) -> float | None:
+        if job in self._waiting:
+            return 0.0
+        timer = self._timers.get(job)
+        return round(timer.when() - asyncio.get_running_loop().time(), 3) if timer else None
 
     def _failed(self, job: Job, error: Exception) -> None:
         failures = self._failures[job] = self._failures.get(job, 0) + 1

@@ -8,6 +8,7 @@ import functools
 from typing import TYPE_CHECKING, Protocol
 
 from voiceplane_client import WorkerClient
+from voiceplane_common import tracing
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_common.logs import get_logger
 from voiceplane_proto.v1 import tts_pb2
@@ -16,6 +17,7 @@ from voiceplane_operator.declarations import is_ours
 from voiceplane_operator.workers.convergence import (
     LoadAction,
     Setback,
+    UnloadAction,
     actions,
     has_failed,
     set_back,
@@ -33,6 +35,8 @@ RECONNECT_S = 0.2
 UNLOAD_ANSWER_MS = 1
 # A model that we never declared may be of an operator that has seen its VoiceModel sooner than we: it is given so long.
 STRANGER_S = 2.0
+
+_RPCS = {"load": "voiceplane.v1.TTS/LoadModel", "unload": "voiceplane.v1.TTS/UnloadModel"}
 
 Answer = tts_pb2.LoadModelResponse | tts_pb2.UnloadModelResponse
 
@@ -151,7 +155,7 @@ class WorkerLink:
         before, self.state = self.state, _with_answers(state, self._answers)
         self._note_failures(self.state)
         self._changed(news(before, self.state))
-        self._converge()
+        self._go_on()
 
     def _note_failures(self, state: tts_pb2.WorkerState) -> None:
         """A load that failed is tried again later; one that succeeded begins anew.
@@ -169,6 +173,11 @@ class WorkerLink:
                     self.setbacks[model.model_id] = set_back(setback, model.declaration, None, now=now)
             elif speaks_as_declared(model) and model.declaration == self._wanted[model.model_id].declaration:
                 self.setbacks.pop(model.model_id, None)
+
+    def _go_on(self) -> None:
+        """What the worker has become, or a time that has come, is the cause: no reconcile is, not even one before."""
+        with tracing.use(tracing.SILENT):
+            self._converge()
 
     def _converge(self) -> None:
         if self.state is None or self.state.draining or not self._told:
@@ -199,7 +208,7 @@ class WorkerLink:
     def _wake_at(self, when: float | None) -> None:
         if self._timer:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_at(when + 0.01, self._converge) if when is not None else None
+        self._timer = asyncio.get_running_loop().call_at(when + 0.01, self._go_on) if when is not None else None
 
     def _answered(self, model_id: str, _: asyncio.Task[None]) -> None:
         self._asked.pop(model_id, None)
@@ -207,7 +216,7 @@ class WorkerLink:
             if self.state is not None:
                 self._note_failures(self.state)  # it may have been told before the answer
             self._changed(frozenset({model_id}))
-            self._converge()
+            self._go_on()
 
     async def _ask(self, model_id: str, action: Action) -> None:
         """One call. It never waits for a load: WatchState tells how that goes."""
@@ -215,22 +224,17 @@ class WorkerLink:
         if client is None:
             return
         call = "load" if isinstance(action, LoadAction) else "unload"
-        declaration = action.request.declaration if isinstance(action, LoadAction) else ""
         outcome = "ok"
         began_s = asyncio.get_running_loop().time()
-        answer: Answer
         try:
-            if isinstance(action, LoadAction):
-                request = tts_pb2.LoadModelRequest()
-                request.CopyFrom(action.request)
-                request.no_wait = True
-                answer = await client.load_model(request)
-            else:
-                answer = await client.unload_model(model_id, drain_timeout_ms=UNLOAD_ANSWER_MS)
+            with tracing.part_or_whole(_RPCS[call], kind="client", worker=self.name, model=model_id):
+                answer = await _answer_of(client, action)
+            if call == "unload":
                 self.setbacks.pop(model_id, None)
             self._accept(model_id, answer)
         except VoiceplaneError as error:
             outcome = error.reason or "error"
+            declaration = action.request.declaration if isinstance(action, LoadAction) else ""
             now = asyncio.get_running_loop().time()
             self.setbacks[model_id] = set_back(self.setbacks.get(model_id), declaration, error, now=now)
             _log.warning("model_call_failed", worker=self.name, call=call, model_id=model_id, reason=error.reason)
@@ -246,6 +250,15 @@ class WorkerLink:
         if self.state is not None and answer.revision > self.state.revision:
             self._answers[model_id] = answer
             self.state = _with_answers(self.state, self._answers)
+
+
+async def _answer_of(client: WorkerClient, action: Action) -> Answer:
+    if isinstance(action, UnloadAction):
+        return await client.unload_model(action.model_id, drain_timeout_ms=UNLOAD_ANSWER_MS)
+    request = tts_pb2.LoadModelRequest()
+    request.CopyFrom(action.request)
+    request.no_wait = True
+    return await client.load_model(request)
 
 
 def _with_answers(snapshot: tts_pb2.WorkerState, answers: Mapping[str, Answer]) -> tts_pb2.WorkerState:

@@ -97,7 +97,9 @@ async def test_a_receiver_that_is_not_there_disturbs_nobody() -> None:
         assert all(line.startswith("{") for line in running.worker.log.splitlines()), "the library's lines are ours"
 
 
-@pytest.mark.parametrize("module", ["voiceplane_worker.main", "voiceplane_orchestrator.main"])
+@pytest.mark.parametrize(
+    "module", ["voiceplane_worker.main", "voiceplane_orchestrator.main", "voiceplane_operator.main"]
+)
 def test_without_being_asked_nothing_is_imported(module: str) -> None:
     code = (
         f"import sys, {module}\n"

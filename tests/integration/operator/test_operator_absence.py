@@ -234,20 +234,6 @@ async def test_the_younger_of_two_of_one_id_waits_for_the_older_to_go(
         assert "/voice-1/" in worker.models["shared"].declaration
 
 
-async def test_a_template_that_somebody_edits_is_put_back(plane: ControlPlane, api: Api, account: Path) -> None:
-    async with operator(account):
-        await api.apply(bench.pool(0))
-
-        async def is_as_declared() -> bool:
-            found = await items(api, "apps/v1", "Deployment")
-            return [each["spec"]["template"]["spec"]["containers"][0]["image"] for each in found] == ["worker:1"]
-
-        await bench.until(is_as_declared)
-        edit = ("set", "image", f"deployment/{POOL}-tts", "*=somebody:2", "--namespace", NAMESPACE)
-        await asyncio.to_thread(plane.kubectl, *edit)
-        await bench.until(is_as_declared)
-
-
 async def test_two_at_once_agree_and_come_to_rest(api: Api, account: Path, workers: list[FakeWorker]) -> None:
     async with operator(account), operator(account):
         await start_pool(api, workers)

@@ -115,23 +115,6 @@ async def test_a_worker_that_starts_anew_gets_its_voices(plane: ControlPlane, ap
     await leave(plane, api)
 
 
-async def test_what_others_change_of_a_deployment_is_put_back(plane: ControlPlane, api: Api) -> None:
-    await api.apply(pool(NAMESPACE))
-
-    async def size() -> int | None:
-        items = (await api.list("apps/v1", "Deployment", NAMESPACE))["items"]
-        return int(items[0]["spec"]["replicas"]) if items else None
-
-    async def is_one() -> bool:
-        return await size() == 1
-
-    await bench.until(is_one)
-    scale = ("scale", "deployment/pool-tts", "--namespace", NAMESPACE, "--replicas=5")
-    await asyncio.to_thread(plane.kubectl, *scale)
-    await bench.until(is_one)
-    await leave(plane, api)
-
-
 # The last one: the garbage collector takes its time to find a server that has been away.
 async def test_after_the_api_server_was_away_news_are_seen_and_nothing_is_asked_twice(
     plane: ControlPlane, api: Api

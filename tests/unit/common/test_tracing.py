@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import pytest
 from voiceplane_common import tracing
+from voiceplane_common.errors import invalid
+from voiceplane_common.kube.api import ApiError
+
+from tests.support.spans import recorded
 
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4317"}
 
@@ -42,3 +46,41 @@ def test_what_runs_in_a_block_belongs_to_its_span() -> None:
         assert tracing.current() is span
         assert tracing.add_ids(None, "info", {}) == {"trace_id": "1" * 32, "span_id": "2" * 16}
     assert tracing.current() is tracing.SILENT
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (invalid("field", "it is wrong"), "INVALID_ARGUMENT"),
+        (ApiError(409, "Conflict", "the object has been modified"), "Conflict"),
+        (ApiError(502, "Bad Gateway", ""), "ApiError"),
+        (UnicodeDecodeError("utf-8", b"x", 0, 1, "said out loud"), "UnicodeDecodeError"),
+        (RuntimeError("said out loud"), "RuntimeError"),
+    ],
+)
+def test_a_span_fails_by_one_word_and_never_by_a_text(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
+) -> None:
+    spans = recorded(monkeypatch)
+    with pytest.raises(type(error)), tracing.whole("outer"), tracing.part("inner"):
+        raise error
+    assert [(span.name, span.failed, span.over) for span in spans.spans] == [
+        ("outer", reason, True),
+        ("inner", reason, True),
+    ]
+
+
+def test_a_part_belongs_to_the_present_span_and_is_a_trace_where_there_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spans = recorded(monkeypatch)
+    with tracing.part_or_whole("alone", kind="client", worker="w") as alone:
+        assert tracing.current() is alone
+    with tracing.whole("outer"), tracing.part_or_whole("inner", kind="client"):
+        pass
+    assert [(span.name, span.parent, span.kind) for span in spans.spans] == [
+        ("alone", "", "client"),
+        ("outer", "", "internal"),
+        ("inner", "outer", "client"),
+    ]
+    assert spans.spans[0].attributes == {"worker": "w"}

@@ -118,6 +118,18 @@ def test_a_deployment_that_someone_deleted_is_made_again() -> None:
     virtual_time.run(scenario())
 
 
+def test_a_resync_writes_everything_again() -> None:
+    async def scenario() -> None:
+        controller, api = prepared()
+        await controller.reconcile(JOB)
+        first = [kind for kind in api.taken() if kind not in {"status", "Event"}]
+        controller.resync()
+        await controller.reconcile(JOB)
+        assert api.taken() == first
+
+    virtual_time.run(scenario())
+
+
 def test_a_refused_manifest_becomes_the_pools_condition() -> None:
     async def scenario() -> None:
         controller, api = prepared()

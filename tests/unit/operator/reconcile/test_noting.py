@@ -85,6 +85,16 @@ def test_no_worker_is_told_before_all_models_are_known() -> None:
     virtual_time.run(scenario())
 
 
+def test_what_is_refused_is_told_to_no_worker_not_even_at_first() -> None:
+    async def scenario() -> None:
+        lora = {"baseModelRef": {"name": "missing"}, "source": {"uri": "file:///lora"}}
+        controller, link, _ = prepared(voice("joe"), voice("tuned", lora=lora))
+        controller.resync()
+        assert link.told == [["joe"]]
+
+    virtual_time.run(scenario())
+
+
 def test_models_of_one_apply_are_told_together() -> None:
     async def scenario() -> None:
         controller, link, asked = prepared()
@@ -120,6 +130,22 @@ def test_an_older_version_that_comes_later_is_passed_by() -> None:
         controller, link, _ = prepared(voice("joe", 9, modelId="new"), voice("joe", 8, modelId="old"))
         controller.resync()
         assert link.told == [["new"]]
+
+    virtual_time.run(scenario())
+
+
+def test_news_of_a_deployment_ask_for_its_pool_alone() -> None:
+    async def scenario() -> None:
+        controller, link, asked = prepared(voice("joe"))
+        controller.resync()
+        await settled()
+        link.told.clear()
+        for deployment in ({"metadata": {"generation": 2}}, None):
+            asked.clear()
+            controller.deployment_changed(Key(NAMESPACE, "pool-tts"), deployment)
+            assert asked == [Job("TTSWorkerPool", POOL)]
+        assert controller.deployments == {}
+        assert link.told == []
 
     virtual_time.run(scenario())
 

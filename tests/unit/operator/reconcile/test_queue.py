@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ from voiceplane_operator.metrics import Metrics
 from voiceplane_operator.reconcile.queue import Job, WorkQueue
 
 from tests.support import virtual_time
+from tests.support.spans import recorded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,6 +67,21 @@ def test_a_job_asked_for_while_running_runs_once_more_and_never_twice_at_once() 
 
 def test_failures_come_back_later_and_later() -> None:
     assert runs(lambda queue: queue.add(JOB), until=60.0, failures=3) == [1.0, 1.5, 2.5, 4.5]
+
+
+def test_failures_wait_a_minute_at_most_and_a_forgotten_object_begins_anew() -> None:
+    began = runs(lambda queue: queue.add(JOB), until=400.0, failures=9)
+    assert [round(after - before, 1) for before, after in itertools.pairwise(began)][-3:] == [32.0, 60.0, 60.0]
+
+    def ask(queue: WorkQueue) -> None:
+        def make_anew() -> None:
+            queue.forget(JOB)
+            queue.add(JOB)
+
+        queue.add(JOB)
+        asyncio.get_running_loop().call_later(5.0, make_anew)
+
+    assert runs(ask, until=6.0, failures=9) == [1.0, 1.5, 2.5, 4.5, 6.0, 6.5]
 
 
 def test_a_job_asked_for_again_at_once_is_spaced() -> None:
@@ -133,3 +150,20 @@ def test_a_job_that_waits_and_is_forgotten_does_not_run() -> None:
         queue.forget(JOB)
 
     assert runs(ask, until=60.0) == []
+
+
+def test_a_reconcile_is_a_trace_that_says_how_it_ended_and_when_it_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    spans = recorded(monkeypatch)
+
+    def ask(queue: WorkQueue) -> None:
+        queue.add(JOB)
+        asyncio.get_running_loop().call_later(4.0, queue.add, JOB)  # within the second run
+
+    assert runs(ask, until=60.0, takes_s=3.0, failures=1) == [1.0, 4.5, 7.5]
+    whose = {"kind": "TTSWorkerPool", "namespace": "speech", "name": "p"}
+    first, second, third = spans.named("reconcile")
+    assert first.attributes == whose | {"result": "failed", "requeue_s": 0.5}
+    assert second.attributes == whose | {"result": "ok", "requeue_s": 0.0}
+    assert third.attributes == whose | {"result": "ok"}
+    assert [span.failed for span in (first, second, third)] == ["RuntimeError", "", ""]
+    assert {(span.parent, span.over) for span in spans.spans} == {("", True)}

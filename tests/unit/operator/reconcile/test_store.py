@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from voiceplane_common.kube.api import Key
+from voiceplane_operator.metrics import Metrics
 from voiceplane_operator.reconcile.store import LATE_S, Noted, Store
 
 from tests.support.clock import VirtualClock
@@ -206,3 +207,31 @@ def test_pools_that_are_being_deleted_get_no_models_any_more() -> None:
         store.note("TTSWorkerPool", made, gone=False)
     assert store.pools_of(NAMESPACE).keys() == {Key(NAMESPACE, "p")}
     assert len(store.pools) == 3
+
+
+@KINDS
+def test_what_is_declared_is_counted_and_what_of_it_is_not_ready(kind: str) -> None:
+    store, metrics = Store(), Metrics()
+    store.follow(metrics)
+
+    def counted() -> tuple[float | None, float | None]:
+        value = metrics.registry.get_sample_value
+        return value("voiceplane_operator_declared", {"kind": kind}), value(
+            "voiceplane_operator_unready", {"kind": kind}
+        )
+
+    def told(name: str, *conditions: tuple[str, str]) -> dict[str, Any]:
+        said = [{"type": which, "status": status} for which, status in conditions]
+        return body(name, SPECS[kind]) | ({"status": {"conditions": said}} if said else {})
+
+    assert counted() == (0, 0)
+    made = {
+        "new": told("new"),
+        "ready": told("ready", ("Degraded", "False"), ("Ready", "True")),
+        "unready": told("unready", ("Accepted", "True"), ("Ready", "False")),
+    }
+    for each in made.values():
+        store.note(kind, each, gone=False)
+    assert counted() == (3, 2)
+    store.note(kind, made["unready"], gone=True)
+    assert counted() == (2, 1)

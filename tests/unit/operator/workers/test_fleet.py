@@ -7,6 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from voiceplane_common.errors import unavailable
 from voiceplane_common.kube.api import Key
 from voiceplane_operator.metrics import Metrics
 from voiceplane_operator.workers.fleet import Fleet, address_of, pool_of
@@ -29,7 +30,12 @@ class FakeClient:
     def __init__(self, address: str) -> None:
         self.address = address
         self.closed = False
-        self._news: asyncio.Queue[tts_pb2.WorkerState] = asyncio.Queue()
+        self._lost = False
+        self._news: asyncio.Queue[tts_pb2.WorkerState | None] = asyncio.Queue()
+
+    def lose(self) -> None:
+        """It goes away, and can't be reached again."""
+        self._news.put_nowait(None)
 
     def load(self, model_id: str) -> None:
         model = tts_pb2.ModelStatus(model_id=model_id, state=tts_pb2.MODEL_STATE_RESIDENT)
@@ -39,12 +45,15 @@ class FakeClient:
         pass
 
     async def capabilities(self) -> tts_pb2.GetCapabilitiesResponse:
+        if self._lost:
+            raise unavailable("UNREACHABLE", "nobody listens")
         return tts_pb2.GetCapabilitiesResponse(families=[tts_pb2.Family(name="mock")])
 
     async def watch_state(self) -> AsyncIterator[tts_pb2.WorkerState]:
         yield tts_pb2.WorkerState(ready=True)
-        while True:
-            yield await self._news.get()
+        while (state := await self._news.get()) is not None:
+            yield state
+        self._lost = True
 
     async def close(self) -> None:
         self.closed = True
@@ -72,8 +81,8 @@ class Watched:
         """The addresses of the clients that are not closed."""
         return [client.address for client in self.clients if not client.closed]
 
-    def counted(self) -> float | None:
-        return self.metrics.registry.get_sample_value("voiceplane_operator_workers")
+    def counted(self, name: str = "workers") -> float | None:
+        return self.metrics.registry.get_sample_value(f"voiceplane_operator_{name}")
 
     def news(self) -> list[tuple[Key, frozenset[str] | None]]:
         """What was told since the last look."""
@@ -277,5 +286,20 @@ def test_closing_lets_go_of_all_also_of_what_was_being_let_go() -> None:
         assert seen.open == []
         assert seen.fleet.links_of(POOL) == {}
         assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    virtual_time.run(scenario())
+
+
+def test_a_worker_counts_as_reachable_while_it_answers() -> None:
+    async def scenario() -> None:
+        async with watched() as seen:
+            seen.fleet.pod_changed(A, pod())
+            seen.fleet.pod_changed(B, pod("10.0.0.2"))
+            assert (seen.counted(), seen.counted("workers_reachable")) == (2, 0), "none has said anything yet"
+            await settled()
+            assert (seen.counted(), seen.counted("workers_reachable")) == (2, 2)
+            seen.clients[0].lose()
+            await settled()
+            assert (seen.counted(), seen.counted("workers_reachable")) == (2, 1)
 
     virtual_time.run(scenario())

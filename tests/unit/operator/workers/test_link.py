@@ -8,6 +8,7 @@ import itertools
 from typing import TYPE_CHECKING, cast
 
 import grpc
+from voiceplane_common import tracing
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_operator.metrics import Metrics
 from voiceplane_operator.workers.convergence import FIRST_RETRY_S
@@ -15,10 +16,12 @@ from voiceplane_operator.workers.link import STRANGER_S, WorkerLink
 from voiceplane_proto.v1 import tts_pb2
 
 from tests.support import virtual_time
+from tests.support.spans import recorded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    import pytest
     from voiceplane_client import WorkerClient
 
 # The real one tells at most every 20 ms; a load may end sooner.
@@ -249,5 +252,47 @@ def test_a_refused_unload_is_asked_for_later_and_later_and_a_declaration_ends_th
             assert len(worker.unloads) == 4
             assert link.reported() == {}
             assert link.setbacks == {}
+
+    virtual_time.run(scenario())
+
+
+def test_a_call_is_a_part_of_what_asks_for_it_and_its_retry_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    spans = recorded(monkeypatch)
+
+    async def scenario() -> None:
+        worker = FakeWorker()
+        worker.broken = True
+        async with linked(worker, version="") as link:
+            await asyncio.sleep(1.0)
+            with tracing.whole("reconcile"):
+                link.want(declared("v1"))
+            await asyncio.sleep(1.0)
+            with tracing.whole("resync"):
+                link.want(declared("v1"))  # which winds up the clock of the retry
+            await asyncio.sleep(FIRST_RETRY_S)
+            load, again = spans.named("voiceplane.v1.TTS/LoadModel")
+            assert (load.parent, again.parent) == ("reconcile", "")
+            assert load.attributes == {"worker": "pod", "model": "joe"}
+            assert (load.kind, load.failed, load.over) == ("client", "", True), "the call was taken, the load failed"
+
+    virtual_time.run(scenario())
+
+
+def test_a_refused_call_is_a_failed_span_and_what_follows_is_no_part_of_the_cause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spans = recorded(monkeypatch)
+
+    async def scenario() -> None:
+        worker = FakeWorker()
+        async with linked(worker) as link:
+            await asyncio.sleep(1.0)
+            worker.broken = True
+            with tracing.whole("tell_workers"):
+                link.want({})
+            await asyncio.sleep(FIRST_RETRY_S + 1)
+            refused, again = spans.named("voiceplane.v1.TTS/UnloadModel")
+            assert (refused.parent, again.parent) == ("tell_workers", "")
+            assert (refused.failed, again.failed) == ("BROKEN", "BROKEN")
 
     virtual_time.run(scenario())

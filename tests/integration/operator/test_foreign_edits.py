@@ -1,0 +1,167 @@
+"""What somebody else does to a Deployment of ours: it is put back at once, by one apply, and then there is rest."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+import pytest_asyncio
+from voiceplane_common.kube.api import Api
+from voiceplane_common.kube.names import API_VERSION
+
+from tests.bench import operator as bench
+from tests.support.chart import NAMESPACE
+from tests.support.control_plane import ControlPlane
+from tests.support.processes import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+# The first one may build Kubernetes.
+pytestmark = [pytest.mark.timeout(3600), pytest.mark.asyncio(loop_scope="module")]
+
+POOL = "pool-0"
+DEPLOYMENT = f"deployment/{POOL}-tts"
+# Resyncs are 600 s apart, so what comes back within this time is not their work.
+AT_ONCE_S = 10.0
+# Without any call for so long, the operator is at rest.
+QUIET_S = 2.0
+MIRRORED = "mirror.example/worker:1"
+RULE = {"apiGroups": ["apps"], "apiVersions": ["v1"], "resources": ["deployments"], "operations": ["CREATE", "UPDATE"]}
+EDITS = {
+    "image": ("set", "image", DEPLOYMENT, "*=somebody:2"),
+    "value of a variable": ("set", "env", DEPLOYMENT, "VOICEPLANE_WORKER__MAX_SESSIONS=1"),
+    "no more variable": ("set", "env", DEPLOYMENT, "VOICEPLANE_WORKER__MAX_SESSIONS-"),
+    "grace": ("patch", DEPLOYMENT, "-p", '{"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 1}}}}'),
+    "size": ("scale", DEPLOYMENT, "--replicas=5"),
+}
+
+
+class Operated(NamedTuple):
+    """A pool under an operator that runs."""
+
+    plane: ControlPlane
+    api: Api
+    metrics_port: int
+
+    async def spec(self) -> dict[str, Any]:
+        """The Deployment's."""
+        spec: dict[str, Any] = (await self.api.get("apps/v1", "Deployment", NAMESPACE, f"{POOL}-tts"))["spec"]
+        return spec
+
+    async def edit(self, *arguments: str) -> None:
+        await asyncio.to_thread(self.plane.kubectl, *arguments, "--namespace", NAMESPACE)
+
+    async def rests(self) -> None:
+        """Until no call of the API server is made any more; an operator that disagrees with somebody never rests."""
+        clock = asyncio.get_running_loop().time
+        calls, since = -1.0, clock()
+
+        async def is_quiet() -> bool:
+            nonlocal calls, since
+            now = (await bench.samples(self.metrics_port))["voiceplane_operator_api_calls_total"]
+            if now != calls:
+                calls, since = now, clock()
+            return clock() - since > QUIET_S
+
+        async with asyncio.timeout(3 * AT_ONCE_S):
+            await bench.until(is_quiet)
+
+    async def put_back(self) -> int:
+        """How often it has applied a Deployment because somebody had changed it."""
+        samples = await bench.samples(self.metrics_port)
+        return int(samples.get('voiceplane_operator_drift_total{kind="Deployment"}', 0))
+
+
+@pytest.fixture(scope="module")
+def plane() -> Iterator[ControlPlane]:
+    with ControlPlane(controllers=True) as plane:
+        yield plane
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def operated(plane: ControlPlane) -> AsyncIterator[Operated]:
+    account = await asyncio.to_thread(bench.prepare, plane)
+    api = await Api.connect(str(plane.kubeconfig), field_manager="test")
+    port = free_port()
+    await api.apply(bench.pool(0))
+    async with bench.operator(account, port):
+
+        async def is_made() -> bool:
+            return bool((await api.list("apps/v1", "Deployment", NAMESPACE))["items"])
+
+        await bench.until(is_made)
+        operated = Operated(plane, api, port)
+        await operated.rests()
+        yield operated
+    await api.close()
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
+async def test_an_edit_is_put_back_by_one_apply(operated: Operated, edit: tuple[str, ...]) -> None:
+    before, put_back = await operated.spec(), await operated.put_back()
+    await operated.edit(*edit)
+
+    async def is_as_before() -> bool:
+        return await operated.put_back() > put_back and await operated.spec() == before
+
+    async with asyncio.timeout(AT_ONCE_S):
+        await bench.until(is_as_before)
+    await operated.rests()
+    assert await operated.put_back() == put_back + 1
+
+
+async def test_what_somebody_adds_is_theirs_and_stays(operated: Operated) -> None:
+    put_back = await operated.put_back()
+    await operated.edit("rollout", "restart", DEPLOYMENT)
+    await operated.rests()
+    assert await operated.put_back() == put_back + 1
+    assert "kubectl.kubernetes.io/restartedAt" in (await operated.spec())["template"]["metadata"]["annotations"]
+
+
+async def mirror_images(plane: ControlPlane) -> None:
+    """Let the API server give all Deployments images of a mirror, as many clusters do; returns when it does."""
+    name = {"metadata": {"name": "mirror"}}
+    kind = {"apiVersion": "admissionregistration.k8s.io/v1"}
+    patch = f'[JSONPatch{{op: "replace", path: "/spec/template/spec/containers/0/image", value: "{MIRRORED}"}}]'
+    policy = {
+        "matchConstraints": {"resourceRules": [RULE]},
+        "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": patch}}],
+        "reinvocationPolicy": "Never",
+        "failurePolicy": "Fail",
+    }
+    objects = [
+        kind | name | {"kind": "MutatingAdmissionPolicy", "spec": policy},
+        kind | name | {"kind": "MutatingAdmissionPolicyBinding", "spec": {"policyName": "mirror"}},
+    ]
+    for each in objects:
+        await asyncio.to_thread(plane.kubectl, "apply", "-f", "-", stdin=json.dumps(each))
+    trial = ("create", "deployment", "trial", "--image=worker:1", "--dry-run=server", "-o", "json")
+
+    async def is_mirrored() -> bool:
+        return MIRRORED in await asyncio.to_thread(plane.kubectl, *trial)
+
+    await bench.until(is_mirrored)
+
+
+# The last one: the API server goes on changing what it is given.
+async def test_what_the_api_server_makes_of_an_apply_is_not_taken_for_an_edit(operated: Operated) -> None:
+    await mirror_images(operated.plane)
+    put_back = await operated.put_back()
+    pool = bench.pool(0)
+    pool["spec"]["sessionsPerWorker"] = 3
+    generation = (await operated.api.apply(pool))["metadata"]["generation"]
+
+    async def is_seen() -> bool:
+        status = (await operated.api.get(API_VERSION, "TTSWorkerPool", NAMESPACE, POOL))["status"]
+        return bool(status["observedGeneration"] == generation)
+
+    await bench.until(is_seen)
+    await operated.rests()
+    before = await operated.spec()
+    assert before["template"]["spec"]["containers"][0]["image"] == MIRRORED
+    assert await operated.put_back() == put_back
+    await test_an_edit_is_put_back_by_one_apply(operated, EDITS["value of a variable"])
+    assert (await operated.spec()) == before

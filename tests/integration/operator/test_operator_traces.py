@@ -1,0 +1,131 @@
+"""The operator's work as traces: each reconcile with its calls of the API server, and what workers are asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import pytest_asyncio
+from voiceplane_common.kube.api import Api
+from voiceplane_operator.reconcile.queue import FIRST_RETRY_S
+
+from tests.bench import operator as bench
+from tests.support.chart import NAMESPACE
+from tests.support.control_plane import ControlPlane
+from tests.support.fake_workers import FakeWorker, fake_workers
+from tests.support.otlp import receiver
+from tests.support.processes import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from tests.support.otlp import Received, Receiver
+
+# The first one may build Kubernetes.
+pytestmark = [pytest.mark.timeout(3600), pytest.mark.asyncio(loop_scope="module")]
+
+SERVICE = "voiceplane-operator"
+POOL = "pool-0"
+HOSTS = ("127.0.11.1", "127.0.11.2")
+LOAD, UNLOAD = "voiceplane.v1.TTS/LoadModel", "voiceplane.v1.TTS/UnloadModel"
+CLIENT = 3
+SEEN_WITHIN_S = 30.0
+
+
+class Traced:
+    """An operator with a pool of two workers, and its spans so far."""
+
+    def __init__(self, plane: ControlPlane, api: Api, workers: dict[str, FakeWorker], receives: Receiver) -> None:
+        self.plane = plane
+        self.api = api
+        self.workers = workers
+        self.receives = receives
+
+    def spans(self, span_name: str, /, **attributes: Any) -> list[Received]:
+        """Those of a name that have these attributes."""
+        wanted = {f"voiceplane.{key}": value for key, value in attributes.items()}.items()
+        return [each for each in self.receives.spans if each.name == span_name and wanted <= each.attributes.items()]
+
+    def parent_of(self, span: Received) -> Received | None:
+        return next((each for each in self.receives.spans if each.span_id == span.parent_id), None)
+
+    async def until(self, span_name: str, /, **attributes: Any) -> Received:
+        """The first span of these that has come, with its parent."""
+        async with asyncio.timeout(SEEN_WITHIN_S):
+            while True:
+                for span in self.spans(span_name, **attributes):
+                    if not span.parent_id or self.parent_of(span):
+                        return span
+                await self.receives.until_more()
+
+
+@pytest.fixture(scope="module")
+def plane() -> Iterator[ControlPlane]:
+    with ControlPlane(controllers=True) as plane:
+        yield plane
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def traced(plane: ControlPlane) -> AsyncIterator[Traced]:
+    account = await asyncio.to_thread(bench.prepare, plane)
+    api = await Api.connect(str(plane.kubeconfig), field_manager="test")
+    async with receiver() as receives, fake_workers(HOSTS) as workers:
+        asks = {"OTEL_EXPORTER_OTLP_ENDPOINT": receives.grpc_url, "OTEL_BSP_SCHEDULE_DELAY": "50"}
+        async with bench.operator(account, free_port(), **asks):
+            await api.apply(bench.pool(0))
+            await bench.make_pods_run(api, HOSTS)
+            yield Traced(plane, api, workers, receives)
+        await api.close()
+
+
+async def test_a_reconcile_is_a_trace_with_its_calls_of_the_api_server(traced: Traced) -> None:
+    for verb in ("apply Deployment", "apply ConfigMap", "replace status of TTSWorkerPool", "create Event"):
+        call = await traced.until(verb, namespace=NAMESPACE)
+        whole = traced.parent_of(call)
+        assert whole is not None
+        assert (whole.name, whole.parent_id, whole.service) == ("reconcile", "", SERVICE)
+        assert whole.attributes["voiceplane.kind"] == "TTSWorkerPool"
+        assert whole.attributes["voiceplane.namespace"] == NAMESPACE
+        assert whole.attributes["voiceplane.name"] == POOL
+        assert whole.attributes["voiceplane.result"] == "ok"
+        assert (call.kind, call.failed, whole.failed) == (CLIENT, "", "")
+        assert whole.began_s <= call.began_s <= call.ended_s <= whole.ended_s
+    assert traced.spans("apply Deployment", name=f"{POOL}-tts")
+
+
+async def test_what_is_declared_is_told_to_workers_in_a_trace_of_its_own(traced: Traced) -> None:
+    await traced.api.apply(bench.voice(0, 1))
+    for call in (LOAD, UNLOAD):
+        asked = await traced.until(call, model="voice-0")
+        assert asked.kind == CLIENT
+        assert asked.attributes["voiceplane.worker"].startswith(POOL)
+        cause = traced.parent_of(asked)
+        assert cause is not None
+        assert (cause.name, cause.attributes["voiceplane.namespaces"]) == ("tell_workers", NAMESPACE)
+        await traced.until("reconcile", kind="VoiceModel", name="voice-0", result="ok")
+        if call == LOAD:
+            await asyncio.to_thread(traced.plane.kubectl, "delete", "vmodel", "voice-0", "--namespace", NAMESPACE)
+    assert [worker.loads for worker in traced.workers.values()] == [1, 1]
+    assert len(traced.spans(LOAD, model="voice-0")) == len(HOSTS)
+
+
+async def test_what_was_read_at_the_start_is_a_trace_too_and_no_watch_is(traced: Traced) -> None:
+    for kind in ("VoiceModel", "TTSWorkerPool"):
+        listed = await traced.until(f"list {kind}")
+        whole = traced.parent_of(listed)
+        assert whole is not None
+        assert (whole.name, whole.parent_id) == ("resync", "")
+    assert not [span for span in traced.receives.spans if "watch" in span.name or span.name == "list Pod"]
+
+
+async def test_a_reconcile_that_fails_says_why_and_when_it_comes_back(traced: Traced) -> None:
+    refused = bench.pool(1)
+    refused["spec"]["podTemplate"] = {"spec": {"hostname": "Not a host"}}
+    await traced.api.apply(refused)
+    failed = await traced.until("reconcile", name="pool-1", result="failed")
+    assert failed.failed == "Invalid"
+    assert failed.attributes["voiceplane.requeue_s"] == pytest.approx(FIRST_RETRY_S, abs=0.01)
+    calls = [span for span in traced.receives.spans if span.parent_id == failed.span_id and span.failed]
+    assert [(call.name, call.failed) for call in calls] == [("apply Deployment", "Invalid")]
+    await asyncio.to_thread(traced.plane.kubectl, "delete", "ttspool", "pool-1", "--namespace", NAMESPACE)
