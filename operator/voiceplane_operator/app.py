@@ -11,6 +11,7 @@ import kopf
 import prometheus_client
 from voiceplane_client import WorkerClient
 from voiceplane_common import tracing
+from voiceplane_common.errors import unavailable
 from voiceplane_common.kube.api import Api, ApiError
 from voiceplane_common.kube.informer import Informer
 from voiceplane_common.kube.names import API_VERSION
@@ -25,6 +26,8 @@ from voiceplane_operator.reconcile.store import Store
 from voiceplane_operator.workers.fleet import Fleet
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from voiceplane_common.kube.api import Key
 
     from voiceplane_operator.settings import OperatorSettings
@@ -92,16 +95,19 @@ class Operator:
         What runs is known before what is declared is read, so that a start does not take running workers for missing.
 
         Raises:
+            VoiceplaneError: UNAVAILABLE, ADDRESS_IN_USE.
             Exception: Something that must not end has; a new process begins anew.
         """
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self._fleet.close)
-            await self.health.serve(self.settings.health_port)
+            with _port_of("health_port", self.settings.health_port):
+                await self.health.serve(self.settings.health_port)
             stack.push_async_callback(self.health.close)
             if self.settings.metrics_port:
-                server, thread = prometheus_client.start_http_server(
-                    self.settings.metrics_port, registry=self.metrics.registry
-                )
+                with _port_of("metrics_port", self.settings.metrics_port):
+                    server, thread = prometheus_client.start_http_server(
+                        self.settings.metrics_port, registry=self.metrics.registry
+                    )
                 stack.callback(thread.join)
                 stack.callback(server.server_close)
                 stack.callback(server.shutdown)
@@ -191,6 +197,16 @@ def _raise_first(tasks: list[asyncio.Task[Any]]) -> None:
     for task in tasks:
         if task.done() and not task.cancelled():
             task.result()
+
+
+@contextlib.contextmanager
+def _port_of(setting: str, port: int) -> Iterator[None]:
+    """Listen on a port inside of this, so that one that is in use is an error that names its setting."""
+    try:
+        yield
+    except OSError as error:
+        message = f"cannot listen on port {port}: {error.strerror}; set {setting}"
+        raise unavailable("ADDRESS_IN_USE", message) from None
 
 
 async def _end(tasks: list[asyncio.Task[Any]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import signal
 import socket
 import sys
@@ -19,15 +20,23 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 START_TIMEOUT_S = 120.0
+# Above what servers have as their own, below what Kubernetes gives to Services and systems to connections that go out.
+PORTS = range(20_000, 30_000)
 POLL_S = 0.02
+
+_given: set[int] = set()
 
 
 def free_port() -> int:
-    """A port of loopback that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of loopback that is free now, and stays so: no connection that goes out is given it meanwhile."""
+    while True:
+        port = random.choice(PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            if port not in _given:
+                _given.add(port)
+                return port
 
 
 class Process:

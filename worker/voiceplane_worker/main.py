@@ -12,8 +12,8 @@ from typing import Annotated, Any
 import prometheus_client
 import typer
 import uvloop
-from voiceplane_common import logs, tracing
-from voiceplane_common.errors import VoiceplaneError
+from voiceplane_common import heap, logs, tracing
+from voiceplane_common.errors import VoiceplaneError, unavailable
 from voiceplane_common.settings import load_settings
 
 from voiceplane_worker.app import Worker
@@ -81,10 +81,12 @@ async def _serve(settings: WorkerSettings) -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stopping.set)
     metrics = contextlib.ExitStack()
-    if settings.worker.metrics_port:
-        server, thread = prometheus_client.start_http_server(
-            settings.worker.metrics_port, registry=worker.metrics.registry
-        )
+    if port := settings.worker.metrics_port:
+        try:
+            server, thread = prometheus_client.start_http_server(port, registry=worker.metrics.registry)
+        except OSError as error:
+            message = f"cannot serve metrics on port {port}: {error.strerror}; set worker.metrics_port"
+            raise unavailable("ADDRESS_IN_USE", message) from None
         metrics.callback(thread.join)
         metrics.callback(server.server_close)
         metrics.callback(server.shutdown)
@@ -94,6 +96,7 @@ async def _serve(settings: WorkerSettings) -> None:
         await asyncio.wait([starting, stop], return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             starting.result()  # an address in use is an error, not a worker without a port
+            heap.settle()
         await stop
         starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)

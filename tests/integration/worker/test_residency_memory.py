@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import statistics
+import weakref
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from voiceplane_common import heap
 from voiceplane_common.clock import SystemClock
+from voiceplane_worker.adapters.memory import release_memory
+from voiceplane_worker.adapters.mock import MockAdapter, MockModel
 from voiceplane_worker.models.loader import PackLoader
 from voiceplane_worker.models.manager import ModelManager
 from voiceplane_worker.models.status import ModelSpec, ModelState
@@ -15,7 +21,43 @@ from voiceplane_worker.settings import ModelManagerSection
 
 from tests.support.packs import PIPER_MODEL_ID
 
+if TYPE_CHECKING:
+    from voiceplane_worker.packs.pack import VoicePack
+
 CYCLES, SETTLING_CYCLES = 50, 5
+
+
+class Weights:
+    """They refer to themselves, as a module of torch may."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+class HeavyModel(MockModel):
+    """A mock that frees what it holds as a real family does."""
+
+    def __init__(self, pack: VoicePack) -> None:
+        super().__init__(pack)
+        self.weights: Weights | None = Weights()
+
+    def close(self) -> None:
+        self.weights = None
+        release_memory()
+
+
+class HeavyAdapter(MockAdapter):
+    """Loads such models, and keeps an eye on their weights."""
+
+    def __init__(self) -> None:
+        self.loaded: list[weakref.ref[Weights]] = []
+
+    def load(self, pack: VoicePack, *, device: str, threads: int) -> MockModel:
+        del device, threads
+        model = HeavyModel(pack)
+        assert model.weights
+        self.loaded.append(weakref.ref(model.weights))
+        return model
 
 
 @pytest.mark.timeout(300)
@@ -42,3 +84,25 @@ async def test_a_voice_holds_what_its_pack_says_and_gives_it_back_fifty_times() 
     known = Catalog().find(PIPER_MODEL_ID)
     assert known
     assert known.metadata.memory_bytes == pytest.approx(statistics.median(held_bytes), rel=0.2)
+
+
+@pytest.mark.timeout(300)
+async def test_a_worker_that_has_settled_gives_a_voice_back_too() -> None:
+    """What is loaded is left out of collections from then on, and must be found when it is unloaded."""
+    adapter = HeavyAdapter()
+    manager = ModelManager(
+        settings=ModelManagerSection(default_model_id=""),
+        catalog=Catalog(),
+        loader=PackLoader(device="cpu", threads=1, adapter_of=lambda _: adapter),
+        clock=SystemClock(),
+    )
+    heap.settle()
+    try:
+        await manager.load(ModelSpec(model_id="mock"))
+        (weights,) = adapter.loaded
+        assert weights() is not None
+        await manager.unload("mock")
+        assert weights() is None
+    finally:
+        await manager.close()
+        gc.unfreeze()

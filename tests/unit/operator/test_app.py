@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from voiceplane_common.errors import VoiceplaneError
 from voiceplane_common.kube.informer import Informer
 from voiceplane_operator.app import Operator, StoreWentBack
 from voiceplane_operator.settings import OperatorSettings
@@ -47,3 +49,12 @@ async def test_an_informer_that_ends_ends_the_operator(monkeypatch: pytest.Monke
     monkeypatch.setattr(Informer, "run", fails)
     with pytest.raises(RuntimeError, match="no more news"):
         await asyncio.wait_for(operator(EmptyApi(1)).run(asyncio.Event()), 10)
+
+
+@pytest.mark.parametrize("setting", ["health_port", "metrics_port"])
+async def test_a_port_that_is_in_use_is_told_with_its_setting(setting: str) -> None:
+    with socket.create_server(("", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings = OperatorSettings.model_validate({"health_port": 0, "metrics_port": 0, setting: port})
+        with pytest.raises(VoiceplaneError, match=f"cannot listen on port {port}: .*; set {setting}"):
+            await Operator(settings, api=cast("Api", EmptyApi(1))).run(asyncio.Event())

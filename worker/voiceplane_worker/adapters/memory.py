@@ -8,6 +8,8 @@ import gc
 import sys
 from typing import TYPE_CHECKING
 
+from voiceplane_common import heap
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -19,10 +21,14 @@ MMAP_THRESHOLD_BYTES, TRIM_THRESHOLD_BYTES = 4 << 20, 1 << 20
 
 def release_memory() -> None:
     """Give memory of closed models back to the system, which glibc would otherwise keep for later."""
+    heap.collect()
+    _trim()
+
+
+def release_leftovers() -> None:
+    """Likewise what a load, which is over, has needed, or left when it failed; all of that is young garbage."""
     gc.collect()
-    trim = _glibc("malloc_trim")
-    if trim is not None:
-        trim(0)
+    _trim()
 
 
 @functools.cache
@@ -36,6 +42,12 @@ def bound_what_the_heap_keeps() -> None:
     if mallopt is not None:
         mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)
         mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD_BYTES)
+
+
+def _trim() -> None:
+    trim = _glibc("malloc_trim")
+    if trim is not None:
+        trim(0)
 
 
 def _glibc(function: str) -> Callable[..., int] | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from voiceplane_worker.adapters.memory import bound_what_the_heap_keeps, release_memory
+from voiceplane_worker.adapters.memory import bound_what_the_heap_keeps, release_leftovers
 from voiceplane_worker.adapters.options import broken
 from voiceplane_worker.adapters.pack_files import one_line
 
@@ -45,4 +45,4 @@ def loading(
     except unreadable as error:
         raise broken(pack, f"the model can't be read: {one_line(error)[:MAX_REASON_CHARS]}") from None
     finally:
-        release_memory()
+        release_leftovers()

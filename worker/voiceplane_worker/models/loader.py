@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+from voiceplane_common import heap
 from voiceplane_common.errors import failed_precondition
 
 from voiceplane_worker.adapters.base import LoraBase, Piece
@@ -88,11 +89,14 @@ class PackLoader:
 
         def load() -> Model:
             if base is None:
-                return adapter.load(pack, device=self._device, threads=self._threads)
-            if not isinstance(base, LoraBase):
+                model = adapter.load(pack, device=self._device, threads=self._threads)
+            elif isinstance(base, LoraBase):
+                model = base.attach(pack)
+            else:
                 message = f"family {pack.metadata.family!r} takes no LoRA adapters: leave base_model_id out"
                 raise failed_precondition("LORA_UNSUPPORTED", message, field="base_model_id")
-            return base.attach(pack)
+            heap.resettle()
+            return model
 
         return await self._run(load, undo=lambda model: model.close())
 

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, NoReturn, cast
 
-from voiceplane_common import logs
+from voiceplane_common import heap, logs
 
 from voiceplane_worker.adapters.hosted.messages import Answer, Call, ModelFacts, portable
 from voiceplane_worker.adapters.registry import find_adapter
@@ -38,7 +38,9 @@ class Host:
 
     def load(self, family: str, pack: VoicePack, device: str, threads: int) -> ModelFacts:
         """See Adapter.load."""
-        return self._keep(find_adapter(family).load(pack, device=device, threads=threads))
+        facts = self._keep(find_adapter(family).load(pack, device=device, threads=threads))
+        heap.settle()
+        return facts
 
     def attach(self, base: int, pack: VoicePack) -> ModelFacts:
         """See LoraBase.attach."""

@@ -18,7 +18,7 @@ from voiceplane_common.errors import VoiceplaneError, failed_precondition, not_f
 from voiceplane_worker.adapters.base import FamilyTraits, Voice
 from voiceplane_worker.adapters.kokoro.phonemes import phonemes_of, token_ids
 from voiceplane_worker.adapters.kokoro.trimming import trim
-from voiceplane_worker.adapters.memory import release_memory
+from voiceplane_worker.adapters.memory import release_leftovers, release_memory
 from voiceplane_worker.adapters.onnx_session import check_device, open_session
 from voiceplane_worker.adapters.pack_files import invalid_file, one_line, pack_file
 
@@ -55,7 +55,7 @@ class KokoroAdapter:
         try:
             session = _open(model_file, device=device, threads=threads)
         finally:
-            release_memory()  # of the file, or of what failed
+            release_leftovers()  # the file, or what failed
         return KokoroModel(
             session,
             styles=styles,

@@ -11,11 +11,11 @@ from google.protobuf.message import DecodeError
 from piper import PiperVoice
 from piper.config import PiperConfig
 from piper.const import BOS, EOS, PAD
-from voiceplane_common.errors import VoiceplaneError, not_found
+from voiceplane_common.errors import not_found
 from voiceplane_common.logs import get_logger
 
 from voiceplane_worker.adapters.base import FamilyTraits, Voice
-from voiceplane_worker.adapters.memory import release_memory
+from voiceplane_worker.adapters.memory import release_leftovers, release_memory
 from voiceplane_worker.adapters.onnx_session import check_device, open_session
 from voiceplane_worker.adapters.pack_files import invalid_file, one_line, pack_file
 from voiceplane_worker.adapters.piper.graph import CannotSplitError, split
@@ -48,10 +48,8 @@ class PiperAdapter:
         speakers = _speakers(pack, config, config_file)
         try:
             voice, weight_bytes = _open_voice(model_file, config, device=device, threads=threads)
-        except VoiceplaneError:
-            release_memory()
-            raise
-        release_memory()  # the graph that was cut
+        finally:
+            release_leftovers()  # the graph that was cut
         return PiperModel(
             voice,
             config=config,

@@ -1,0 +1,69 @@
+"""What a program that has settled is spared, and what is freed all the same."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from typing import TYPE_CHECKING
+
+import pytest
+from voiceplane_common import heap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Ring:
+    """Garbage that only a collection frees."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@pytest.fixture
+def settled() -> Iterator[weakref.ref[Ring]]:
+    """This process, settled with a ring in it that nobody holds any more."""
+    ring = Ring()
+    dying = weakref.ref(ring)
+    heap.settle()
+    del ring
+    try:
+        yield dying
+    finally:
+        gc.unfreeze()
+
+
+def test_a_collection_has_almost_nothing_to_look_at(settled: weakref.ref[Ring]) -> None:
+    assert gc.get_freeze_count() > 20 * len(gc.get_objects())
+    gc.collect()
+    assert settled() is not None, "it is left out"
+
+
+def test_new_garbage_is_freed_as_ever(settled: weakref.ref[Ring]) -> None:
+    ring = Ring()
+    young = weakref.ref(ring)
+    del ring
+    gc.collect()
+    assert young() is None
+    assert settled() is not None
+
+
+def test_collect_frees_what_was_left_out_and_leaves_out_the_rest_again(settled: weakref.ref[Ring]) -> None:
+    heap.collect()
+    assert settled() is None
+    assert gc.get_freeze_count() > 20 * len(gc.get_objects())
+
+
+def test_resettle_leaves_out_what_has_come_since(settled: weakref.ref[Ring]) -> None:
+    rings = [Ring() for _ in range(10_000)]
+    assert len(gc.get_objects()) > 10_000
+    heap.resettle()
+    assert len(gc.get_objects()) < 10_000
+    assert settled() is not None
+    assert len(rings) == 10_000
+
+
+def test_a_process_that_has_not_settled_is_left_alone() -> None:
+    heap.resettle()
+    heap.collect()
+    assert gc.get_freeze_count() == 0
