@@ -227,7 +227,7 @@ async def test_a_sentinel_promotes_the_replica_and_no_session_notices(
             before = await replica.ask("ZRANGE", LEASES, 0, -1, "WITHSCORES")
             while await replica.ask("ZRANGE", LEASES, 0, -1, "WITHSCORES") == before:  # noqa: ASYNC110
                 await asyncio.sleep(POLL_S)
-            assert (await on.routing()).keys() == on.workers.keys()
+            await on.until_routing(*on.workers)  # one whose lease has ended meanwhile is back with its next heartbeat
             note(pytestconfig, f"Sentinel promoted the replica {promoted_s - killed_s:.1f} s after the primary died")
 
 
