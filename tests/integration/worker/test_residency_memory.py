@@ -96,6 +96,7 @@ async def test_a_worker_that_has_settled_gives_a_voice_back_too() -> None:
         loader=PackLoader(device="cpu", threads=1, adapter_of=lambda _: adapter),
         clock=SystemClock(),
     )
+    thresholds = gc.get_threshold()
     heap.settle()
     try:
         await manager.load(ModelSpec(model_id="mock"))
@@ -106,3 +107,4 @@ async def test_a_worker_that_has_settled_gives_a_voice_back_too() -> None:
     finally:
         await manager.close()
         gc.unfreeze()
+        gc.set_threshold(*thresholds)

@@ -25,18 +25,33 @@ def settled() -> Iterator[weakref.ref[Ring]]:
     """This process, settled with a ring in it that nobody holds any more."""
     ring = Ring()
     dying = weakref.ref(ring)
+    thresholds = gc.get_threshold()
     heap.settle()
     del ring
     try:
         yield dying
     finally:
         gc.unfreeze()
+        gc.set_threshold(*thresholds)
 
 
 def test_a_collection_has_almost_nothing_to_look_at(settled: weakref.ref[Ring]) -> None:
     assert gc.get_freeze_count() > 20 * len(gc.get_objects())
     gc.collect()
     assert settled() is not None, "it is left out"
+
+
+def test_garbage_of_a_thousand_sessions_is_freed_by_itself(settled: weakref.ref[Ring]) -> None:
+    """It has become old, and with Python's own thresholds it would be by far too little to look at."""
+    sessions = [[Ring() for _ in range(20)] for _ in range(1000)]
+    old = weakref.ref(sessions[0][0])
+    gc.collect(1)
+    sessions.clear()
+    assert old() is not None
+    kept = [[] for _ in range(20_000)]  # what goes on being made; Python counts that
+    assert old() is None
+    assert len(kept) == 20_000
+    assert settled() is not None
 
 
 def test_new_garbage_is_freed_as_ever(settled: weakref.ref[Ring]) -> None:
