@@ -12,6 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     from voiceplane_client import SpeechStream
 
+FRAME_S = 0.02
 SILENT_BELOW = 0.01 * 32768
 """A sample louder than 1% of full scale is speech, not the model's own quiet lead-in."""
 
@@ -24,11 +25,13 @@ class Heard:
         sent_at: The text was sent.
         arrivals: When each frame arrived.
         first_sound_at: When the first frame with sound arrived.
+        free_at: When the listener had played what came before; it is paced as one with that.
     """
 
     sent_at: float
     arrivals: list[float] = field(default_factory=list)
     first_sound_at: float | None = None
+    free_at: float = 0.0
 
     @property
     def first_audio_ms(self) -> float:
@@ -41,10 +44,19 @@ class Heard:
         return ((self.first_sound_at or self.arrivals[-1]) - self.sent_at) * 1000
 
     def gaps_ms(self) -> list[float]:
-        """How late each frame came for a listener who began to play at the first one; only those that were late."""
-        first = self.arrivals[0]
-        lateness = [arrival - first - 0.02 * number for number, arrival in enumerate(self.arrivals)]
+        """How late each frame came for a listener who plays as soon as there is one; only those that were late."""
+        began = self._began_at
+        lateness = [arrival - began - FRAME_S * number for number, arrival in enumerate(self.arrivals)]
         return [late * 1000 for late in lateness if late > 0]
+
+    @property
+    def played_at(self) -> float:
+        """When a listener who began to play as soon as there was a frame had played the last one, if none was late."""
+        return self._began_at + FRAME_S * len(self.arrivals)
+
+    @property
+    def _began_at(self) -> float:
+        return max(self.arrivals[0], self.free_at)
 
     def intervals_ms(self, *, burst: int) -> list[float]:
         """Between the paced frames: those after the burst."""

@@ -62,7 +62,7 @@ def of_worker(client: WorkerClient) -> Listening:
         request = tts_pb2.StartSessionRequest(credit_flow_control=True)
         async with await client.start_session(request) as session, session.open_stream() as stream:
             for number in itertools.count():
-                heard.append(mine := Heard(sent_at=time.monotonic()))
+                heard.append(mine := _next(heard))
                 await stream.send(CONVERSATION, utterance_id=f"u{number}", end=True)
                 async for frame in stream:
                     mine.arrivals.append(time.monotonic())
@@ -78,7 +78,7 @@ def of_orchestrator(server: str) -> Listening:
     async def listen(heard: list[Heard]) -> None:
         async with Socket.open(server, "/v1/speak") as socket:
             while True:
-                heard.append(mine := Heard(sent_at=time.monotonic()))
+                heard.append(mine := _next(heard))
                 await socket.send(type="text", text=CONVERSATION, end=True)
                 async for frame in _utterance(socket):
                     mine.arrivals.append(time.monotonic())
@@ -87,6 +87,11 @@ def of_orchestrator(server: str) -> Listening:
                         await socket.send(type="playout", utterance=frame.utterance, media_time_samples=end)
 
     return listen
+
+
+def _next(heard: list[Heard]) -> Heard:
+    """The utterance after those that were heard: its text is sent while the end of the one before is still played."""
+    return Heard(sent_at=time.monotonic(), free_at=heard[-1].played_at if heard else 0.0)
 
 
 async def _utterance(socket: Socket) -> AsyncIterator[Audio]:
