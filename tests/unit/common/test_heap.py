@@ -48,7 +48,7 @@ def test_garbage_of_a_thousand_sessions_is_freed_by_itself(settled: weakref.ref[
     gc.collect(1)
     sessions.clear()
     assert old() is not None
-    kept = [[] for _ in range(20_000)]  # what goes on being made; Python counts that
+    kept: list[list[int]] = [[] for _ in range(20_000)]  # what goes on being made; Python counts that
     assert old() is None
     assert len(kept) == 20_000
     assert settled() is not None
