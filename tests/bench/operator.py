@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 WORKERS_PER_POOL = 2
 DEADLINE_S = 300.0
+# An operator that has made no call for so long is at rest.
+QUIET_S = 2.0
 EDITS = 20
 
 
@@ -104,6 +106,21 @@ async def samples(port: int) -> dict[str, float]:
         page = await response.text()
     lines = (line.rpartition(" ") for line in page.splitlines() if not line.startswith("#"))
     return {name: float(value) for name, _, value in lines}
+
+
+async def until_at_rest(metrics_port: int) -> None:
+    """Until the operator has made no call of the API server for QUIET_S."""
+    clock = asyncio.get_running_loop().time
+    calls, since = -1.0, clock()
+
+    async def is_quiet() -> bool:
+        nonlocal calls, since
+        now = (await samples(metrics_port))["voiceplane_operator_api_calls_total"]
+        if now != calls:
+            calls, since = now, clock()
+        return clock() - since > QUIET_S
+
+    await until(is_quiet)
 
 
 def quantile_ms(metrics: dict[str, float], kind: str, share: float) -> float:

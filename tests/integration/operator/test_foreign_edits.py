@@ -13,11 +13,12 @@ from voiceplane_common.kube.names import API_VERSION
 
 from tests.bench import operator as bench
 from tests.support.chart import NAMESPACE
-from tests.support.control_plane import ControlPlane
 from tests.support.processes import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
+
+    from tests.support.control_plane import ControlPlane
 
 # The first one may build Kubernetes.
 pytestmark = [pytest.mark.timeout(3600), pytest.mark.asyncio(loop_scope="module")]
@@ -26,8 +27,6 @@ POOL = "pool-0"
 DEPLOYMENT = f"deployment/{POOL}-tts"
 # Resyncs are 600 s apart, so what comes back within this time is not their work.
 AT_ONCE_S = 10.0
-# Without any call for so long, the operator is at rest.
-QUIET_S = 2.0
 MIRRORED = "mirror.example/worker:1"
 RULE = {"apiGroups": ["apps"], "apiVersions": ["v1"], "resources": ["deployments"], "operations": ["CREATE", "UPDATE"]}
 EDITS = {
@@ -56,29 +55,13 @@ class Operated(NamedTuple):
 
     async def rests(self) -> None:
         """Until no call of the API server is made any more; an operator that disagrees with somebody never rests."""
-        clock = asyncio.get_running_loop().time
-        calls, since = -1.0, clock()
-
-        async def is_quiet() -> bool:
-            nonlocal calls, since
-            now = (await bench.samples(self.metrics_port))["voiceplane_operator_api_calls_total"]
-            if now != calls:
-                calls, since = now, clock()
-            return clock() - since > QUIET_S
-
         async with asyncio.timeout(3 * AT_ONCE_S):
-            await bench.until(is_quiet)
+            await bench.until_at_rest(self.metrics_port)
 
     async def put_back(self) -> int:
         """How often it has applied a Deployment because somebody had changed it."""
         samples = await bench.samples(self.metrics_port)
         return int(samples.get('voiceplane_operator_drift_total{kind="Deployment"}', 0))
-
-
-@pytest.fixture(scope="module")
-def plane() -> Iterator[ControlPlane]:
-    with ControlPlane(controllers=True) as plane:
-        yield plane
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -14,16 +14,17 @@ from voiceplane_operator.workers.convergence import FIRST_RETRY_S
 
 from tests.bench import operator as bench
 from tests.support.chart import NAMESPACE
-from tests.support.control_plane import ControlPlane
 from tests.support.fake_workers import FakeWorker, fake_workers
 from tests.support.processes import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     import psutil
+
+    from tests.support.control_plane import ControlPlane
 
 # The first one may build Kubernetes.
 pytestmark = [pytest.mark.timeout(3600), pytest.mark.asyncio(loop_scope="module")]
@@ -35,12 +36,6 @@ QUIET_S = 3.0
 # Timers may be early by so much, since the operator's clock and ours are read at different ends of a call.
 EARLY_S = 0.5
 _hosts = (f"127.0.10.{number}" for number in itertools.count(1))
-
-
-@pytest.fixture(scope="module")
-def plane() -> Iterator[ControlPlane]:
-    with ControlPlane(controllers=True) as plane:
-        yield plane
 
 
 @pytest.fixture(scope="module")

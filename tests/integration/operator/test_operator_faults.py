@@ -13,24 +13,19 @@ from voiceplane_common.kube.names import API_VERSION
 
 from tests.bench import operator as bench
 from tests.support.chart import NAMESPACE
-from tests.support.control_plane import ControlPlane
 from tests.support.fake_workers import fake_workers
 from tests.support.processes import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
+
+    from tests.support.control_plane import ControlPlane
 
 # The first one may build Kubernetes.
 pytestmark = [pytest.mark.timeout(3600), pytest.mark.asyncio(loop_scope="module")]
 
 OTHER = "elsewhere"
 _hosts = (f"127.0.9.{number}" for number in itertools.count(1))
-
-
-@pytest.fixture(scope="module")
-def plane() -> Iterator[ControlPlane]:
-    with ControlPlane(controllers=True) as plane:
-        yield plane
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

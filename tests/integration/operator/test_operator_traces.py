@@ -12,14 +12,14 @@ from voiceplane_operator.reconcile.queue import FIRST_RETRY_S
 
 from tests.bench import operator as bench
 from tests.support.chart import NAMESPACE
-from tests.support.control_plane import ControlPlane
 from tests.support.fake_workers import FakeWorker, fake_workers
 from tests.support.otlp import receiver
 from tests.support.processes import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
 
+    from tests.support.control_plane import ControlPlane
     from tests.support.otlp import Received, Receiver
 
 # The first one may build Kubernetes.
@@ -36,8 +36,11 @@ SEEN_WITHIN_S = 30.0
 class Traced:
     """An operator with a pool of two workers, and its spans so far."""
 
-    def __init__(self, plane: ControlPlane, api: Api, workers: dict[str, FakeWorker], receives: Receiver) -> None:
+    def __init__(
+        self, plane: ControlPlane, api: Api, workers: dict[str, FakeWorker], receives: Receiver, metrics_port: int
+    ) -> None:
         self.plane = plane
+        self.metrics_port = metrics_port
         self.api = api
         self.workers = workers
         self.receives = receives
@@ -60,22 +63,22 @@ class Traced:
                 await self.receives.until_more()
 
 
-@pytest.fixture(scope="module")
-def plane() -> Iterator[ControlPlane]:
-    with ControlPlane(controllers=True) as plane:
-        yield plane
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def traced(plane: ControlPlane) -> AsyncIterator[Traced]:
     account = await asyncio.to_thread(bench.prepare, plane)
     api = await Api.connect(str(plane.kubeconfig), field_manager="test")
     async with receiver() as receives, fake_workers(HOSTS) as workers:
         asks = {"OTEL_EXPORTER_OTLP_ENDPOINT": receives.grpc_url, "OTEL_BSP_SCHEDULE_DELAY": "50"}
-        async with bench.operator(account, free_port(), **asks):
+        port = free_port()
+        async with bench.operator(account, port, **asks):
             await api.apply(bench.pool(0))
             await bench.make_pods_run(api, HOSTS)
-            yield Traced(plane, api, workers, receives)
+
+            async def are_reached() -> bool:
+                return (await bench.samples(port))["voiceplane_operator_workers_reachable"] == len(HOSTS)
+
+            await bench.until(are_reached)
+            yield Traced(plane, api, workers, receives, port)
         await api.close()
 
 
@@ -95,6 +98,8 @@ async def test_a_reconcile_is_a_trace_with_its_calls_of_the_api_server(traced: T
 
 
 async def test_what_is_declared_is_told_to_workers_in_a_trace_of_its_own(traced: Traced) -> None:
+    # A pool that is still being reconciled would tell its workers, too, and be the cause.
+    await bench.until_at_rest(traced.metrics_port)
     await traced.api.apply(bench.voice(0, 1))
     for call in (LOAD, UNLOAD):
         asked = await traced.until(call, model="voice-0")
@@ -105,6 +110,7 @@ async def test_what_is_declared_is_told_to_workers_in_a_trace_of_its_own(traced:
         assert (cause.name, cause.attributes["voiceplane.namespaces"]) == ("tell_workers", NAMESPACE)
         await traced.until("reconcile", kind="VoiceModel", name="voice-0", result="ok")
         if call == LOAD:
+            await bench.until_at_rest(traced.metrics_port)
             await asyncio.to_thread(traced.plane.kubectl, "delete", "vmodel", "voice-0", "--namespace", NAMESPACE)
     assert [worker.loads for worker in traced.workers.values()] == [1, 1]
     assert len(traced.spans(LOAD, model="voice-0")) == len(HOSTS)
