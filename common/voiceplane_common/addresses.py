@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import contextlib
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator
+
+from voiceplane_common.errors import unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MAX_PORT = 65_535
 
@@ -27,3 +33,17 @@ HostAndPort = Annotated[str, AfterValidator(host_and_port)]
 def joined(host: str, port: int | str) -> str:
     """An address of its parts; IPv6 in brackets."""
     return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
+
+
+@contextlib.contextmanager
+def listening(where: str, *, setting: str) -> Iterator[None]:
+    """Begin to listen inside of this, so that an address which can't be had is an error that names its setting.
+
+    Raises:
+        VoiceplaneError: UNAVAILABLE, ADDRESS_IN_USE, in the place of an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        message = f"cannot listen on {where}: {error.strerror}; set {setting}"
+        raise unavailable("ADDRESS_IN_USE", message) from None

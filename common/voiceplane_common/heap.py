@@ -22,8 +22,7 @@ def settle() -> None:
     youngest, middle, _ = gc.get_threshold()
     gc.set_threshold(youngest, middle, THRESHOLD)
     gc.collect()
-    gc.freeze()
-    gc.collect()  # of nothing: from how little is left, Python reckons when the next one is due
+    _leave_out()
 
 
 def resettle() -> None:
@@ -38,5 +37,9 @@ def collect() -> None:
     gc.unfreeze()
     gc.collect()
     if settled:
-        gc.freeze()
-        gc.collect()  # as above
+        _leave_out()
+
+
+def _leave_out() -> None:
+    gc.freeze()
+    gc.collect()  # of nothing: from how little is left, Python reckons when the next one is due

@@ -11,7 +11,7 @@ import kopf
 import prometheus_client
 from voiceplane_client import WorkerClient
 from voiceplane_common import tracing
-from voiceplane_common.errors import unavailable
+from voiceplane_common.addresses import listening
 from voiceplane_common.kube.api import Api, ApiError
 from voiceplane_common.kube.informer import Informer
 from voiceplane_common.kube.names import API_VERSION
@@ -26,8 +26,6 @@ from voiceplane_operator.reconcile.store import Store
 from voiceplane_operator.workers.fleet import Fleet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from voiceplane_common.kube.api import Key
 
     from voiceplane_operator.settings import OperatorSettings
@@ -100,11 +98,11 @@ class Operator:
         """
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self._fleet.close)
-            with _port_of("health_port", self.settings.health_port):
+            with listening(f"port {self.settings.health_port}", setting="health_port"):
                 await self.health.serve(self.settings.health_port)
             stack.push_async_callback(self.health.close)
             if self.settings.metrics_port:
-                with _port_of("metrics_port", self.settings.metrics_port):
+                with listening(f"port {self.settings.metrics_port}", setting="metrics_port"):
                     server, thread = prometheus_client.start_http_server(
                         self.settings.metrics_port, registry=self.metrics.registry
                     )
@@ -197,16 +195,6 @@ def _raise_first(tasks: list[asyncio.Task[Any]]) -> None:
     for task in tasks:
         if task.done() and not task.cancelled():
             task.result()
-
-
-@contextlib.contextmanager
-def _port_of(setting: str, port: int) -> Iterator[None]:
-    """Listen on a port inside of this, so that one that is in use is an error that names its setting."""
-    try:
-        yield
-    except OSError as error:
-        message = f"cannot listen on port {port}: {error.strerror}; set {setting}"
-        raise unavailable("ADDRESS_IN_USE", message) from None
 
 
 async def _end(tasks: list[asyncio.Task[Any]]) -> None:

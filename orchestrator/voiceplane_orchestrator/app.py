@@ -7,6 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING, Self
 
 from aiohttp import web
+from voiceplane_common.addresses import listening
 from voiceplane_common.clock import SystemClock
 from voiceplane_common.errors import failed_precondition, unavailable
 from voiceplane_common.logs import get_logger
@@ -171,11 +172,8 @@ class Orchestrator:
         server = self.settings.server
         await self._runner.setup()
         site = web.TCPSite(self._runner, server.host.strip("[]"), server.port)
-        try:
+        with listening(server.listen, setting="server.listen"):
             await site.start()
-        except OSError as error:
-            message = f"cannot listen on {server.listen}: {error.strerror}; set server.listen"
-            raise unavailable("ADDRESS_IN_USE", message) from None
         self.url = f"http://{server.host}:{self._runner.addresses[0][1]}"
         _log.info("listening", url=self.url)
 

@@ -9,14 +9,13 @@ import argparse
 import asyncio
 
 from voiceplane_client import WorkerClient
+from voiceplane_common.frames import FRAME_SECONDS
 
 from tests.bench.corpus import TEXTS, Text
 from tests.bench.first_audio import CLAUSE, SENTENCE
 from tests.bench.report import Report, Section, percentile
 from tests.bench.speaking import speak
 from tests.support import processes
-
-FRAME_S = 0.02
 
 
 async def measure(model_id: str, *, rounds: int) -> Section:
@@ -42,7 +41,7 @@ async def _row(client: WorkerClient, process: processes.Process, text: Text, *, 
             async with await client.start_session(request) as session, session.open_stream() as stream:
                 heard = await speak(stream, text.words, utterance_id="u")
             firsts[-1].append(heard.first_audio_ms)
-            costs.append((process.cpu_seconds() - before) / (len(heard.arrivals) * FRAME_S))
+            costs.append((process.cpu_seconds() - before) / (len(heard.arrivals) * FRAME_SECONDS))
     figures = (percentile(values, share) for values in firsts for share in (50, 95))
     return (text.name, *figures, percentile(costs, 50))
 

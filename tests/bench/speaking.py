@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+from voiceplane_common.frames import FRAME_SECONDS
 
 if TYPE_CHECKING:
     from voiceplane_client import SpeechStream
 
-FRAME_S = 0.02
 SILENT_BELOW = 0.01 * 32768
 """A sample louder than 1% of full scale is speech, not the model's own quiet lead-in."""
 
@@ -46,13 +46,13 @@ class Heard:
     def gaps_ms(self) -> list[float]:
         """How late each frame came for a listener who plays as soon as there is one; only those that were late."""
         began = self._began_at
-        lateness = [arrival - began - FRAME_S * number for number, arrival in enumerate(self.arrivals)]
+        lateness = [arrival - began - FRAME_SECONDS * number for number, arrival in enumerate(self.arrivals)]
         return [late * 1000 for late in lateness if late > 0]
 
     @property
     def played_at(self) -> float:
         """When a listener who began to play as soon as there was a frame had played the last one, if none was late."""
-        return self._began_at + FRAME_S * len(self.arrivals)
+        return self._began_at + FRAME_SECONDS * len(self.arrivals)
 
     @property
     def _began_at(self) -> float:

@@ -13,7 +13,8 @@ import prometheus_client
 import typer
 import uvloop
 from voiceplane_common import heap, logs, tracing
-from voiceplane_common.errors import VoiceplaneError, unavailable
+from voiceplane_common.addresses import listening
+from voiceplane_common.errors import VoiceplaneError
 from voiceplane_common.settings import load_settings
 
 from voiceplane_worker.app import Worker
@@ -82,11 +83,8 @@ async def _serve(settings: WorkerSettings) -> None:
         loop.add_signal_handler(name, stopping.set)
     metrics = contextlib.ExitStack()
     if port := settings.worker.metrics_port:
-        try:
+        with listening(f"port {port}", setting="worker.metrics_port"):
             server, thread = prometheus_client.start_http_server(port, registry=worker.metrics.registry)
-        except OSError as error:
-            message = f"cannot serve metrics on port {port}: {error.strerror}; set worker.metrics_port"
-            raise unavailable("ADDRESS_IN_USE", message) from None
         metrics.callback(thread.join)
         metrics.callback(server.server_close)
         metrics.callback(server.shutdown)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import psutil
+from voiceplane_common.frames import FRAME_SECONDS
 
 from tests.bench.capacity import probe
 from tests.bench.capacity.listeners import hear_all
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 # Frames that come at once before real time begins: for an orchestrator more, as it keeps half a second ahead.
 WORKER_BURST_FRAMES = 5
 ORCHESTRATOR_BURST_FRAMES = 25
-FRAME_S = 0.02
 
 
 @dataclass(slots=True, kw_only=True)
@@ -77,7 +77,7 @@ async def measure(subject: Subject, load: int, *, step_s: float) -> Step:
     return Step(
         load=load,
         utterances=len(spoken),
-        audio_rate=sum(len(one.arrivals) for one in heard) * FRAME_S / took_s,
+        audio_rate=sum(len(one.arrivals) for one in heard) * FRAME_SECONDS / took_s,
         jitter_p95_ms=jitter_ms(spoken, burst_frames=subject.burst_frames),
         late_frames=sum(len(one.gaps_ms()) for one in spoken),
         first_audio_p95_ms=percentile([one.first_audio_ms for one in spoken], 95),

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from tests.bench.soak.schedule import Mishap
     from tests.bench.soak.stack import Stack
+    from tests.support.livekit import LiveKitServer
+    from tests.support.redis_server import RedisServer
 
 STUCK_CLIENTS = 2
 CHURN_TIMEOUT_S = 60.0
@@ -101,9 +103,7 @@ class Chaos:
 
         server = self.stack.livekit
         assert server is not None, "mishaps of LiveKit are planned only where there is one"
-        await server.kill()
-        await asyncio.sleep(down_s)
-        await server.start()
+        await _restart(server, down_s)
         async with asyncio.timeout(ROOM_TIMEOUT_S):
             await meet_an_agent(self.stack.orchestrators[0].address)
         return ""
@@ -112,11 +112,15 @@ class Chaos:
         """Restart the Redis server, empty; every worker must be in it again afterwards."""
         server = self.stack.redis
         assert server is not None, "mishaps of Redis are planned only where there is one"
-        await server.kill()
-        await asyncio.sleep(down_s)
-        await server.start()
+        await _restart(server, down_s)
         leases = Names.below(RedisSection().prefix).leases
         async with asyncio.timeout(REGISTERED_TIMEOUT_S):
             while int(await server.ask("ZCARD", leases)) < len(self.stack.workers):  # noqa: ASYNC110  # Redis' to tell
                 await asyncio.sleep(POLL_S)
         return ""
+
+
+async def _restart(server: LiveKitServer | RedisServer, down_s: float) -> None:
+    await server.kill()
+    await asyncio.sleep(down_s)
+    await server.start()
