@@ -48,35 +48,35 @@ test-gpu FAMILY="csm":
 
 # First audio, RTF, barge-in and jitter, with piper-tts itself interleaved; prints tables and writes JSON.
 bench *ARGS:
-    python -m tests.bench {{ ARGS }}
+    python -m bench {{ ARGS }}
 
 # Mouth to ear over WebRTC, with a plain livekit-agents session interleaved.
 bench-rooms *ARGS:
-    python -m tests.bench.rooms {{ ARGS }}
+    python -m bench.rooms {{ ARGS }}
 
 # A flame graph of a worker that speaks: `just flame worker.svg 10`; more flags go to the worker.
 flame OUTPUT SECONDS="10" *ARGS:
-    uv run --locked --with py-spy python -m tests.bench.flame {{ OUTPUT }} {{ SECONDS }} {{ ARGS }}
+    uv run --locked --with py-spy python -m bench.flame {{ OUTPUT }} {{ SECONDS }} {{ ARGS }}
 
 # Where the time of a torch family's model goes: `just profile-torch csm trace.json`.
 profile-torch FAMILY TRACE *ARGS:
-    python -m tests.support.environments {{ FAMILY }} run -m tests.bench.torch_profile {{ FAMILY }} {{ TRACE }} {{ ARGS }}
+    python -m tests.support.environments {{ FAMILY }} run -m bench.torch_profile {{ FAMILY }} {{ TRACE }} {{ ARGS }}
 
 # The operator with 200 VoiceModels and 20 pools: reconcile times, API calls at rest.
 bench-operator *ARGS:
-    python -m tests.bench.operator {{ ARGS }}
+    python -m bench.operator {{ ARGS }}
 
 # The largest load that one worker and one orchestrator hold, and what it is that holds no more; about 4 minutes.
 bench-capacity *ARGS:
-    python -m tests.bench.capacity {{ ARGS }}
+    python -m bench.capacity {{ ARGS }}
 
 # Routing with 1,000 workers and 100,000 sessions, simulated with the orchestrator's own scoring.
 simulate *ARGS:
-    python -m tests.bench.simulation {{ ARGS }}
+    python -m bench.simulation {{ ARGS }}
 
 # A real stack under people who talk while workers are killed, for so many seconds: `just soak 1800`; docs/endurance.md.
 soak SECONDS *ARGS:
-    python -m tests.bench.soak {{ SECONDS }} {{ ARGS }}
+    python -m bench.soak {{ SECONDS }} {{ ARGS }}
 
 # Talk to it: everything on one box, a page at localhost.
 demo *ARGS:

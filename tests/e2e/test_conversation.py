@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soxr
 
-from tests.bench.websocket import Audio, Socket
+from bench.websocket import Audio, Socket
 from tests.support.listener import Listener
 from tests.support.speech import SENTENCES, silence, synthesize, word_error_rate
 

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from voiceplane_client import WorkerClient
 
-from tests.bench.websocket import Socket
+from bench.websocket import Socket
 from tests.support import processes
 from tests.support.listener import Listener
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from tests.bench.websocket import Audio, Socket
+from bench.websocket import Audio, Socket
 
 DEADLINE_S = 60
 

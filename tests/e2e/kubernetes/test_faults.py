@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.bench.websocket import Socket
+from bench.websocket import Socket
 from tests.e2e.kubernetes.site import OPERATOR
 from tests.support.listener import Listener
 

@@ -30,7 +30,7 @@ REDIS_SEED = "59"
 async def soak(report: Path, seconds: str, *flags: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """A soak in a session of its own, whose people talk."""
     child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.bench.soak", seconds, *MOCKS, "--json", str(report), *flags),
+        *(sys.executable, "-m", "bench.soak", seconds, *MOCKS, "--json", str(report), *flags),
         stdout=asyncio.subprocess.PIPE,
         start_new_session=True,
     )

@@ -11,7 +11,7 @@ import pytest_asyncio
 from voiceplane_common.kube.api import Api
 from voiceplane_common.kube.names import API_VERSION
 
-from tests.bench import operator as bench
+from bench import operator as bench
 from tests.support.chart import NAMESPACE
 from tests.support.processes import free_port
 

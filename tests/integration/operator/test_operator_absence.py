@@ -12,7 +12,7 @@ from voiceplane_common.kube.api import Api
 from voiceplane_common.kube.names import API_VERSION
 from voiceplane_operator.workers.convergence import FIRST_RETRY_S
 
-from tests.bench import operator as bench
+from bench import operator as bench
 from tests.support.chart import NAMESPACE
 from tests.support.fake_workers import FakeWorker, fake_workers
 from tests.support.processes import free_port

@@ -10,7 +10,7 @@ import pytest_asyncio
 from voiceplane_common.kube.api import Api
 from voiceplane_operator.reconcile.queue import FIRST_RETRY_S
 
-from tests.bench import operator as bench
+from bench import operator as bench
 from tests.support.chart import NAMESPACE
 from tests.support.fake_workers import FakeWorker, fake_workers
 from tests.support.otlp import receiver

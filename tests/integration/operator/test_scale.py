@@ -1,10 +1,10 @@
-"""Nothing is asked twice, and nothing at all while nothing changes; the figures are those of `tests.bench.operator`."""
+"""Nothing is asked twice, and nothing at all while nothing changes; the figures are those of `bench.operator`."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.bench import operator
+from bench import operator
 
 # The first one may build Kubernetes.
 pytestmark = pytest.mark.timeout(3600)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from tests.bench.websocket import Socket
+from bench.websocket import Socket
 from tests.support import processes
 from tests.support.lan import Lan, lan
 from tests.support.listener import Listener

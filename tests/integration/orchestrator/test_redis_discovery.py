@@ -16,7 +16,7 @@ import pytest
 from voiceplane_orchestrator.app import Orchestrator
 from voiceplane_orchestrator.settings import OrchestratorSettings
 
-from tests.bench.websocket import Socket
+from bench.websocket import Socket
 from tests.support.listener import Listener
 from tests.support.notes import note
 from tests.support.orchestrators import LoudIsVoice, ScriptedRecognizer

@@ -14,7 +14,7 @@ from livekit.agents.voice.room_io import AudioOutputOptions, RoomOptions
 from livekit.plugins import voiceplane
 from voiceplane_worker.app import Worker
 
-from tests.bench.peer_agent import Echo
+from bench.peer_agent import Echo
 from tests.support.livekit import KEY, SECRET, LiveKitServer, Person, livekit_server
 from tests.support.speech import SENTENCES, synthesize_pcm, word_error_rate
 from tests.support.workers import mock_worker_settings

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.bench.capacity import probe
-from tests.bench.capacity.search import Step, largest, next_load, per_session_hour, projected, saturated
+from bench.capacity import probe
+from bench.capacity.search import Step, largest, next_load, per_session_hour, projected, saturated
 
 if TYPE_CHECKING:
     from pathlib import Path

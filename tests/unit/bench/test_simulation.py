@@ -13,14 +13,14 @@ from voiceplane_common.errors import VoiceplaneError
 from voiceplane_orchestrator.routing.score import Choice, choose
 from voiceplane_orchestrator.routing.view import ModelView, Wanted, WorkerView
 
-from tests.bench.simulation.costs import Costs, queue
-from tests.bench.simulation.knowledge import Knowledge
-from tests.bench.simulation.plots import Axis, lines
-from tests.bench.simulation.policies import POLICIES, Policy, route
-from tests.bench.simulation.run import Outcome, simulate
-from tests.bench.simulation.scenarios import BASE, Scenario, held_at_start, pool_sizes, popularity
-from tests.bench.simulation.traffic import Cluster
-from tests.bench.simulation.workers import Worker
+from bench.simulation.costs import Costs, queue
+from bench.simulation.knowledge import Knowledge
+from bench.simulation.plots import Axis, lines
+from bench.simulation.policies import POLICIES, Policy, route
+from bench.simulation.run import Outcome, simulate
+from bench.simulation.scenarios import BASE, Scenario, held_at_start, pool_sizes, popularity
+from bench.simulation.traffic import Cluster
+from bench.simulation.workers import Worker
 
 COSTS = Costs()
 SMALL = replace(BASE, workers=40, sessions=1500, pools=4, models=20)

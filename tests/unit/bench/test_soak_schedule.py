@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from tests.bench.soak.schedule import DECK, MAX_DOWN_S, Mishap, Server, mishaps
+from bench.soak.schedule import DECK, MAX_DOWN_S, Mishap, Server, mishaps
 
 WORKERS = ("piper-1", "mock-2")
 

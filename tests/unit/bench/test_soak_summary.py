@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.bench.report import Report
-from tests.bench.soak.__main__ import criteria, parser
-from tests.bench.soak.chaos import Done
-from tests.bench.soak.schedule import Mishap
-from tests.bench.soak.summary import MIB, Soak
-from tests.bench.soak.turns import Tally, Turn
-from tests.bench.soak.watch import Sample, open_in
+from bench.report import Report
+from bench.soak.__main__ import criteria, parser
+from bench.soak.chaos import Done
+from bench.soak.schedule import Mishap
+from bench.soak.summary import MIB, Soak
+from bench.soak.turns import Tally, Turn
+from bench.soak.watch import Sample, open_in
 
 if TYPE_CHECKING:
     from pathlib import Path

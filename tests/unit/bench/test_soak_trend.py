@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from tests.bench.soak.trend import FLOOR_S, Flatness, floors, slope, trend
+from bench.soak.trend import FLOOR_S, Flatness, floors, slope, trend
 
 FLATNESS = Flatness(warm_up_s=60.0, min_span_s=100.0, growth_percent=5.0, growth_floor=8.0)
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.bench.soak.turns import Hearing, Tally, Turn
-from tests.bench.websocket import Audio
+from bench.soak.turns import Hearing, Tally, Turn
+from bench.websocket import Audio
 
 FRAME = 960
 LOUD = b"\x00\x20" * FRAME

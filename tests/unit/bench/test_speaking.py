@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.bench.speaking import Heard
+from bench.speaking import Heard
 
 
 def heard(*arrivals: float, free_at: float = 0.0) -> Heard:

@@ -12,15 +12,15 @@ import aiohttp
 from voiceplane_common.registry.records import Names
 from voiceplane_common.registry.settings import RedisSection
 
-from tests.bench.soak.people import get_stuck, why
-from tests.bench.soak.stack import CHURN_MODEL
+from bench.soak.people import get_stuck, why
+from bench.soak.stack import CHURN_MODEL
 from tests.support.processes import POLL_S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tests.bench.soak.schedule import Mishap
-    from tests.bench.soak.stack import Stack
+    from bench.soak.schedule import Mishap
+    from bench.soak.stack import Stack
     from tests.support.livekit import LiveKitServer
     from tests.support.redis_server import RedisServer
 
@@ -99,7 +99,7 @@ class Chaos:
     async def _restart_livekit(self, down_s: float) -> str:
         """Restart the LiveKit server; an agent must come into a room afterwards."""
         # Only here: nobody else needs its library.
-        from tests.bench.soak.rooms import meet_an_agent  # noqa: PLC0415
+        from bench.soak.rooms import meet_an_agent  # noqa: PLC0415
 
         server = self.stack.livekit
         assert server is not None, "mishaps of LiveKit are planned only where there is one"

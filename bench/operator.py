@@ -1,4 +1,4 @@
-"""The operator with many objects, on a real API server and fake workers: `python -m tests.bench.operator`.
+"""The operator with many objects, on a real API server and fake workers: `python -m bench.operator`.
 
 Its own ServiceAccount with the chart's ClusterRole is what it runs under. There is no node: the controller manager
 makes pods of the operator's Deployments, and they are said to run at addresses of loopback, where the fake workers are.
@@ -22,7 +22,7 @@ import psutil
 from voiceplane_common.kube.api import Api
 from voiceplane_common.kube.names import API_VERSION
 
-from tests.bench.report import Report, Section, percentile
+from bench.report import Report, Section, percentile
 from tests.support.chart import NAMESPACE, rendered
 from tests.support.control_plane import ControlPlane
 from tests.support.fake_workers import fake_workers

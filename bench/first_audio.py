@@ -10,14 +10,14 @@ import aiohttp
 from voiceplane_client import WorkerClient
 from voiceplane_proto.v1 import tts_pb2
 
-from tests.bench.corpus import TEXTS, UNBROKEN, Text
-from tests.bench.peer import Peer
-from tests.bench.report import Section, percentile
-from tests.bench.speaking import speak
-from tests.bench.websocket import Socket, first_audio_ms
+from bench.corpus import TEXTS, UNBROKEN, Text
+from bench.peer import Peer
+from bench.report import Section, percentile
+from bench.speaking import speak
+from bench.websocket import Socket, first_audio_ms
 
 if TYPE_CHECKING:
-    from tests.bench.peer import PeerRun
+    from bench.peer import PeerRun
     from tests.support.processes import Process
 
 CLAUSE = tts_pb2.StartSessionRequest(segmentation=tts_pb2.SEGMENTATION_CLAUSE, credit_flow_control=True)

@@ -1,4 +1,4 @@
-"""The largest load that holds: `python -m tests.bench.capacity [--only NAME …]`; about 4 minutes.
+"""The largest load that holds: `python -m bench.capacity [--only NAME …]`; about 4 minutes.
 
 Every session is spoken to without a pause. A load holds if the intervals of paced frames are within 10 ms of 20 ms
 (p95) and no frame comes later than its listener needs it.
@@ -19,16 +19,16 @@ import psutil
 import yaml
 from voiceplane_client import WorkerClient
 
-from tests.bench.capacity.listeners import of_orchestrator, of_worker, queue_depths
-from tests.bench.capacity.measure import ORCHESTRATOR_BURST_FRAMES, WORKER_BURST_FRAMES, Subject, find, measure
-from tests.bench.capacity.search import largest, per_session_hour, projected, saturated
-from tests.bench.report import Report, Section
+from bench.capacity.listeners import of_orchestrator, of_worker, queue_depths
+from bench.capacity.measure import ORCHESTRATOR_BURST_FRAMES, WORKER_BURST_FRAMES, Subject, find, measure
+from bench.capacity.search import largest, per_session_hour, projected, saturated
+from bench.report import Report, Section
 from tests.support import processes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tests.bench.capacity.search import Step
+    from bench.capacity.search import Step
 
 STARTS = {"piper": 2, "mock": 8, "orchestrator": 8}
 MORE_THAN_ANY = 2000
@@ -51,7 +51,7 @@ async def subject(name: str, folder: Path) -> AsyncIterator[Subject]:
     """A program under test."""
     lag = folder / f"{name}.lag"
     lag.touch()
-    through = ("tests.bench.capacity.probe", str(lag))
+    through = ("bench.capacity.probe", str(lag))
     config = settings(folder, "worker", worker={"max_sessions": MORE_THAN_ANY})
     async with contextlib.AsyncExitStack() as stack:
         if name != "orchestrator":

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from voiceplane_client import WorkerClient
 
-from tests.bench.corpus import TEXTS
-from tests.bench.speaking import speak
-from tests.bench.streams import REQUEST
+from bench.corpus import TEXTS
+from bench.speaking import speak
+from bench.streams import REQUEST
 from tests.support import processes
 
 SAMPLES_PER_SECOND = 200

@@ -1,4 +1,4 @@
-"""Mouth to ear over WebRTC, ours and the peer's interleaved: `python -m tests.bench.rooms [--rounds N]`."""
+"""Mouth to ear over WebRTC, ours and the peer's interleaved: `python -m bench.rooms [--rounds N]`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 from voiceplane_orchestrator.settings import LiveKitSection
 from voiceplane_orchestrator.transports.livekit import tokens
 
-from tests.bench.report import Report, Section, spread
+from bench.report import Report, Section, spread
 from tests.support import processes
 from tests.support.livekit import KEY, RATE_HZ, SECRET, LiveKitServer, Person, livekit_server
 from tests.support.speech import SENTENCES, onset_sample, synthesize
@@ -51,7 +51,7 @@ def last_sound_s(samples: npt.NDArray[np.int16]) -> float:
 async def peer(server: LiveKitServer) -> AsyncIterator[None]:
     """The peer's process, once LiveKit knows it."""
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.bench.peer_agent", server.url, KEY, SECRET, PEER, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-m", "bench.peer_agent", server.url, KEY, SECRET, PEER, stdout=asyncio.subprocess.PIPE
     )
     assert child.stdout is not None
     try:

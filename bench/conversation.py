@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tests.bench.corpus import CONVERSATION
-from tests.bench.report import Section, spread
-from tests.bench.websocket import Audio, Socket
+from bench.corpus import CONVERSATION
+from bench.report import Section, spread
+from bench.websocket import Audio, Socket
 from tests.support.speech import onset_sample
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Run the benches: `python -m tests.bench [--rounds N] [--only NAME ...]`."""
+"""Run the benches: `python -m bench [--rounds N] [--only NAME ...]`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.bench.barge_in import barge_in
-from tests.bench.conversation import interruptions
-from tests.bench.first_audio import first_audio, real_time_factor
-from tests.bench.report import Report
-from tests.bench.streams import streams
+from bench.barge_in import barge_in
+from bench.conversation import interruptions
+from bench.first_audio import first_audio, real_time_factor
+from bench.report import Report
+from bench.streams import streams
 from tests.support import processes
 from tests.support.speech import SENTENCES, synthesize
 

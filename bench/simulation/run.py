@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from voiceplane_common.errors import VoiceplaneError
 
-from tests.bench.simulation.costs import queue
-from tests.bench.simulation.knowledge import Knowledge
-from tests.bench.simulation.policies import route
-from tests.bench.simulation.scenarios import fleet, held_at_start, popularity
+from bench.simulation.costs import queue
+from bench.simulation.knowledge import Knowledge
+from bench.simulation.policies import route
+from bench.simulation.scenarios import fleet, held_at_start, popularity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.bench.simulation.policies import Policy
-    from tests.bench.simulation.scenarios import Scenario
-    from tests.bench.simulation.workers import Worker
+    from bench.simulation.policies import Policy
+    from bench.simulation.scenarios import Scenario
+    from bench.simulation.workers import Worker
 
 # A session goes on trying for as long as `routing.recovery_timeout_ms`; here each attempt finds another worker at once.
 MAX_ATTEMPTS = 8

@@ -1,6 +1,6 @@
 """The peer in a room: a plain AgentSession of livekit-agents with its defaults, piper-tts behind a naive plugin.
 
-Run as a program: `python -m tests.bench.peer_agent URL KEY SECRET AGENT_NAME`. It hears by faster-whisper's defaults,
+Run as a program: `python -m bench.peer_agent URL KEY SECRET AGENT_NAME`. It hears by faster-whisper's defaults,
 with the same Whisper model and beam as we do, and says back what it heard, as our echo does.
 """
 
@@ -33,7 +33,7 @@ from piper import PiperVoice
 from voiceplane_orchestrator.asr.settings import WHISPER_BASE
 from voiceplane_orchestrator.asr.whisper import find_model
 
-from tests.bench.peer import voice_file
+from bench.peer import voice_file
 
 if TYPE_CHECKING:
     from livekit.agents.types import NotGivenOr
@@ -149,4 +149,4 @@ async def main(url: str, key: str, secret: str, agent_name: str) -> None:
 
 if __name__ == "__main__":
     # By its real name, since processes that are started for rooms import it so.
-    asyncio.run(importlib.import_module("tests.bench.peer_agent").main(*sys.argv[1:5]))
+    asyncio.run(importlib.import_module("bench.peer_agent").main(*sys.argv[1:5]))

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 import psutil
 from voiceplane_common.frames import FRAME_SECONDS
 
-from tests.bench.capacity import probe
-from tests.bench.capacity.listeners import hear_all
-from tests.bench.capacity.search import Step, next_load
-from tests.bench.capacity.usage import Usage
-from tests.bench.report import percentile
+from bench.capacity import probe
+from bench.capacity.listeners import hear_all
+from bench.capacity.search import Step, next_load
+from bench.capacity.usage import Usage
+from bench.report import percentile
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.bench.capacity.listeners import Listening
-    from tests.bench.speaking import Heard
+    from bench.capacity.listeners import Listening
+    from bench.speaking import Heard
 
 # Frames that come at once before real time begins: for an orchestrator more, as it keeps half a second ahead.
 WORKER_BURST_FRAMES = 5

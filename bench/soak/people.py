@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import aiohttp
 import websockets
 
-from tests.bench.corpus import TEXTS, UNBROKEN
-from tests.bench.soak.turns import Hearing, Turn
-from tests.bench.websocket import Audio, ServerError, Socket
+from bench.corpus import TEXTS, UNBROKEN
+from bench.soak.turns import Hearing, Turn
+from bench.websocket import Audio, ServerError, Socket
 from tests.support.raw_websocket import CLOSE, raw_peer
 
 if TYPE_CHECKING:
     import random
 
-    from tests.bench.soak.turns import Outcome, Tally
+    from bench.soak.turns import Outcome, Tally
 
 Manner = Literal["listens", "interrupts", "reads slowly", "stops reading", "pauses", "vanishes"]
 

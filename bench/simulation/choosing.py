@@ -11,9 +11,9 @@ from voiceplane_orchestrator.routing.score import choose
 from voiceplane_orchestrator.routing.view import Wanted
 from voiceplane_proto.v1 import tts_pb2
 
-from tests.bench.simulation.costs import Costs
-from tests.bench.simulation.traffic import snapshot
-from tests.bench.simulation.workers import Worker
+from bench.simulation.costs import Costs
+from bench.simulation.traffic import snapshot
+from bench.simulation.workers import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""First audio and the cost of speech of any model, through gRPC: `python -m tests.bench.families MODEL_ID …`.
+"""First audio and the cost of speech of any model, through gRPC: `python -m bench.families MODEL_ID …`.
 
 The worker has the settings of the environment, such as VOICEPLANE_WORKER__THREADS_PER_STEP.
 """
@@ -11,10 +11,10 @@ import asyncio
 from voiceplane_client import WorkerClient
 from voiceplane_common.frames import FRAME_SECONDS
 
-from tests.bench.corpus import TEXTS, Text
-from tests.bench.first_audio import CLAUSE, SENTENCE
-from tests.bench.report import Report, Section, percentile
-from tests.bench.speaking import speak
+from bench.corpus import TEXTS, Text
+from bench.first_audio import CLAUSE, SENTENCE
+from bench.report import Report, Section, percentile
+from bench.speaking import speak
 from tests.support import processes
 
 

@@ -1,4 +1,4 @@
-"""Run a program and write down how late its loop is: `python -m tests.bench.capacity.probe FILE MODULE [FLAG …]`."""
+"""Run a program and write down how late its loop is: `python -m bench.capacity.probe FILE MODULE [FLAG …]`."""
 
 from __future__ import annotations
 

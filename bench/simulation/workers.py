@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from voiceplane_orchestrator.routing.view import ModelView, VoiceView, WorkerView
 
-from tests.bench.simulation.costs import queue
+from bench.simulation.costs import queue
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tests.bench.simulation.costs import Costs
+    from bench.simulation.costs import Costs
 
 VOICES = (VoiceView(name="voice", language="en-US"),)
 # `worker.max_sessions`.

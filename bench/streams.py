@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from voiceplane_client import WorkerClient
 from voiceplane_proto.v1 import tts_pb2
 
-from tests.bench.corpus import TEXTS
-from tests.bench.report import Section, percentile, spread
-from tests.bench.speaking import speak
+from bench.corpus import TEXTS
+from bench.report import Section, percentile, spread
+from bench.speaking import speak
 
 if TYPE_CHECKING:
-    from tests.bench.speaking import Heard
+    from bench.speaking import Heard
 
 COUNTS = (1, 2, 3, 4, 8)
 REQUEST = tts_pb2.StartSessionRequest(credit_flow_control=True)

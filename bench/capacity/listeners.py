@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from voiceplane_proto.v1 import tts_pb2
 
-from tests.bench.corpus import CONVERSATION
-from tests.bench.speaking import Heard
-from tests.bench.websocket import Audio, Socket
+from bench.corpus import CONVERSATION
+from bench.speaking import Heard
+from bench.websocket import Audio, Socket
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tests.bench.simulation.costs import Costs
-from tests.bench.simulation.workers import MAX_SESSIONS, Worker
+from bench.simulation.costs import Costs
+from bench.simulation.workers import MAX_SESSIONS, Worker
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,4 +1,4 @@
-"""Simulate routing at scale: `python -m tests.bench.simulation [--scale 0.1] [--only NAME …] [--plots FOLDER]`."""
+"""Simulate routing at scale: `python -m bench.simulation [--scale 0.1] [--only NAME …] [--plots FOLDER]`."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tests.bench.report import Report, Section
-from tests.bench.simulation import choosing
-from tests.bench.simulation.plots import Axis, lines
-from tests.bench.simulation.policies import POLICIES
-from tests.bench.simulation.run import simulate
-from tests.bench.simulation.scenarios import SCENARIOS
-from tests.bench.simulation.traffic import Cluster, snapshot
+from bench.report import Report, Section
+from bench.simulation import choosing
+from bench.simulation.plots import Axis, lines
+from bench.simulation.policies import POLICIES
+from bench.simulation.run import simulate
+from bench.simulation.scenarios import SCENARIOS
+from bench.simulation.traffic import Cluster, snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tests.bench.simulation.policies import Policy
-    from tests.bench.simulation.run import Outcome
-    from tests.bench.simulation.scenarios import Scenario
+    from bench.simulation.policies import Policy
+    from bench.simulation.run import Outcome
+    from bench.simulation.scenarios import Scenario
 
 ORCHESTRATORS = (1, 3, 10, 30)
 WORKERS = (10, 100, 1000, 3000)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from voiceplane_client import WorkerClient
 from voiceplane_proto.v1 import tts_pb2
 
-from tests.bench.corpus import CONVERSATION
-from tests.bench.report import Section, spread
+from bench.corpus import CONVERSATION
+from bench.report import Section, spread
 
 if TYPE_CHECKING:
     from voiceplane_client import SpeechStream, WorkerSession

@@ -16,7 +16,7 @@ from tests.support.processes import POLL_S
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tests.bench.soak.stack import Member, Stack
+    from bench.soak.stack import Member, Stack
 
 OPEN = (
     "voiceplane_orchestrator_sessions",

@@ -6,10 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from tests.bench.speaking import is_sound
+from bench.speaking import is_sound
 
 if TYPE_CHECKING:
-    from tests.bench.websocket import Audio
+    from bench.websocket import Audio
 
 Outcome = Literal["complete", "cut off", "lost"]
 

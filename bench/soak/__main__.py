@@ -1,4 +1,4 @@
-"""Keep a real stack under people and chaos: `python -m tests.bench.soak SECONDS`. Ctrl-C ends it with its report.
+"""Keep a real stack under people and chaos: `python -m bench.soak SECONDS`. Ctrl-C ends it with its report.
 
 Exits with 1 if a criterion does not hold.
 """
@@ -15,21 +15,21 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.bench.report import Report
-from tests.bench.soak.chaos import Chaos
-from tests.bench.soak.people import Person
-from tests.bench.soak.schedule import SERVERS, mishaps
-from tests.bench.soak.stack import FAMILY_MODELS, Stack, stack
-from tests.bench.soak.summary import MIB, Criteria, Soak
-from tests.bench.soak.trend import Flatness
-from tests.bench.soak.turns import Tally
-from tests.bench.soak.watch import Watch, left_behind
+from bench.report import Report
+from bench.soak.chaos import Chaos
+from bench.soak.people import Person
+from bench.soak.schedule import SERVERS, mishaps
+from bench.soak.stack import FAMILY_MODELS, Stack, stack
+from bench.soak.summary import MIB, Criteria, Soak
+from bench.soak.trend import Flatness
+from bench.soak.turns import Tally
+from bench.soak.watch import Watch, left_behind
 from tests.support.redis_server import RedisServer
 
 
 def parser() -> argparse.ArgumentParser:
     """What one can say."""
-    reads = argparse.ArgumentParser(prog="python -m tests.bench.soak", description=__doc__)
+    reads = argparse.ArgumentParser(prog="python -m bench.soak", description=__doc__)
     reads.add_argument("seconds", type=float, help="how long people talk")
     reads.add_argument("--seed", type=int, default=1, help="of the mishaps and of what people do")
     reads.add_argument("--people", type=int, default=6, help="who talk at once")

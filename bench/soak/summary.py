@@ -6,16 +6,16 @@ from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from tests.bench.report import Section, spread
-from tests.bench.soak.trend import Flatness, trend
+from bench.report import Section, spread
+from bench.soak.trend import Flatness, trend
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tests.bench.soak.chaos import Done
-    from tests.bench.soak.trend import Trend
-    from tests.bench.soak.turns import Tally
-    from tests.bench.soak.watch import Sample
+    from bench.soak.chaos import Done
+    from bench.soak.trend import Trend
+    from bench.soak.turns import Tally
+    from bench.soak.watch import Sample
 
 MIB = 2**20
 PATHS = ("/v1/talk", "/v1/speak")

@@ -1,1 +1,0 @@
-"""What Voiceplane's speed is, measured beside its peer in one run. `just bench`, or `python -m tests.bench`."""
