@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 import numpy as np
-from voiceplane_orchestrator.routing.link import worker_view
+from voiceplane_orchestrator.routing.routed_worker import worker_view
 from voiceplane_orchestrator.routing.score import choose
 from voiceplane_orchestrator.routing.view import Wanted
 from voiceplane_proto.v1 import tts_pb2

@@ -68,7 +68,7 @@ class Knowledge:
             own.ended(session)
 
     def seen_by(self, orchestrator: int) -> Sequence[Sequence[WorkerView]]:
-        """What one orchestrator knows of each pool's workers, as WorkerLink.view() says it."""
+        """What one orchestrator knows of each pool's workers, as RoutedWorker.view() says it."""
         return _Pools(self._told, self._own[orchestrator])
 
 

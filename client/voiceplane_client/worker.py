@@ -15,7 +15,7 @@ from voiceplane_proto.v1 import tts_pb2, tts_pb2_grpc
 from voiceplane_client.session import WorkerSession
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable
+    from collections.abc import AsyncGenerator, Awaitable
 
     from voiceplane_common.tls import ClientTlsSection
 
@@ -144,7 +144,7 @@ class WorkerClient:
         request = tts_pb2.ControlRequest(action=tts_pb2.CONTROL_ACTION_RELOAD, model_id=model_id)
         await answer(self.stub.Control(request, timeout=self.deadlines.load))
 
-    async def watch_state(self) -> AsyncIterator[tts_pb2.WorkerState]:
+    async def watch_state(self) -> AsyncGenerator[tts_pb2.WorkerState]:
         """Snapshots of the worker's inventory and load: one at once, then one after each change, until it goes away.
 
         Raises:

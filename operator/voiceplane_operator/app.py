@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from voiceplane_common.kube.api import Key
 
     from voiceplane_operator.settings import OperatorSettings
-    from voiceplane_operator.workers.link import Connect
+    from voiceplane_operator.workers.managed_worker import Connect
 
 RETRY_S = 2.0
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from voiceplane_operator.reconcile.store import Store
     from voiceplane_operator.resources import Meta, Model, Pool
     from voiceplane_operator.workers.fleet import Fleet
-    from voiceplane_operator.workers.link import WorkerLink
+    from voiceplane_operator.workers.managed_worker import ManagedWorker
 
 # What changes with every session is written at most this often; everything else at once.
 VOLATILE_EVERY_S = 10.0
@@ -331,7 +331,7 @@ class Controller:
             await tell(self._api, job.kind, meta, warning=warning, reason=new["reason"], message=new["message"])
 
 
-def _seen(model: Model, pool: str, link: WorkerLink, declaration: str) -> Seen:
+def _seen(model: Model, pool: str, link: ManagedWorker, declaration: str) -> Seen:
     status = link.reported().get(model.model_id)
     setback = link.setbacks.get(model.model_id)
     refused = setback.error if setback and setback.declaration == declaration else None

@@ -9,13 +9,13 @@ from voiceplane_client import WorkerClient
 from voiceplane_common.kube.api import Key
 
 from voiceplane_operator.names import GRPC_PORT, POOL_LABEL
-from voiceplane_operator.workers.link import WorkerLink
+from voiceplane_operator.workers.managed_worker import ManagedWorker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from voiceplane_operator.metrics import Metrics
-    from voiceplane_operator.workers.link import Connect
+    from voiceplane_operator.workers.managed_worker import Connect
 
 GONE_PHASES = frozenset({"Succeeded", "Failed"})
 
@@ -46,7 +46,7 @@ class Fleet:
         self._changed = changed
         self._metrics = metrics
         self._connect = connect
-        self._links: dict[Key, WorkerLink] = {}
+        self._links: dict[Key, ManagedWorker] = {}
         self._closing: set[asyncio.Task[None]] = set()
         metrics.workers_reachable.set_function(self._reachable)
 
@@ -77,7 +77,7 @@ class Fleet:
             if pool_of(pod, key) == pool and pod["status"].get("phase") not in GONE_PHASES
         }
 
-    def links_of(self, pool: Key) -> dict[str, WorkerLink]:
+    def links_of(self, pool: Key) -> dict[str, ManagedWorker]:
         """The links to a pool's workers, by pod."""
         return {
             name: link
@@ -96,7 +96,7 @@ class Fleet:
         return sum(link.state is not None for link in list(self._links.values()))
 
     def _open(self, key: Key, address: str) -> None:
-        link = WorkerLink(
+        link = ManagedWorker(
             name=key.name,
             address=address,
             changed=lambda model_ids: self._told(key, model_ids),
@@ -110,7 +110,7 @@ class Fleet:
         if pod := self.pods.get(key):  # a link says its last when its pod has gone
             self._changed(pool_of(pod, key), model_ids)
 
-    def _close(self, link: WorkerLink) -> None:
+    def _close(self, link: ManagedWorker) -> None:
         task = asyncio.create_task(link.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)

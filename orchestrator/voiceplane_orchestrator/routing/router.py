@@ -12,7 +12,7 @@ from voiceplane_common.logs import get_logger
 from voiceplane_proto.v1 import tts_pb2
 
 from voiceplane_orchestrator.routing import score
-from voiceplane_orchestrator.routing.link import WorkerLink
+from voiceplane_orchestrator.routing.routed_worker import RoutedWorker
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable
@@ -39,12 +39,12 @@ class Router:
         self._discovery = discovery
         self._settings = settings
         self._tls = tls
-        self._links: dict[str, WorkerLink] = {}
+        self._links: dict[str, RoutedWorker] = {}
         self._changed = asyncio.Event()
         self._follower: asyncio.Task[None] | None = None
         self._demands: dict[str, asyncio.Task[bool]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._leaving: set[WorkerLink] = set()
+        self._leaving: set[RoutedWorker] = set()
 
     async def __aenter__(self) -> Self:
         self._follower = asyncio.create_task(self._follow())
@@ -90,7 +90,7 @@ class Router:
             self._run(self._load_on(choice.load_on, choice.load_model_id))
         return choice
 
-    def link(self, address: str) -> WorkerLink:
+    def link(self, address: str) -> RoutedWorker:
         """The link to a worker.
 
         Raises:
@@ -141,7 +141,7 @@ class Router:
         if uri:
             request.source.CopyFrom(tts_pb2.ModelSource(uri=uri, sha256=sha256))
 
-        async def one(link: WorkerLink) -> str:
+        async def one(link: RoutedWorker) -> str:
             return state_name((await link.client.load_model(request)).model.state)
 
         return await self._everywhere(model_id, one, all_workers=bool(uri))
@@ -149,7 +149,7 @@ class Router:
     async def unload(self, model_id: str) -> dict[str, str]:
         """Unload a model on every worker that knows it; the state by address."""
 
-        async def one(link: WorkerLink) -> str:
+        async def one(link: RoutedWorker) -> str:
             return state_name((await link.client.unload_model(model_id)).model.state)
 
         return await self._everywhere(model_id, one)
@@ -157,14 +157,14 @@ class Router:
     async def reload(self, model_id: str) -> dict[str, str]:
         """Re-read a model's voice pack on every worker that knows it; the state by address."""
 
-        async def one(link: WorkerLink) -> str:
+        async def one(link: RoutedWorker) -> str:
             await link.client.reload_model(model_id)
             return "resident"
 
         return await self._everywhere(model_id, one)
 
     async def _everywhere(
-        self, model_id: str, call: Callable[[WorkerLink], Awaitable[str]], *, all_workers: bool = False
+        self, model_id: str, call: Callable[[RoutedWorker], Awaitable[str]], *, all_workers: bool = False
     ) -> dict[str, str]:
         links = [
             link
@@ -176,7 +176,7 @@ class Router:
             message = f"no worker knows the model {model_id!r}: known models are {', '.join(known) or 'none'}"
             raise not_found("model", message, reason="UNKNOWN_MODEL")
 
-        async def seen(link: WorkerLink) -> str:
+        async def seen(link: RoutedWorker) -> str:
             state = await call(link)
             await self._until_shown(link, model_id, state)
             return state
@@ -187,7 +187,7 @@ class Router:
             raise errors[0]
         return {link.view().address: str(state) for link, state in zip(links, states, strict=True)}
 
-    async def _until_shown(self, link: WorkerLink, model_id: str, state: str) -> None:
+    async def _until_shown(self, link: RoutedWorker, model_id: str, state: str) -> None:
         """Return when routing knows of a worker's answer, so that whoever asked finds it so in the next session."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SHOWN_TIMEOUT_S):
@@ -211,7 +211,7 @@ class Router:
     async def _follow(self) -> None:
         async for offers in self._discovery.watch():
             for address in offers.keys() - self._links.keys():
-                self._links[address] = WorkerLink(address, changed=self._note, tls=self._tls)
+                self._links[address] = RoutedWorker(address, changed=self._note, tls=self._tls)
             for address in self._links.keys() - offers.keys():
                 link = self._links.pop(address)
                 self._leaving.add(link)
@@ -220,7 +220,7 @@ class Router:
                 self._links[address].open = is_open
             self._note()
 
-    async def _let_leave(self, link: WorkerLink) -> None:
+    async def _let_leave(self, link: RoutedWorker) -> None:
         await link.leave()
         self._leaving.discard(link)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from voiceplane_client import SpeechStream, WorkerSession
 
-    from voiceplane_orchestrator.routing.link import WorkerLink
+    from voiceplane_orchestrator.routing.routed_worker import RoutedWorker
     from voiceplane_orchestrator.routing.router import Router
     from voiceplane_orchestrator.routing.score import Choice
     from voiceplane_orchestrator.routing.view import Wanted
@@ -88,7 +88,7 @@ class SpeakerState:
 class _Line:
     """A session on a worker."""
 
-    link: WorkerLink
+    link: RoutedWorker
     address: str
     session: WorkerSession
     wanted: Wanted

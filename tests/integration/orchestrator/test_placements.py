@@ -10,7 +10,7 @@ import grpc
 import pytest
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_orchestrator.discovery.static import StaticDiscovery
-from voiceplane_orchestrator.routing.link import WorkerLink
+from voiceplane_orchestrator.routing.routed_worker import RoutedWorker
 from voiceplane_orchestrator.routing.router import Router
 from voiceplane_orchestrator.routing.view import Wanted
 from voiceplane_orchestrator.settings import RoutingSection
@@ -92,10 +92,10 @@ async def serving(folder: Path, name: str = "w") -> AsyncIterator[tuple[str, Sil
 
 
 @contextlib.asynccontextmanager
-async def linked(address: str) -> AsyncIterator[tuple[WorkerLink, asyncio.Event]]:
+async def linked(address: str) -> AsyncIterator[tuple[RoutedWorker, asyncio.Event]]:
     """A link that has heard the first snapshot, and an event for each further one."""
     changed = asyncio.Event()
-    link = WorkerLink(address, changed=changed.set)
+    link = RoutedWorker(address, changed=changed.set)
     try:
         await changed.wait()
         changed.clear()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from voiceplane_orchestrator.routing.link import worker_view
+from voiceplane_orchestrator.routing.routed_worker import worker_view
 from voiceplane_proto.v1 import tts_pb2
 from voiceplane_worker.models.status import ModelState, ModelStatus
 from voiceplane_worker.server.convert import model_status

@@ -12,7 +12,7 @@ from voiceplane_common import tracing
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_operator.metrics import Metrics
 from voiceplane_operator.workers.convergence import FIRST_RETRY_S
-from voiceplane_operator.workers.link import STRANGER_S, WorkerLink
+from voiceplane_operator.workers.managed_worker import STRANGER_S, ManagedWorker
 from voiceplane_proto.v1 import tts_pb2
 
 from tests.support import virtual_time
@@ -111,9 +111,9 @@ def declared(version: str) -> dict[str, tts_pb2.LoadModelRequest]:
 
 
 @contextlib.asynccontextmanager
-async def linked(worker: FakeWorker, *, version: str = "v1") -> AsyncIterator[WorkerLink]:
+async def linked(worker: FakeWorker, *, version: str = "v1") -> AsyncIterator[ManagedWorker]:
     """A link to a worker that is to have a version; nothing if that is empty."""
-    link = WorkerLink(
+    link = ManagedWorker(
         name="pod",
         address="10.0.0.1:50051",
         changed=lambda _: None,
@@ -128,7 +128,7 @@ async def linked(worker: FakeWorker, *, version: str = "v1") -> AsyncIterator[Wo
         await link.close()
 
 
-def state_of(link: WorkerLink) -> int:
+def state_of(link: ManagedWorker) -> int:
     return link.reported()["joe"].state
 
 

@@ -7,7 +7,7 @@ import contextlib
 import functools
 from typing import TYPE_CHECKING, Protocol
 
-from voiceplane_client import WorkerClient
+from voiceplane_client import Snapshot, WorkerClient, watch_worker
 from voiceplane_common import tracing
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_common.logs import get_logger
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from voiceplane_operator.metrics import Metrics
     from voiceplane_operator.workers.convergence import Action
 
-RECONNECT_S = 0.2
 # UnloadModel answers at the latest after this, with the model still draining; WatchState tells when it has gone.
 UNLOAD_ANSWER_MS = 1
 # A model that we never declared may be of an operator that has seen its VoiceModel sooner than we: it is given so long.
@@ -51,7 +50,7 @@ class Connect(Protocol):
         ...
 
 
-class WorkerLink:
+class ManagedWorker:
     """A connection to one worker for as long as its pod lives.
 
     Attributes:
@@ -132,21 +131,16 @@ class WorkerLink:
         async with contextlib.AsyncExitStack() as stack:
             self._client = client = self._connect(self.address)
             stack.push_async_callback(client.close)
-            while True:
-                try:
-                    client.renew()
-                    self.families = frozenset(family.name for family in (await client.capabilities()).families)
-                    async for state in client.watch_state():
-                        self._know(state)
-                except VoiceplaneError as error:
-                    if self.state is not None:
-                        _log.info("worker_lost", worker=self.name, address=self.address, reason=error.reason)
-                if self.state is not None:
+            async for update in watch_worker(client):
+                if isinstance(update, Snapshot):
+                    self.families = frozenset(family.name for family in update.capabilities.families)
+                    self._know(update.state)
+                elif update.connected:
+                    _log.info("worker_lost", worker=self.name, address=self.address, reason=update.reason)
                     self.state = None
                     self.setbacks.clear()  # its next process begins anew
                     self._answers.clear()
                     self._changed(None)
-                await asyncio.sleep(RECONNECT_S)
 
     def _know(self, state: tts_pb2.WorkerState) -> None:
         if self.state is None:

@@ -8,8 +8,7 @@ import random
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from voiceplane_client import WorkerClient, state_name
-from voiceplane_common.errors import VoiceplaneError
+from voiceplane_client import Snapshot, WorkerClient, state_name, watch_worker
 from voiceplane_common.logs import get_logger
 
 from voiceplane_orchestrator.routing.breaker import Breaker
@@ -23,13 +22,10 @@ if TYPE_CHECKING:
     from voiceplane_common.tls import ClientTlsSection
     from voiceplane_proto.v1 import tts_pb2
 
-# A worker that comes back is seen within this, plus the time of one call.
-RECONNECT_S = 0.2
-
 _log = get_logger("routing")
 
 
-class WorkerLink:
+class RoutedWorker:
     """Watches one worker until it is closed.
 
     Attributes:
@@ -132,24 +128,20 @@ class WorkerLink:
             self._unused.set()
 
     async def _watch(self) -> None:
-        while True:
-            try:
-                self.client.renew()
-                capabilities = await self.client.capabilities()
-                async for state in self.client.watch_state():
-                    if not self._known.connected:
-                        _log.info("worker_connected", address=self._known.address, worker_id=state.worker_id)
-                        self._breaker.succeeded()
-                    self._told_sessions = state.load.sessions
-                    self._placements.told(state.revision)
-                    self._know(worker_view(self._known.address, state, device=capabilities.device))
-            except VoiceplaneError as error:
-                if self._known.connected:
-                    _log.warning("worker_lost", address=self._known.address, reason=error.reason)
-            self._placements.lost()
-            if self._known.connected:
-                self._know(replace(self._known, connected=False, ready=False))
-            await asyncio.sleep(RECONNECT_S)
+        async for update in watch_worker(self.client):
+            if isinstance(update, Snapshot):
+                state = update.state
+                if update.first:
+                    _log.info("worker_connected", address=self._known.address, worker_id=state.worker_id)
+                    self._breaker.succeeded()
+                self._told_sessions = state.load.sessions
+                self._placements.told(state.revision)
+                self._know(worker_view(self._known.address, state, device=update.capabilities.device))
+            else:
+                self._placements.lost()
+                if update.connected:
+                    _log.warning("worker_lost", address=self._known.address, reason=update.reason)
+                    self._know(replace(self._known, connected=False, ready=False))
 
     def _know(self, view: WorkerView) -> None:
         self._known = view
