@@ -74,7 +74,7 @@ bench-capacity *ARGS:
 simulate *ARGS:
     python -m bench.simulation {{ ARGS }}
 
-# A real stack under people who talk while workers are killed, for so many seconds: `just soak 1800`; docs/endurance.md.
+# A real stack under people who talk while workers are killed, for so many seconds: `just soak 1800`; docs/explanation/endurance.md.
 soak SECONDS *ARGS:
     python -m bench.soak {{ SECONDS }} {{ ARGS }}
 

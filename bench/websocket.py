@@ -1,4 +1,4 @@
-"""A small client of docs/websocket.md on a library of its own, so that nothing of ours hides a mistake of ours."""
+"""A small client of docs/reference/websocket.md that shares no code with the server, and so finds its errors."""
 
 from __future__ import annotations
 

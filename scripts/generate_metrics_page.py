@@ -1,4 +1,4 @@
-"""Write the tables of docs/metrics.md from the registries of the three programs."""
+"""Write the tables of docs/reference/metrics.md from the registries of the three programs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import CollectorRegistry
 
-PAGE = Path(__file__).parents[1] / "docs" / "metrics.md"
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "metrics.md"
 
 
 def registries() -> dict[str, CollectorRegistry]:

@@ -9,7 +9,7 @@ from functools import cache
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
-    """Figures of one Piper worker, from docs/performance.md.
+    """Figures of one Piper worker, from docs/explanation/performance.md.
 
     Attributes:
         threads: Steps that a worker computes at the same time.

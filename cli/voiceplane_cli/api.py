@@ -1,4 +1,4 @@
-"""The orchestrator's HTTP and WebSocket interface, as docs/websocket.md describes it."""
+"""The orchestrator's HTTP and WebSocket interface, as docs/reference/websocket.md describes it."""
 
 from __future__ import annotations
 

@@ -186,7 +186,7 @@ async def _look_up(source: Inventory, performances: Sequence[Performance]) -> No
 
 
 def as_json(performance: Performance) -> dict[str, Any]:
-    """The machine's form; docs/cli.md describes it."""
+    """The machine's form; docs/reference/cli.md describes it."""
     take, sound = performance.shown, performance.sound
     return {
         "model": performance.model_id,

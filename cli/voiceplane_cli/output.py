@@ -33,7 +33,7 @@ STATE_STYLES = {
 
 
 class ExitCode(IntEnum):
-    """What the command's exit code says; docs/cli.md lists them."""
+    """What the command's exit code says; docs/reference/cli.md lists them."""
 
     OK = 0
     FAILED = 1

@@ -22,7 +22,9 @@ from voiceplane_operator.settings import OperatorSettings
 
 
 def operate(
-    config: Annotated[Path | None, typer.Option(help="A YAML file of settings; see docs/operator.md.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A YAML file of settings; see docs/explanation/operator.md.")
+    ] = None,
     namespaces: Annotated[str | None, typer.Option(help="Comma-separated; without it the whole cluster.")] = None,
     kubeconfig: Annotated[str | None, typer.Option(help="Without it KUBECONFIG or, in a pod, its own account.")] = None,
     log_level: Annotated[str | None, typer.Option()] = None,

@@ -1,4 +1,4 @@
-"""What the operator tells Prometheus; docs/metrics.md is made from it."""
+"""What the operator tells Prometheus; docs/reference/metrics.md is made from it."""
 
 from __future__ import annotations
 

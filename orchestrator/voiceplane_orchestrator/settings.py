@@ -89,7 +89,7 @@ class TransportSection(Section):
 
     Attributes:
         webrtc: Rooms of a LiveKit server, if livekit.url names one.
-        ws_fallback: The WebSocket of docs/websocket.md.
+        ws_fallback: The WebSocket of docs/reference/websocket.md.
     """
 
     webrtc: bool = True

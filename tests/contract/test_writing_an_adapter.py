@@ -1,4 +1,4 @@
-"""docs/writing-an-adapter.md: its code is a family that keeps the contract, and that a real worker speaks with."""
+"""docs/how-to/add-a-family.md: its code is a family that keeps the contract, and that a real worker speaks with."""
 
 from __future__ import annotations
 

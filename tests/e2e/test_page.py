@@ -1,4 +1,4 @@
-"""The page in a real browser, against a scripted server that speaks docs/websocket.md."""
+"""The page in a real browser, against a scripted server that speaks docs/reference/websocket.md."""
 
 from __future__ import annotations
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PAGE = Path(__file__).parents[2] / "docs" / "writing-an-adapter.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "add-a-family.md"
 BLOCK = re.compile(r"^`(?P<name>[\w./]+)`:\n\n```\w+\n(?P<content>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def files_of_the_page() -> dict[str, str]:
-    """The files that docs/writing-an-adapter.md shows, by path."""
+    """The files that docs/how-to/add-a-family.md shows, by path."""
     return {match["name"]: match["content"] for match in BLOCK.finditer(PAGE.read_text(encoding="utf-8"))}
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from voiceplane_orchestrator.turns.events import Samples
 
-# The header as docs/websocket.md says it, written down a second time.
+# The header as docs/reference/websocket.md says it, written down a second time.
 HEADER = struct.Struct("<BBHIIQHH")
 
 

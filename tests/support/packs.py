@@ -103,7 +103,7 @@ PACKS: dict[str, Callable[[], VoicePack]] = {
 
 
 FOREIGN: tuple[str, ...] = ()
-"""The family of another package, see docs/writing-an-adapter.md: only that one is judged then."""
+"""The family of another package, see docs/how-to/add-a-family.md: only that one is judged then."""
 if folder := os.environ.get("VOICEPLANE_CONTRACT_PACK"):
     foreign_pack = folder_pack(Path(folder))
     FOREIGN = (foreign_pack.metadata.family,)

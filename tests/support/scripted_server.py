@@ -1,4 +1,4 @@
-"""A scripted orchestrator that speaks docs/websocket.md, for tests of its clients."""
+"""A scripted orchestrator that speaks docs/reference/websocket.md, for tests of its clients."""
 
 from __future__ import annotations
 

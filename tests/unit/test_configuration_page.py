@@ -1,4 +1,4 @@
-"""docs/configuration.md: its examples load, and it names every setting with its default and every flag."""
+"""docs/reference/configuration.md: its examples load, and it names every setting with its default and every flag."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "configuration.md").read_text(encoding="utf-8")
 WORKER_PART, ORCHESTRATOR_PART = re.split(r"^## The (?:worker|orchestrator)$", PAGE, flags=re.MULTILINE)[1:]
 PARTS: list[tuple[str, type[BaseModel]]] = [
     (WORKER_PART, WorkerSettings),

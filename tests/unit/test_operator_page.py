@@ -1,4 +1,4 @@
-"""docs/operator.md names every setting with its default."""
+"""docs/explanation/operator.md names every setting with its default."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from voiceplane_operator.settings import OperatorSettings
 
-PAGE = (Path(__file__).parents[2] / "docs" / "operator.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "explanation" / "operator.md").read_text(encoding="utf-8")
 
 
 def test_settings_and_defaults_are_named() -> None:

@@ -1,4 +1,4 @@
-"""docs/threat-model.md names tests that are there."""
+"""docs/explanation/threat-model.md names tests that are there."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "threat-model.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "explanation" / "threat-model.md").read_text(encoding="utf-8")
 
 
 def test_every_named_test_is_there() -> None:

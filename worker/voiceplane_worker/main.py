@@ -31,7 +31,9 @@ def _flag(name: str) -> Any:
 
 
 def serve(
-    config: Annotated[Path | None, typer.Option(help="A YAML file of settings; see docs/configuration.md.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A YAML file of settings; see docs/reference/configuration.md.")
+    ] = None,
     listen: Annotated[str | None, typer.Option(help="host:port or unix:/path.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N.")] = None,
     adapter: Annotated[str | None, typer.Option(help="The family of models that name none.")] = None,

@@ -1,4 +1,4 @@
-"""The worker's Prometheus metrics; docs/metrics.md is made from them."""
+"""The worker's Prometheus metrics; docs/reference/metrics.md is made from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inference yields the processor to the event loop, which has a frame to send every 20 ms; see docs/design.md."""
+"""Inference yields the CPU to the event loop, which sends a frame every 20 ms; see docs/explanation/design.md."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Where workers of several hosts register, and orchestrators find them: a few keys of a Redis (docs/multi-host.md)."""
+"""Workers of several hosts register in a Redis, where orchestrators find them (docs/how-to/several-hosts.md)."""

@@ -1,4 +1,4 @@
-"""What stands in the Redis, version 1: see docs/multi-host.md. What it holds may have been written by anybody."""
+"""The records in the Redis, version 1 (docs/how-to/several-hosts.md). Their content is not trusted."""
 
 from __future__ import annotations
 

@@ -222,7 +222,7 @@ class TTSWorkerPoolSpec(Described):
     """Secrets of this namespace that VoiceModels may name in source.secretRef. They are mounted as files, so that a
     rotated one is used without a restart; one that does not exist yet keeps no worker from starting."""
     tls: WorkerTls | None = None
-    """Mutual TLS. The operator and the orchestrator need certificates of the same authority: see docs/security.md."""
+    """Mutual TLS. The operator and orchestrator need certificates of the same CA: see docs/explanation/security.md."""
     shared_memory: Quantity | None = None
     """The size of /dev/shm, for families that compute in several processes."""
     resources: Resources = Resources()

@@ -2,7 +2,7 @@
 
 Whisper was trained on windows of 30 s, so faster-whisper fills each up with nothing, and the encoder, most of the work
 on a CPU, takes as long for a word as for half a minute. The encoder has no fixed length: a window that ends some
-seconds after the speech is understood as well, in a third of the time (docs/performance.md).
+seconds after the speech is understood as well, in a third of the time (docs/explanation/performance.md).
 """
 
 from __future__ import annotations

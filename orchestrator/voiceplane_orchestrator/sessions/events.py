@@ -1,4 +1,4 @@
-"""What a session tells its listener; docs/websocket.md says what each field means."""
+"""What a session tells its listener; docs/reference/websocket.md says what each field means."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def test_the_signalling_of_livekit_may_share_the_orchestrators_host() -> None:
 
 
 def test_the_values_of_the_page_on_tls_are_the_charts() -> None:
-    text = (CHART.parents[1] / "docs" / "turn-and-tls.md").read_text(encoding="utf-8")
+    text = (CHART.parents[1] / "docs" / "how-to" / "turn-and-tls.md").read_text(encoding="utf-8")
     (values,) = re.findall(r"^```yaml\n# values.yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     objects = rendered(yaml.safe_load(values))
     assert {each["kind"] for each in objects} >= {"Ingress", "Deployment", "Service"}

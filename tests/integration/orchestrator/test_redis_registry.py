@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 ADDRESS = "10.0.0.5:50051"
-PAGE = Path(__file__).parents[3] / "docs" / "multi-host.md"
+PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "several-hosts.md"
 WORKERS, LEASES = "voiceplane:v1:workers", "voiceplane:v1:leases"
 
 

@@ -16,7 +16,7 @@ from tests.support.promql import problems
 
 ROOT = Path(__file__).parents[3]
 RULES = ROOT / "charts" / "voiceplane" / "rules" / "voiceplane.yaml"
-RUNBOOKS = (ROOT / "docs" / "runbooks.md").read_text(encoding="utf-8")
+RUNBOOKS = (ROOT / "docs" / "how-to" / "runbooks.md").read_text(encoding="utf-8")
 ALERTS: list[dict[str, Any]] = [
     rule for group in yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"] for rule in group["rules"]
 ]
@@ -36,7 +36,7 @@ def promtool(*arguments: str | Path) -> str:
 def test_an_alert_asks_for_what_there_is_and_has_a_runbook(alert: dict[str, Any]) -> None:
     assert problems(alert["expr"]) == []
     page, _, anchor = alert["annotations"]["runbook"].partition("#")
-    assert page == "docs/runbooks.md"
+    assert page == "docs/how-to/runbooks.md"
     assert anchor == alert["alert"].lower()
     assert f"\n## {alert['alert']}\n" in RUNBOOKS
     assert alert["labels"]["severity"] in {"critical", "warning"}

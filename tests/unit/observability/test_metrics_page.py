@@ -1,4 +1,4 @@
-"""docs/metrics.md names every metric, and no other; names and labels follow the rules that it states."""
+"""docs/reference/metrics.md names every metric, and no other; names and labels follow the rules that it states."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/custom-resources.md: it names every field with its default and every reason, and its examples are valid."""
+"""docs/reference/custom-resources.md names every field, default and reason, and its examples are valid."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from voiceplane_operator.specs.base import Described
 
 ROOT = Path(__file__).parents[3]
-PAGE = (ROOT / "docs" / "custom-resources.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "reference" / "custom-resources.md").read_text(encoding="utf-8")
 SPECS: dict[str, type[Described]] = {"VoiceModel": VoiceModelSpec, "TTSWorkerPool": TTSWorkerPoolSpec}
 EXAMPLES = [
     document

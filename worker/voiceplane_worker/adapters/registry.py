@@ -1,4 +1,4 @@
-"""The families by name: the worker's own, and those of other packages, see docs/writing-an-adapter.md.
+"""The families by name: the worker's own, and those of other packages, see docs/how-to/add-a-family.md.
 
 A family's libraries are imported when its adapter is first asked for, and not before.
 """

@@ -1,1 +1,1 @@
-"""The WebSocket of docs/websocket.md and the HTTP endpoints beside it."""
+"""The WebSocket of docs/reference/websocket.md and the HTTP endpoints beside it."""

@@ -312,7 +312,11 @@ def _restated(error: web.HTTPException) -> web.Response:
             "BAD_REQUEST",
             "this is a WebSocket endpoint: connect to it with ws://",
         ),
-        404: (grpc.StatusCode.NOT_FOUND, "NOT_FOUND", "there is nothing here: docs/websocket.md lists the endpoints"),
+        404: (
+            grpc.StatusCode.NOT_FOUND,
+            "NOT_FOUND",
+            "there is nothing here: docs/reference/websocket.md lists the endpoints",
+        ),
         405: (grpc.StatusCode.UNIMPLEMENTED, "METHOD_NOT_ALLOWED", "use another method here"),
         413: (
             grpc.StatusCode.INVALID_ARGUMENT,

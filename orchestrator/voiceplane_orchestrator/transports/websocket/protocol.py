@@ -1,4 +1,4 @@
-"""Messages and frames of docs/websocket.md: pure encoding and decoding."""
+"""Messages and frames of docs/reference/websocket.md: pure encoding and decoding."""
 
 from __future__ import annotations
 

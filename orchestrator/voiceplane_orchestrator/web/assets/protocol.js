@@ -1,5 +1,5 @@
 // @ts-check
-/** The wire format of docs/websocket.md: pure, no I/O. */
+/** The wire format of docs/reference/websocket.md: pure, no I/O. */
 
 export const SUBPROTOCOL = "voiceplane.v1";
 export const SAMPLE_RATE_HZ = 48000;

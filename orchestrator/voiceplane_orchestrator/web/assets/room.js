@@ -1,5 +1,5 @@
 // @ts-check
-/** A room of a LiveKit server (docs/webrtc.md): the same events and commands as the WebSocket's, and audio over WebRTC. */
+/** A room of a LiveKit server (docs/reference/webrtc.md): the same events and commands as the WebSocket's, and audio over WebRTC. */
 
 import { retryDelayMs } from "./connection.js";
 import { decodeEvent, unreadable } from "./protocol.js";

@@ -1,4 +1,4 @@
-"""docs/voice-packs.md: it names every key, its example is a pack, and its command gives the digest."""
+"""docs/reference/voice-packs.md: it names every key, its example is a pack, and its command gives the digest."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from voiceplane_worker.packs.opening import open_pack
 
 from tests.support.artifacts import write_tree
 
-PAGE = (Path(__file__).parents[4] / "docs" / "voice-packs.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[4] / "docs" / "reference" / "voice-packs.md").read_text(encoding="utf-8")
 (EXAMPLE,) = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 ROWS = dict(re.findall(r"^\| `(\w+)` \| (yes)? ?\|", PAGE, re.MULTILINE))
 

@@ -1,8 +1,8 @@
 """The Kokoro family: loads the model and its voices, and speaks a piece in one step, or in several if it is long.
 
 It does not stream inside of a step. The vocoder normalizes its layers over the whole time axis: a window by itself
-sounds otherwise than in the whole, and the statistics of the whole are known at its end only. docs/performance.md has
-the figures.
+sounds otherwise than in the whole, and the statistics of the whole are known at its end only. The
+figures are in docs/explanation/performance.md.
 """
 
 from __future__ import annotations
