@@ -36,7 +36,7 @@ RETRY_S = 2.0
 _log = get_logger("operator")
 
 
-class StoreWentBack(RuntimeError):  # noqa: N818  # it says what has happened
+class EtcdRestored(RuntimeError):  # noqa: N818  # it says what has happened
     """The API server's store is an older one than before, as after a restore; what was seen since is not true."""
 
 
@@ -56,7 +56,7 @@ class Operator:
         self._api = api
         self._store = Store()
         self._revision = 0
-        self._store.follow(self.metrics)
+        self._store.export(self.metrics)
         self._fleet = Fleet(
             changed=self._pool_changed,
             metrics=self.metrics,
@@ -177,16 +177,16 @@ class Operator:
                 gone = [key for key in before if tuple(key) not in present]  # what is newer is not in the list
                 for key in gone:
                     body = {"metadata": {"namespace": key.namespace, "name": key.name}}
-                    self.controller.noted(kind, body, gone=True)
+                    self.controller.observe(kind, body, gone=True)
                 for item in items:
-                    self.controller.noted(kind, item, gone=False)
+                    self.controller.observe(kind, item, gone=False)
         self.controller.resync()
 
     def _check_revision(self, revision: int) -> None:
         """Kopf's watches go on from where they were, and would be told nothing of a store that was put back."""
         if revision < self._revision:
             message = f"the API server's store went back from revision {self._revision} to {revision}: starting anew"
-            raise StoreWentBack(message)
+            raise EtcdRestored(message)
         self._revision = revision
 
 

@@ -24,7 +24,7 @@ MAX_NAME_CHARS = 253 - 17
 _log = get_logger("events")
 
 
-async def tell(api: Api, kind: str, meta: Meta, *, warning: bool, reason: str, message: str) -> None:
+async def record_event(api: Api, kind: str, meta: Meta, *, warning: bool, reason: str, message: str) -> None:
     """Write an event on one of our objects. One that can't be written is logged: nothing depends on it."""
     try:
         await api.create(event(kind, meta, warning=warning, reason=reason, message=message, now=datetime.now(UTC)))

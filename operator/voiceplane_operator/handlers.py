@@ -35,10 +35,10 @@ def registry_of(controller: Controller, api: Api) -> kopf.OperatorRegistry:
     kopf.on.login(registry=registry)(log_in)
     for plural, kind in KINDS.items():
 
-        async def note(event: kopf.RawEvent, kind: str = kind, **_: Any) -> None:
-            controller.noted(kind, event["object"], gone=event["type"] == "DELETED")
+        async def observe(event: kopf.RawEvent, kind: str = kind, **_: Any) -> None:
+            controller.observe(kind, event["object"], gone=event["type"] == "DELETED")
 
-        kopf.on.event(GROUP, VERSION, plural, id=f"note-{plural}", registry=registry)(note)
+        kopf.on.event(GROUP, VERSION, plural, id=f"observe-{plural}", registry=registry)(observe)
     return registry
 
 

@@ -16,7 +16,7 @@ from voiceplane_common.errors import VoiceplaneError
 from voiceplane_common.kube.api import Api
 from voiceplane_common.settings import load_settings
 
-from voiceplane_operator.app import Operator, StoreWentBack
+from voiceplane_operator.app import EtcdRestored, Operator
 from voiceplane_operator.names import FIELD_MANAGER
 from voiceplane_operator.settings import OperatorSettings
 
@@ -52,7 +52,7 @@ def operate(
     except VoiceplaneError as error:
         typer.echo(f"voiceplane-operator: {error.message}", err=True)
         raise typer.Exit(2) from None
-    except StoreWentBack as error:
+    except EtcdRestored as error:
         typer.echo(f"voiceplane-operator: {error}", err=True)
         raise typer.Exit(1) from None
     except ConfigException as error:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from voiceplane_operator.builders.merge import merged
+from voiceplane_operator.builders.strategic_merge import merged
 from voiceplane_operator.names import (
     CACHE_FOLDER,
     CONTAINER,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ MAX_MESSAGE_CHARS = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class ConditionState:
     """What is to be said of one aspect.
 
     Attributes:
@@ -29,7 +30,7 @@ class Verdict:
 
 
 def conditions(
-    verdicts: Iterable[Verdict], *, before: Iterable[Mapping[str, Any]], generation: int, now: str
+    verdicts: Iterable[ConditionState], *, before: Iterable[Mapping[str, Any]], generation: int, now: str
 ) -> list[dict[str, Any]]:
     """Verdicts as conditions.
 
@@ -56,3 +57,8 @@ def conditions(
             }
         )
     return result
+
+
+def rfc3339_now() -> str:
+    """The present time, as Kubernetes writes times."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,4 +1,4 @@
-"""The VoiceModels and TTSWorkerPools as the operator knows them."""
+"""The VoiceModels and TTSWorkerPools as the operator last saw them."""
 
 from __future__ import annotations
 
@@ -17,30 +17,31 @@ if TYPE_CHECKING:
     from voiceplane_operator.declarations import Refusal
     from voiceplane_operator.metrics import Metrics
 
-# What was under way when something newer was told has come by then. What is older after that is no news that came late:
-# etcd was restored from a backup, and counts from there again.
+# A list, a watch event or an answer that is older than what was seen arrives within this time. An older version that
+# arrives after that is not late: etcd was restored from a backup, and counts its versions from there.
 LATE_S = 60.0
 
 R = TypeVar("R", Model, Pool)
 
 
-class Noted(NamedTuple):
-    """What has been taken note of.
+class Observed(NamedTuple):
+    """The result of an observation.
 
     Attributes:
-        declared: Whether something is declared in another way than before; not if only the status is another one.
+        key: Of the object.
+        declared: Whether its spec or metadata changed, rather than only its status.
     """
 
     key: Key
     declared: bool
 
 
-class Last(NamedTuple):
-    """The last that was seen of an object.
+class LastSeen(NamedTuple):
+    """The newest version of an object that was seen.
 
     Attributes:
         version: Its resourceVersion as a number; None once it has been deleted.
-        at: When, by the store's clock.
+        at: When, in seconds of the store's clock.
     """
 
     version: int | None
@@ -51,62 +52,59 @@ _log = get_logger("store")
 
 
 class Store:
-    """What is declared.
+    """The declared objects.
 
     Attributes:
         models: By key.
         pools: By key.
-        refused: The VoiceModels that are given to no worker; a consequence of `models`.
+        refused: The VoiceModels that no worker gets, with the reason; it follows from `models`.
     """
 
     def __init__(self, *, clock: Clock | None = None) -> None:
-        """Begin with nothing.
+        """Begin empty.
 
         Args:
-            clock: Tells how long ago something was seen; without one, the machine's.
+            clock: Measures how long ago an object was seen; without one, the machine's.
         """
         self.models: dict[Key, Model] = {}
         self.pools: dict[Key, Pool] = {}
         self.refused: dict[Key, Refusal] = {}
         self._clock = clock or SystemClock()
-        self._last: dict[tuple[str, str], Last] = {}
+        self._last: dict[tuple[str, str], LastSeen] = {}
 
-    def follow(self, metrics: Metrics) -> None:
-        """Count what is declared, and what of it is not ready, when the metrics are read."""
+    def export(self, metrics: Metrics) -> None:
+        """Export the numbers of declared and of unready objects."""
 
-        def follow_kind(kind: str, known: Mapping[Key, R]) -> None:
+        def export_kind(kind: str, known: Mapping[Key, R]) -> None:
             metrics.declared.labels(kind).set_function(lambda: len(known))
             metrics.unready.labels(kind).set_function(
                 lambda: sum(not _is_ready(each.status) for each in list(known.values()))
             )
 
-        follow_kind("VoiceModel", self.models)
-        follow_kind("TTSWorkerPool", self.pools)
+        export_kind("VoiceModel", self.models)
+        export_kind("TTSWorkerPool", self.pools)
 
-    def note(self, kind: str, body: Mapping[str, Any], *, gone: bool) -> Noted:
-        """Take note of an object as the API server has it; one that is older than what is known is passed by.
+    def observe(self, kind: str, body: Mapping[str, Any], *, gone: bool) -> Observed:
+        """Store an object as the API server has it. A version that is older than the known one is ignored.
 
         Args:
             kind: "VoiceModel" or "TTSWorkerPool".
-            body: It; of one that has gone, no more than its namespace and name need be told.
-            gone: Whether it has been deleted.
-
-        Returns:
-            Its key, and whether it is another one now.
+            body: The object; of a deleted one, only the namespace and the name are required.
+            gone: Whether it was deleted.
         """
         key = Key(body["metadata"]["namespace"], body["metadata"]["name"])
         known = self.models.get(key) if kind == "VoiceModel" else self.pools.get(key)
         uid = body["metadata"].get("uid") or (known.meta.uid if known else "")
         if self._is_old(kind, uid, body, gone=gone):
-            return Noted(key, declared=False)
+            return Observed(key, declared=False)
         if gone and known and known.meta.uid != uid:
-            return Noted(key, declared=False)  # another object has its name meanwhile
+            return Observed(key, declared=False)  # another object has the name by now
         if kind == "VoiceModel":
-            return Noted(key, _note(self.models, key, None if gone else _read(Model, body)))
-        return Noted(key, _note(self.pools, key, None if gone else _read(Pool, body)))
+            return Observed(key, _set(self.models, key, None if gone else _read(Model, body)))
+        return Observed(key, _set(self.pools, key, None if gone else _read(Pool, body)))
 
     def _is_old(self, kind: str, uid: str, body: Mapping[str, Any], *, gone: bool) -> bool:
-        """Whether something newer was seen: a list, a watch and the answer to a write arrive in any order.
+        """Whether a newer version was seen: a list, a watch and the answer to a write arrive in any order.
 
         Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions
         """
@@ -119,11 +117,11 @@ class Store:
             self._last = {
                 which: each for which, each in self._last.items() if each.version is not None or now - each.at < LATE_S
             }
-        self._last[kind, uid] = Last(version, now)
+        self._last[kind, uid] = LastSeen(version, now)
         return False
 
     def model_keys(self, namespace: str, model_ids: frozenset[str]) -> list[Key]:
-        """The VoiceModels of a namespace that claim these ids."""
+        """The VoiceModels of a namespace that have these model ids."""
         return [key for key, model in self.models_of(namespace).items() if model.model_id in model_ids]
 
     def models_of(self, namespace: str) -> dict[Key, Model]:
@@ -140,7 +138,7 @@ def _is_ready(status: Mapping[str, Any]) -> bool:
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
-def _note(known: dict[Key, R], key: Key, value: R | None) -> bool:
+def _set(known: dict[Key, R], key: Key, value: R | None) -> bool:
     before = known.get(key)
     if value is None:
         known.pop(key, None)
@@ -150,7 +148,7 @@ def _note(known: dict[Key, R], key: Key, value: R | None) -> bool:
 
 
 def _read(kind: type[R], body: Mapping[str, Any]) -> R | None:
-    """An object, or None for one that an older or newer definition has let in and this version can't read."""
+    """An object; None if an older or newer CRD accepted it and this version of the operator cannot read it."""
     try:
         return kind.read(body)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""All workers of the cluster: a link to each pod that has an address."""
+"""All workers of the cluster: a worker to each pod that has an address."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Fleet:
         self._changed = changed
         self._metrics = metrics
         self._connect = connect
-        self._links: dict[Key, ManagedWorker] = {}
+        self._workers: dict[Key, ManagedWorker] = {}
         self._closing: set[asyncio.Task[None]] = set()
         metrics.workers_reachable.set_function(self._reachable)
 
@@ -54,18 +54,18 @@ class Fleet:
         """Take note of a pod, or that it has gone."""
         before = self.pods.get(key)
         address = address_of(pod) if pod else None
-        link = self._links.get(key)
-        if link and link.address != address:
-            del self._links[key]
-            self._close(link)
-            link = None
+        worker = self._workers.get(key)
+        if worker and worker.address != address:
+            del self._workers[key]
+            self._close(worker)
+            worker = None
         if pod is None:
             self.pods.pop(key, None)
         else:
             self.pods[key] = pod
-            if address and link is None:
+            if address and worker is None:
                 self._open(key, address)
-        self._metrics.workers.set(len(self._links))
+        self._metrics.workers.set(len(self._workers))
         for each in filter(None, (before, pod)):
             self._changed(pool_of(each, key), None)
 
@@ -77,41 +77,41 @@ class Fleet:
             if pool_of(pod, key) == pool and pod["status"].get("phase") not in GONE_PHASES
         }
 
-    def links_of(self, pool: Key) -> dict[str, ManagedWorker]:
+    def workers_of(self, pool: Key) -> dict[str, ManagedWorker]:
         """The links to a pool's workers, by pod."""
         return {
-            name: link
+            name: worker
             for name in self.pods_of(pool)
-            if (link := self._links.get(Key(pool.namespace, name))) is not None
+            if (worker := self._workers.get(Key(pool.namespace, name))) is not None
         }
 
     async def close(self) -> None:
         """Let go of all."""
-        for link in self._links.values():
-            self._close(link)
-        self._links.clear()
+        for worker in self._workers.values():
+            self._close(worker)
+        self._workers.clear()
         await asyncio.gather(*self._closing, return_exceptions=True)
 
     def _reachable(self) -> int:
-        return sum(link.state is not None for link in list(self._links.values()))
+        return sum(worker.state is not None for worker in list(self._workers.values()))
 
     def _open(self, key: Key, address: str) -> None:
-        link = ManagedWorker(
+        worker = ManagedWorker(
             name=key.name,
             address=address,
-            changed=lambda model_ids: self._told(key, model_ids),
+            changed=lambda model_ids: self._worker_changed(key, model_ids),
             metrics=self._metrics,
             connect=self._connect,
         )
-        self._links[key] = link
-        link.start()
+        self._workers[key] = worker
+        worker.start()
 
-    def _told(self, key: Key, model_ids: frozenset[str] | None) -> None:
-        if pod := self.pods.get(key):  # a link says its last when its pod has gone
+    def _worker_changed(self, key: Key, model_ids: frozenset[str] | None) -> None:
+        if pod := self.pods.get(key):  # a worker says its last when its pod has gone
             self._changed(pool_of(pod, key), model_ids)
 
-    def _close(self, link: ManagedWorker) -> None:
-        task = asyncio.create_task(link.close())
+    def _close(self, worker: ManagedWorker) -> None:
+        task = asyncio.create_task(worker.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 

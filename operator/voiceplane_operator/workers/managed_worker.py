@@ -1,4 +1,4 @@
-"""One worker: what it reports, at once, and what it is asked for until it is as it should be."""
+"""One worker: its reported state, and the calls that bring its models to the desired ones."""
 
 from __future__ import annotations
 
@@ -14,26 +14,20 @@ from voiceplane_common.logs import get_logger
 from voiceplane_proto.v1 import tts_pb2
 
 from voiceplane_operator.declarations import is_ours
-from voiceplane_operator.workers.convergence import (
-    LoadAction,
-    Setback,
-    UnloadAction,
-    actions,
-    has_failed,
-    set_back,
-    speaks_as_declared,
-)
+from voiceplane_operator.workers.model_calls import LoadCall, UnloadCall, due_calls, has_failed, serves_declared
+from voiceplane_operator.workers.retry import RetryState, after_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from voiceplane_operator.metrics import Metrics
-    from voiceplane_operator.workers.convergence import Action
+    from voiceplane_operator.workers.model_calls import ModelCall
 
-# UnloadModel answers at the latest after this, with the model still draining; WatchState tells when it has gone.
+# UnloadModel answers after this at the latest, with the model still draining; WatchState reports its end.
 UNLOAD_ANSWER_MS = 1
-# A model that we never declared may be of an operator that has seen its VoiceModel sooner than we: it is given so long.
-STRANGER_S = 2.0
+# Another replica of the operator may see a new VoiceModel before this one does: a model that this operator has never
+# declared is unloaded only after this time.
+UNKNOWN_MODEL_GRACE_S = 2.0
 
 _RPCS = {"load": "voiceplane.v1.TTS/LoadModel", "unload": "voiceplane.v1.TTS/UnloadModel"}
 
@@ -46,18 +40,19 @@ class Connect(Protocol):
     """Makes a client of an address."""
 
     def __call__(self, address: str) -> WorkerClient:
-        """A client; the link closes it."""
+        """A client; the caller closes it."""
         ...
 
 
 class ManagedWorker:
-    """A connection to one worker for as long as its pod lives.
+    """A worker for as long as its pod has an address.
 
     Attributes:
         name: Of its pod.
         address: "host:port".
-        state: What it reported last; None while it is out of reach.
-        families: The families that it can load.
+        state: What it reported last; None while it is unreachable.
+        families: The families that it can load, as of its last connection.
+        retries: The calls that failed, by model id.
     """
 
     def __init__(
@@ -74,8 +69,8 @@ class ManagedWorker:
         Args:
             name: Of its pod.
             address: "host:port".
-            changed: Called after each change of `state` or `setbacks`, with the ids of the models that it is about;
-                None for all.
+            changed: Called after each change of `state` or `retries`, with the ids of the models that it concerns; None
+                for all.
             metrics: Counts calls.
             connect: Makes the client.
         """
@@ -83,180 +78,184 @@ class ManagedWorker:
         self.address = address
         self.state: tts_pb2.WorkerState | None = None
         self.families: frozenset[str] = frozenset()
-        self.setbacks: dict[str, Setback] = {}
+        self.retries: dict[str, RetryState] = {}
         self._changed = changed
         self._metrics = metrics
         self._connect = connect
-        self._wanted: dict[str, tts_pb2.LoadModelRequest] = {}
-        self._declared: set[str] = set()
-        self._strange_since: dict[str, float] = {}
-        self._told = False
-        self._asked: dict[str, asyncio.Task[None]] = {}
+        self._desired: dict[str, tts_pb2.LoadModelRequest] | None = None
+        self._declared: set[str] = set()  # every model id that this operator has wanted here
+        self._unknown_since: dict[str, float] = {}
+        self._calls: dict[str, asyncio.Task[None]] = {}
         self._answers: dict[str, Answer] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._client: WorkerClient | None = None
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Connect, and keep connected."""
-        self._task = asyncio.create_task(self._run())
+        """Connect, and stay connected."""
+        self._task = asyncio.create_task(self._watch())
 
     async def close(self) -> None:
-        """Let go of it."""
+        """Cancel the calls, and disconnect."""
         if self._timer:
             self._timer.cancel()
-        tasks = [*self._asked.values(), *([self._task] if self._task else [])]
+        tasks = [*self._calls.values(), *([self._task] if self._task else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def want(self, wanted: Mapping[str, tts_pb2.LoadModelRequest]) -> None:
-        """What it is to have from now on, by model id; what was declared and is not among it goes."""
-        self._told = True
-        self._declared.update(wanted)
-        if self._wanted != wanted:
-            self._wanted = dict(wanted)
+    def set_desired(self, desired: Mapping[str, tts_pb2.LoadModelRequest]) -> None:
+        """Set the models that it must have, by model id. A declared model that is not among them is unloaded."""
+        self._declared.update(desired)
+        if self._desired != desired:
+            self._desired = dict(desired)
         self._converge()
 
     def reported(self) -> dict[str, tts_pb2.ModelStatus]:
-        """Its models by id; none while it is out of reach."""
+        """Its models by id; none while it is unreachable."""
         return {model.model_id: model for model in self.state.models} if self.state else {}
 
     @property
     def usable(self) -> bool:
-        """Whether it takes sessions."""
+        """Whether it accepts sessions."""
         return self.state is not None and self.state.ready and not self.state.draining
 
-    async def _run(self) -> None:
+    async def _watch(self) -> None:
         async with contextlib.AsyncExitStack() as stack:
             self._client = client = self._connect(self.address)
             stack.push_async_callback(client.close)
             async for update in watch_worker(client):
                 if isinstance(update, Snapshot):
                     self.families = frozenset(family.name for family in update.capabilities.families)
-                    self._know(update.state)
+                    self._accept_snapshot(update.state)
                 elif update.connected:
                     _log.info("worker_lost", worker=self.name, address=self.address, reason=update.reason)
                     self.state = None
-                    self.setbacks.clear()  # its next process begins anew
+                    self.retries.clear()  # its next process starts without failures
                     self._answers.clear()
                     self._changed(None)
 
-    def _know(self, state: tts_pb2.WorkerState) -> None:
+    def _accept_snapshot(self, state: tts_pb2.WorkerState) -> None:
         if self.state is None:
             _log.info("worker_found", worker=self.name, address=self.address)
         self._answers = {model_id: each for model_id, each in self._answers.items() if each.revision > state.revision}
         before, self.state = self.state, _with_answers(state, self._answers)
-        self._note_failures(self.state)
-        self._changed(news(before, self.state))
-        self._go_on()
+        self._update_retries(self.state)
+        self._changed(changed_models(before, self.state))
+        self._converge_unprompted()
 
-    def _note_failures(self, state: tts_pb2.WorkerState) -> None:
-        """A load that failed is tried again later; one that succeeded begins anew.
+    def _update_retries(self, state: tts_pb2.WorkerState) -> None:
+        """Back off after a load that failed, and reset the backoff after one that succeeded.
 
-        The failure is that of the declaration that the worker names, which an edit may have replaced meanwhile.
+        A failure belongs to the declaration that the worker names, which an edit may have replaced in the meantime.
         """
         now = asyncio.get_running_loop().time()
+        desired = self._desired or {}
         for model in state.models:
-            if model.model_id not in self._wanted or model.model_id in self._asked:
+            if model.model_id not in desired or model.model_id in self._calls:
                 continue
-            setback = self.setbacks.get(model.model_id)
-            known = setback is not None and setback.declaration == model.declaration
+            retry = self.retries.get(model.model_id)
+            known = retry is not None and retry.declaration == model.declaration
             if has_failed(model):
-                if setback is None or not known or now >= setback.retry_at:
-                    self.setbacks[model.model_id] = set_back(setback, model.declaration, None, now=now)
-            elif speaks_as_declared(model) and model.declaration == self._wanted[model.model_id].declaration:
-                self.setbacks.pop(model.model_id, None)
+                if retry is None or not known or now >= retry.retry_at:
+                    self.retries[model.model_id] = after_failure(retry, model.declaration, None, now=now)
+            elif serves_declared(model) and model.declaration == desired[model.model_id].declaration:
+                self.retries.pop(model.model_id, None)
 
-    def _go_on(self) -> None:
-        """What the worker has become, or a time that has come, is the cause: no reconcile is, not even one before."""
+    def _converge_unprompted(self) -> None:
+        """Converge because of the worker's state or a timer: the calls belong to no reconcile's trace."""
         with tracing.use(tracing.SILENT):
             self._converge()
 
     def _converge(self) -> None:
-        if self.state is None or self.state.draining or not self._told:
+        if self.state is None or self.state.draining or self._desired is None:
             return
         now = asyncio.get_running_loop().time()
         reported = self.reported()
-        strangers = self._strangers(reported, now=now)
-        for action in actions(
-            self._wanted, reported, families=self.families, setbacks=self.setbacks, strangers=strangers, now=now
+        unknown_models = self._unknown_models(reported, now=now)
+        for call in due_calls(
+            self._desired,
+            reported,
+            families=self.families,
+            retries=self.retries,
+            unknown_models=unknown_models,
+            now=now,
         ):
-            model_id = action.request.model_id if isinstance(action, LoadAction) else action.model_id
-            if model_id not in self._asked:
-                task = self._asked[model_id] = asyncio.create_task(self._ask(model_id, action))
-                task.add_done_callback(functools.partial(self._answered, model_id))
-        retries = (each.retry_at for each in self.setbacks.values() if each.retry_at > now)
-        self._wake_at(min((*retries, *strangers.values()), default=None))
+            if call.model_id not in self._calls:
+                task = self._calls[call.model_id] = asyncio.create_task(self._run(call))
+                task.add_done_callback(functools.partial(self._call_done, call.model_id))
+        retries = (each.retry_at for each in self.retries.values() if each.retry_at > now)
+        self._converge_at(min((*retries, *unknown_models.values()), default=None))
 
-    def _strangers(self, reported: Mapping[str, tts_pb2.ModelStatus], *, now: float) -> dict[str, float]:
-        """The models that some operator has declared and we never have, with the time at which they are to go."""
-        self._strange_since = {
-            model_id: self._strange_since.get(model_id, now)
+    def _unknown_models(self, reported: Mapping[str, tts_pb2.ModelStatus], *, now: float) -> dict[str, float]:
+        """Models that an operator has declared and this one never has, with the time at which they may be unloaded."""
+        self._unknown_since = {
+            model_id: self._unknown_since.get(model_id, now)
             for model_id, status in reported.items()
             if is_ours(status.declaration) and model_id not in self._declared
         }
-        until = {model_id: since + STRANGER_S for model_id, since in self._strange_since.items()}
+        until = {model_id: since + UNKNOWN_MODEL_GRACE_S for model_id, since in self._unknown_since.items()}
         return {model_id: at_s for model_id, at_s in until.items() if at_s > now}
 
-    def _wake_at(self, when: float | None) -> None:
+    def _converge_at(self, when: float | None) -> None:
         if self._timer:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_at(when + 0.01, self._go_on) if when is not None else None
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_at(when + 0.01, self._converge_unprompted) if when is not None else None
 
-    def _answered(self, model_id: str, _: asyncio.Task[None]) -> None:
-        self._asked.pop(model_id, None)
+    def _call_done(self, model_id: str, _: asyncio.Task[None]) -> None:
+        self._calls.pop(model_id, None)
         if self._task and not self._task.done():
             if self.state is not None:
-                self._note_failures(self.state)  # it may have been told before the answer
+                self._update_retries(self.state)  # the failure may have been reported before the call's answer
             self._changed(frozenset({model_id}))
-            self._go_on()
+            self._converge_unprompted()
 
-    async def _ask(self, model_id: str, action: Action) -> None:
-        """One call. It never waits for a load: WatchState tells how that goes."""
+    async def _run(self, call: ModelCall) -> None:
+        """Make one call. It never waits for a load: WatchState reports the progress."""
         client = self._client
         if client is None:
             return
-        call = "load" if isinstance(action, LoadAction) else "unload"
+        kind = "load" if isinstance(call, LoadCall) else "unload"
         outcome = "ok"
         began_s = asyncio.get_running_loop().time()
         try:
-            with tracing.part_or_whole(_RPCS[call], kind="client", worker=self.name, model=model_id):
-                answer = await _answer_of(client, action)
-            if call == "unload":
-                self.setbacks.pop(model_id, None)
-            self._accept(model_id, answer)
+            with tracing.part_or_whole(_RPCS[kind], kind="client", worker=self.name, model=call.model_id):
+                answer = await _answer_of(client, call)
+            if kind == "unload":
+                self.retries.pop(call.model_id, None)
+            self._accept_answer(call.model_id, answer)
         except VoiceplaneError as error:
             outcome = error.reason or "error"
-            declaration = action.request.declaration if isinstance(action, LoadAction) else ""
+            declaration = call.request.declaration if isinstance(call, LoadCall) else ""
             now = asyncio.get_running_loop().time()
-            self.setbacks[model_id] = set_back(self.setbacks.get(model_id), declaration, error, now=now)
-            _log.warning("model_call_failed", worker=self.name, call=call, model_id=model_id, reason=error.reason)
-        self._metrics.model_calls.labels(call=call, outcome=outcome).inc()
+            self.retries[call.model_id] = after_failure(self.retries.get(call.model_id), declaration, error, now=now)
+            _log.warning("model_call_failed", worker=self.name, call=kind, model_id=call.model_id, reason=error.reason)
+        self._metrics.model_calls.labels(call=kind, outcome=outcome).inc()
         took_s = asyncio.get_running_loop().time() - began_s
-        self._metrics.model_call_seconds.labels(call=call).observe(took_s)
+        self._metrics.model_call_seconds.labels(call=kind).observe(took_s)
 
-    def _accept(self, model_id: str, answer: Answer) -> None:
-        """What a call answers is news, too, and the call must not be made twice.
+    def _accept_answer(self, model_id: str, answer: Answer) -> None:
+        """Update the state from a call's answer, so that the call is not made twice.
 
-        The stream may tell it later, and before that bring a snapshot that was made before the call.
+        The stream may deliver the same change later, and before that a snapshot that is older than the answer.
         """
         if self.state is not None and answer.revision > self.state.revision:
             self._answers[model_id] = answer
             self.state = _with_answers(self.state, self._answers)
 
 
-async def _answer_of(client: WorkerClient, action: Action) -> Answer:
-    if isinstance(action, UnloadAction):
-        return await client.unload_model(action.model_id, drain_timeout_ms=UNLOAD_ANSWER_MS)
+async def _answer_of(client: WorkerClient, call: ModelCall) -> Answer:
+    if isinstance(call, UnloadCall):
+        return await client.unload_model(call.model_id, drain_timeout_ms=UNLOAD_ANSWER_MS)
     request = tts_pb2.LoadModelRequest()
-    request.CopyFrom(action.request)
+    request.CopyFrom(call.request)
     request.no_wait = True
     return await client.load_model(request)
 
 
 def _with_answers(snapshot: tts_pb2.WorkerState, answers: Mapping[str, Answer]) -> tts_pb2.WorkerState:
-    """A snapshot with what later answers say of models; its revision stays."""
+    """A snapshot with the models of later answers; its revision stays."""
     if not answers:
         return snapshot
     state = tts_pb2.WorkerState()
@@ -267,8 +266,8 @@ def _with_answers(snapshot: tts_pb2.WorkerState, answers: Mapping[str, Answer]) 
     return state
 
 
-def news(before: tts_pb2.WorkerState | None, after: tts_pb2.WorkerState) -> frozenset[str] | None:
-    """The ids of the models of which a worker says something new; None for all, since the worker itself has changed."""
+def changed_models(before: tts_pb2.WorkerState | None, after: tts_pb2.WorkerState) -> frozenset[str] | None:
+    """The ids of the models that differ between two snapshots; None for all, if the worker itself has changed."""
     if before is None or (before.ready, before.draining) != (after.ready, after.draining):
         return None
     old = {model.model_id: model for model in before.models}

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from voiceplane_common.kube.api import Api
 from voiceplane_common.kube.names import API_VERSION
-from voiceplane_operator.workers.convergence import FIRST_RETRY_S
+from voiceplane_operator.workers.retry import FIRST_RETRY_S
 
 from bench import operator as bench
 from tests.support.chart import NAMESPACE

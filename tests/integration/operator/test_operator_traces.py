@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 from voiceplane_common.kube.api import Api
-from voiceplane_operator.reconcile.queue import FIRST_RETRY_S
+from voiceplane_operator.reconcile.work_queue import FIRST_RETRY_S
 
 from bench import operator as bench
 from tests.support.chart import NAMESPACE
@@ -107,7 +107,7 @@ async def test_what_is_declared_is_told_to_workers_in_a_trace_of_its_own(traced:
         assert asked.attributes["voiceplane.worker"].startswith(POOL)
         cause = traced.parent_of(asked)
         assert cause is not None
-        assert (cause.name, cause.attributes["voiceplane.namespaces"]) == ("tell_workers", NAMESPACE)
+        assert (cause.name, cause.attributes["voiceplane.namespaces"]) == ("update_workers", NAMESPACE)
         await traced.until("reconcile", kind="VoiceModel", name="voice-0", result="ok")
         if call == LOAD:
             await bench.until_at_rest(traced.metrics_port)

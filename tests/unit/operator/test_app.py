@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_common.kube.informer import Informer
-from voiceplane_operator.app import Operator, StoreWentBack
+from voiceplane_operator.app import EtcdRestored, Operator
 from voiceplane_operator.settings import OperatorSettings
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ async def test_a_store_that_went_back_is_not_believed() -> None:
     api.revision = 8
     await running._resync()
     api.revision = 7
-    with pytest.raises(StoreWentBack, match="from revision 8 to 7"):
+    with pytest.raises(EtcdRestored, match="from revision 8 to 7"):
         await running._resync()
 
 

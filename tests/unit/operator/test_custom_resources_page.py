@@ -97,7 +97,7 @@ def test_there_are_examples_of_both_kinds() -> None:
     assert len(EXAMPLES) >= 7
 
 
-@pytest.mark.parametrize("module", ["pool_status", "model_status", "declarations"])
+@pytest.mark.parametrize("module", ["workerpool_status", "voicemodel_status", "declarations"])
 def test_every_reason_is_in_a_table(module: str) -> None:
     (file,) = (ROOT / "operator" / "voiceplane_operator").rglob(f"{module}.py")
     source = file.read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from voiceplane_common.kube.api import Api, ApiError
-from voiceplane_operator.events import MAX_MESSAGE_CHARS, event, tell
+from voiceplane_operator.events import MAX_MESSAGE_CHARS, event, record_event
 
 from tests.unit.operator.objects import a_model
 
@@ -92,7 +92,7 @@ def test_a_message_is_cut_and_never_empty(message: str, told: str) -> None:
 async def test_an_event_is_written_at_the_present_time() -> None:
     api = FakeApi()
     before = datetime.now(UTC).replace(microsecond=0)
-    await tell(cast("Api", api), "VoiceModel", META, warning=True, reason="Broken", message="no")
+    await record_event(cast("Api", api), "VoiceModel", META, warning=True, reason="Broken", message="no")
     (told,) = api.made
     assert (told["type"], told["reason"], told["message"]) == ("Warning", "Broken", "no")
     assert before <= datetime.fromisoformat(told["lastTimestamp"]) <= datetime.now(UTC)
@@ -100,7 +100,7 @@ async def test_an_event_is_written_at_the_present_time() -> None:
 
 async def test_an_event_that_can_not_be_written_is_logged_and_no_more(capsys: pytest.CaptureFixture[str]) -> None:
     api = FakeApi(ApiError(403, "Forbidden", "no events here"))
-    await tell(cast("Api", api), "VoiceModel", META, warning=False, reason="Resident", message="")
+    await record_event(cast("Api", api), "VoiceModel", META, warning=False, reason="Resident", message="")
     assert len(api.made) == 1
     told = "".join(capsys.readouterr())
     assert "event_not_written" in told

@@ -32,7 +32,7 @@ class FakeController:
     def __init__(self) -> None:
         self.told: list[tuple[str, Mapping[str, Any], bool]] = []
 
-    def noted(self, kind: str, body: Mapping[str, Any], *, gone: bool) -> None:
+    def observe(self, kind: str, body: Mapping[str, Any], *, gone: bool) -> None:
         self.told.append((kind, body, gone))
 
 

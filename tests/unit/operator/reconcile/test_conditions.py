@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from voiceplane_operator.reconcile.conditions import MAX_MESSAGE_CHARS, Verdict, conditions
+from voiceplane_operator.reconcile.conditions import MAX_MESSAGE_CHARS, ConditionState, conditions
 
 EARLIER = "2026-11-23T00:00:00Z"
 NOW = "2026-11-24T00:00:00Z"
 
 
-def ready(status: bool | None, reason: str = "Because", message: str = "so it is") -> Verdict:
-    return Verdict(type="Ready", status=status, reason=reason, message=message)
+def ready(status: bool | None, reason: str = "Because", message: str = "so it is") -> ConditionState:
+    return ConditionState(type="Ready", status=status, reason=reason, message=message)
 
 
 def standing(status: str, kind: str = "Ready") -> dict[str, str | int]:
@@ -53,7 +53,7 @@ def test_only_another_status_is_a_transition(before: str, status: bool | None, s
 
 
 def test_each_type_keeps_its_own_time_and_the_order_is_that_of_the_verdicts() -> None:
-    verdicts = [ready(True), Verdict(type="Degraded", status=True, reason="Broken")]
+    verdicts = [ready(True), ConditionState(type="Degraded", status=True, reason="Broken")]
     before = [standing("True", "Degraded"), standing("False", "Ready")]
     told = conditions(verdicts, before=before, generation=1, now=NOW)
     assert [(each["type"], each["lastTransitionTime"]) for each in told] == [("Ready", NOW), ("Degraded", EARLIER)]

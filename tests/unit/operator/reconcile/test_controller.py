@@ -1,177 +1,182 @@
-"""What the controller asks of the API server, and that it asks nothing when nothing has changed."""
+"""What an operator does with news: nothing before it knows all, nothing for an old version, once for many at a time."""
 
 from __future__ import annotations
 
 import asyncio
-from types import SimpleNamespace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from voiceplane_common.kube.api import Api, ApiError, Key
+from voiceplane_common.kube.api import Key
 from voiceplane_operator.metrics import Metrics
-from voiceplane_operator.reconcile.controller import RANK_SETTLES_S, Controller
-from voiceplane_operator.reconcile.queue import Job
+from voiceplane_operator.reconcile.controller import Controller
 from voiceplane_operator.reconcile.store import Store
-from voiceplane_operator.workers.fleet import Fleet
-from voiceplane_proto.v1 import tts_pb2
+from voiceplane_operator.reconcile.work_queue import WorkItem
 
 from tests.support import virtual_time
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from voiceplane_common.kube.api import Api
+    from voiceplane_operator.workers.fleet import Fleet
+    from voiceplane_proto.v1 import tts_pb2
 
-KEY = Key("speech", "p")
-JOB = Job("TTSWorkerPool", KEY)
+NAMESPACE = "speech"
+POOL = Key(NAMESPACE, "pool")
 
 
-class FakeApi:
-    """Takes everything, or refuses a kind with a status."""
+class FakeWorker:
+    """Records the models that it must have."""
+
+    state = None
 
     def __init__(self) -> None:
-        self.calls = 0
-        self.made: list[tuple[str, dict[str, Any]]] = []
-        self.refusals: dict[str, int] = {}
-        self.generations: dict[str, int] = {}
-        self.pool: dict[str, Any] = {}
+        self.sent: list[list[str]] = []
 
-    async def apply(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
-        kind = manifest["kind"]
-        self.made.append((kind, dict(manifest) | {"at_s": asyncio.get_running_loop().time()}))
-        if kind in self.refusals:
-            raise ApiError(self.refusals[kind], "Invalid", "no such field")
-        generation = self.generations[kind] = self.generations.get(kind, 0) + 1
-        return dict(manifest) | {"metadata": dict(manifest["metadata"]) | {"generation": generation}}
-
-    async def replace_status(self, *_: str, uid: str, status: Mapping[str, Any]) -> dict[str, Any]:
-        self.made.append(("status", dict(status)))
-        return self.pool | {"status": status}
-
-    async def annotate(self, *where: str | dict[str, str]) -> None:
-        self.made.append(("rank", {"pod": where[3], "at_s": asyncio.get_running_loop().time()}))
-
-    async def create(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
-        self.made.append((manifest["kind"], dict(manifest)))
-        return dict(manifest)
-
-    def taken(self) -> list[str]:
-        """The kinds of the calls since the last look."""
-        kinds = [kind for kind, _ in self.made]
-        self.made.clear()
-        return kinds
+    def set_desired(self, desired: dict[str, tts_pb2.LoadModelRequest]) -> None:
+        self.sent.append(sorted(desired))
 
 
-def prepared(**spec: Any) -> tuple[Controller, FakeApi]:
-    api, store, metrics = FakeApi(), Store(), Metrics()
-    api.pool = {
-        "metadata": {"namespace": "speech", "name": "p", "uid": "1", "generation": 1},
-        "spec": {"image": "worker:1", "defaultModel": "first"} | spec,
-    }
-    fleet = Fleet(changed=lambda *_: None, metrics=metrics)
-    controller = Controller(api=cast("Api", api), store=store, fleet=fleet, metrics=metrics)
-    controller.noted("TTSWorkerPool", api.pool, gone=False)
-    return controller, api
+class FakeFleet:
+    """One worker in each pool."""
+
+    def __init__(self) -> None:
+        self.worker = FakeWorker()
+
+    def workers_of(self, _: Key) -> dict[str, FakeWorker]:
+        return {"worker": self.worker}
 
 
-def test_everything_is_applied_once_and_then_nothing_is_called() -> None:
+def body(name: str, spec: dict[str, Any], *, version: int = 1, **metadata: Any) -> dict[str, Any]:
+    known = {"namespace": NAMESPACE, "name": name, "uid": f"uid-{name}", "generation": 1}
+    return {"metadata": known | {"resourceVersion": str(version)} | metadata, "spec": spec}
+
+
+def pool(**spec: Any) -> dict[str, Any]:
+    return body("pool", {"image": "worker:1"} | spec)
+
+
+def voice(name: str, version: int = 1, **spec: Any) -> dict[str, Any]:
+    return body(name, {"family": "mock"} | spec, version=version)
+
+
+def prepared(*models: dict[str, Any]) -> tuple[Controller, FakeWorker, list[WorkItem]]:
+    fleet, queued = FakeFleet(), list[WorkItem]()
+    controller = Controller(api=cast("Api", None), store=Store(), fleet=cast("Fleet", fleet), metrics=Metrics())
+    controller.queue.add = queued.append  # type: ignore[assignment,method-assign]
+    controller.observe("TTSWorkerPool", pool(), gone=False)
+    for model in models:
+        controller.observe("VoiceModel", model, gone=False)
+    return controller, fleet.worker, queued
+
+
+async def settled() -> None:
+    await asyncio.sleep(1.0)
+
+
+def test_no_worker_is_told_before_all_models_are_known() -> None:
     async def scenario() -> None:
-        controller, api = prepared()
-        await controller.reconcile(JOB)
-        owned = ["ServiceAccount", "ConfigMap", "Service", "PodDisruptionBudget", "Deployment"]
-        assert api.taken() == [*owned, "status", "Event"]
-        await controller.reconcile(JOB)
-        assert api.taken() == []
-
-    virtual_time.run(scenario())
-
-
-def test_a_deployment_that_someone_edited_is_applied_again_but_not_for_what_was_seen_before() -> None:
-    async def scenario() -> None:
-        controller, api = prepared(replicas=2)
-        await controller.reconcile(JOB)
-        applied = next(made for kind, made in api.made if kind == "Deployment")
-        api.taken()
-
-        async def asked_for_with(generation: int) -> list[str]:
-            seen = applied | {"metadata": applied["metadata"] | {"generation": generation}}
-            controller.deployment_changed(Key("speech", "p-tts"), seen)
-            await controller.reconcile(JOB)
-            return [kind for kind in api.taken() if kind != "status"]
-
-        assert await asked_for_with(1) == []
-        assert await asked_for_with(2) == ["Deployment"]
-        assert await asked_for_with(2) == []  # that is what our own apply has made of it
-        assert await asked_for_with(1) == []  # told late
-        assert await asked_for_with(3) == ["Deployment"]
-
-    virtual_time.run(scenario())
-
-
-def test_a_deployment_that_someone_deleted_is_made_again() -> None:
-    async def scenario() -> None:
-        controller, api = prepared()
-        await controller.reconcile(JOB)
-        api.taken()
-        controller.deployment_changed(Key("speech", "p-tts"), None)
-        await controller.reconcile(JOB)
-        assert api.taken() == ["Deployment"]
-
-    virtual_time.run(scenario())
-
-
-def test_a_resync_writes_everything_again() -> None:
-    async def scenario() -> None:
-        controller, api = prepared()
-        await controller.reconcile(JOB)
-        first = [kind for kind in api.taken() if kind not in {"status", "Event"}]
+        controller, worker, _ = prepared()
+        await settled()
+        assert worker.sent == []  # it would have to unload what is not known yet
+        controller.observe("VoiceModel", voice("joe"), gone=False)
         controller.resync()
-        await controller.reconcile(JOB)
-        assert api.taken() == first
+        assert worker.sent == [["joe"]]
 
     virtual_time.run(scenario())
 
 
-def test_a_refused_manifest_becomes_the_pools_condition() -> None:
+def test_what_is_refused_is_told_to_no_worker_not_even_at_first() -> None:
     async def scenario() -> None:
-        controller, api = prepared()
-        api.refusals["Deployment"] = 422
-        with pytest.raises(ApiError, match="422 Invalid"):  # so that the job comes back later
-            await controller.reconcile(JOB)
-        status = next(made for kind, made in api.made if kind == "status")
-        assert status["phase"] == "Refused"
-        assert status["conditions"][0]["message"] == "the API server refuses the Deployment: no such field"
+        lora = {"baseModelRef": {"name": "missing"}, "source": {"uri": "file:///lora"}}
+        controller, worker, _ = prepared(voice("joe"), voice("tuned", lora=lora))
+        controller.resync()
+        assert worker.sent == [["joe"]]
 
     virtual_time.run(scenario())
 
 
-def test_after_a_restart_the_deployment_says_the_size_and_it_shrinks_when_due() -> None:
+def test_models_of_one_apply_are_told_together() -> None:
     async def scenario() -> None:
-        autoscaling = {"minReplicas": 1, "maxReplicas": 5, "targetQueueDepth": 2, "scaleDownDelaySeconds": 30}
-        controller, api = prepared(autoscaling=autoscaling)
-        present = {"metadata": {"generation": 1}, "spec": {"replicas": 4}, "status": {"readyReplicas": 0}}
-        controller.deployment_changed(Key("speech", "p-tts"), present)
-        working = asyncio.create_task(controller.queue.run(workers=1))
-        await asyncio.sleep(60.0)
-        working.cancel()
-        await asyncio.gather(working, return_exceptions=True)
-        sizes = [made["spec"]["replicas"] for kind, made in api.made if kind == "Deployment"]
-        assert sizes[0] == 4
-        assert sizes[-1] == 1
+        controller, worker, queued = prepared()
+        controller.resync()
+        await settled()
+        worker.sent.clear()
+        for number in range(50):
+            controller.observe("VoiceModel", voice(f"voice-{number:02}"), gone=False)
+        await settled()
+        assert [len(sent) for sent in worker.sent] == [50]
+        assert WorkItem("VoiceModel", Key(NAMESPACE, "voice-49")) in queued
 
     virtual_time.run(scenario())
 
 
-def test_busy_pods_are_ranked_and_that_is_known_before_the_deployment_shrinks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_status_asks_for_its_own_object_alone() -> None:
     async def scenario() -> None:
-        controller, api = prepared(replicas=2)
-        busy = tts_pb2.WorkerState(ready=True, load=tts_pb2.Load(sessions=3))
-        links = {"busy": SimpleNamespace(state=busy, want=lambda _: None)}
-        pods = {name: {"metadata": {"name": name}, "status": {}} for name in ("idle", "busy", "strange")}
-        monkeypatch.setattr(controller._fleet, "links_of", lambda _: links)
-        monkeypatch.setattr(controller._fleet, "pods_of", lambda _: pods)
-        await controller.reconcile(JOB)
-        ranks = [made for kind, made in api.made if kind == "rank"]
-        shrunk = next(made for kind, made in api.made if kind == "Deployment")
-        assert [rank["pod"] for rank in ranks] == ["busy"]
-        assert shrunk["at_s"] - ranks[0]["at_s"] >= RANK_SETTLES_S
+        controller, worker, queued = prepared(voice("joe"), voice("amy"))
+        controller.resync()
+        await settled()
+        worker.sent.clear()
+        queued.clear()
+        controller.observe("VoiceModel", voice("joe", version=2) | {"status": {"phase": "Resident"}}, gone=False)
+        await settled()
+        assert queued == [WorkItem("VoiceModel", Key(NAMESPACE, "joe"))]
+        assert worker.sent == []
+
+    virtual_time.run(scenario())
+
+
+def test_an_older_version_that_comes_later_is_passed_by() -> None:
+    async def scenario() -> None:
+        controller, worker, _ = prepared(voice("joe", 9, modelId="new"), voice("joe", 8, modelId="old"))
+        controller.resync()
+        assert worker.sent == [["new"]]
+
+    virtual_time.run(scenario())
+
+
+def test_news_of_a_deployment_ask_for_its_pool_alone() -> None:
+    async def scenario() -> None:
+        controller, worker, queued = prepared(voice("joe"))
+        controller.resync()
+        await settled()
+        worker.sent.clear()
+        for deployment in ({"metadata": {"generation": 2}}, None):
+            queued.clear()
+            controller.deployment_changed(Key(NAMESPACE, "pool-tts"), deployment)
+            assert queued == [WorkItem("TTSWorkerPool", POOL)]
+        assert controller._pools.deployments == {}
+        assert worker.sent == []
+
+    virtual_time.run(scenario())
+
+
+def test_a_worker_asks_only_for_the_models_that_it_has_news_of() -> None:
+    async def scenario() -> None:
+        controller, _, queued = prepared(voice("joe"), voice("amy"))
+        controller.pool_changed(POOL, frozenset({"amy"}))
+        assert queued == [WorkItem("TTSWorkerPool", POOL), WorkItem("VoiceModel", Key(NAMESPACE, "amy"))]
+        queued.clear()
+        controller.pool_changed(POOL, None)
+        assert len(queued) == 3
+
+    virtual_time.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("age_s", "replicas"),
+    [(0, 1), (100, 1), (-30, 1), (130, 0), (None, 0)],
+    ids=["now", "lately", "ahead", "old", "never"],
+)
+def test_a_session_without_a_worker_brings_a_pool_back_from_zero(age_s: int | None, replicas: int) -> None:
+    async def scenario() -> None:
+        controller, _, _ = prepared()
+        when = "" if age_s is None else (datetime.now(UTC) - timedelta(seconds=age_s)).isoformat()
+        autoscaling = {"minReplicas": 0, "maxReplicas": 3, "targetSessionsPerWorker": 4}
+        declared = body("pool", {"image": "worker:1", "autoscaling": autoscaling})
+        declared["metadata"]["annotations"] = {"voiceplane.dev/demand-at": when}
+        controller.observe("TTSWorkerPool", declared, gone=False)
+        controller._pools.deployments[POOL] = {"spec": {"replicas": 0}}
+        known = controller._store.pools[POOL]
+        assert controller._pools._replicas(WorkItem("TTSWorkerPool", POOL), known) == replicas
 
     virtual_time.run(scenario())

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from voiceplane_common.kube.api import Key
 from voiceplane_operator.metrics import Metrics
-from voiceplane_operator.reconcile.store import LATE_S, Noted, Store
+from voiceplane_operator.reconcile.store import LATE_S, Observed, Store
 
 from tests.support.clock import VirtualClock
 from tests.unit.operator.objects import NAMESPACE, body
@@ -25,16 +25,16 @@ def pool(name: str = "p", **metadata: Any) -> Any:
     return body(name, {"image": "worker:1"}, **({"resourceVersion": "1"} | metadata))
 
 
-def noted(store: Store, *bodies: dict[str, Any], gone: bool = False) -> list[bool]:
+def observed(store: Store, *bodies: dict[str, Any], gone: bool = False) -> list[bool]:
     """Whether each VoiceModel was news."""
-    return [store.note("VoiceModel", each, gone=gone).declared for each in bodies]
+    return [store.observe("VoiceModel", each, gone=gone).declared for each in bodies]
 
 
 @KINDS
 def test_a_new_object_is_news_and_known_by_its_key(kind: str) -> None:
     store = Store()
     made = body("joe", SPECS[kind], resourceVersion="1")
-    assert store.note(kind, made, gone=False) == Noted(KEY, declared=True)
+    assert store.observe(kind, made, gone=False) == Observed(KEY, declared=True)
     assert (KEY in store.models, KEY in store.pools) == (kind == "VoiceModel", kind == "TTSWorkerPool")
 
 
@@ -42,9 +42,9 @@ def test_a_new_object_is_news_and_known_by_its_key(kind: str) -> None:
 def test_one_that_is_deleted_goes_and_is_news_once(kind: str) -> None:
     store = Store()
     made = body("joe", SPECS[kind], resourceVersion="1")
-    store.note(kind, made, gone=False)
-    assert store.note(kind, made, gone=True) == Noted(KEY, declared=True)
-    assert store.note(kind, made, gone=True) == Noted(KEY, declared=False)
+    store.observe(kind, made, gone=False)
+    assert store.observe(kind, made, gone=True) == Observed(KEY, declared=True)
+    assert store.observe(kind, made, gone=True) == Observed(KEY, declared=False)
     assert (store.models, store.pools) == ({}, {})
 
 
@@ -64,38 +64,38 @@ def test_one_that_is_deleted_goes_and_is_news_once(kind: str) -> None:
 )
 def test_only_what_is_declared_is_news_but_everything_is_kept(after: dict[str, Any], declared: bool) -> None:
     store = Store()
-    assert noted(store, voice(), after) == [True, declared]
+    assert observed(store, voice(), after) == [True, declared]
     assert store.models[KEY].status == after.get("status", {})
     assert store.models[KEY].meta.uid == after["metadata"]["uid"]
 
 
 def test_an_older_version_is_passed_by_and_the_same_one_is_not() -> None:
     store = Store()
-    assert noted(store, voice(version=9, modelId="new"), voice(version=8, modelId="old")) == [True, False]
+    assert observed(store, voice(version=9, modelId="new"), voice(version=8, modelId="old")) == [True, False]
     assert store.models[KEY].model_id == "new"
-    store.note("VoiceModel", voice(version=9, modelId="new") | {"status": {"phase": "Resident"}}, gone=False)
+    store.observe("VoiceModel", voice(version=9, modelId="new") | {"status": {"phase": "Resident"}}, gone=False)
     assert store.models[KEY].status == {"phase": "Resident"}
 
 
 def test_versions_are_numbers_and_not_text() -> None:
     store = Store()
-    noted(store, voice(version=9, modelId="nine"), voice(version=10, modelId="ten"))
+    observed(store, voice(version=9, modelId="nine"), voice(version=10, modelId="ten"))
     assert store.models[KEY].model_id == "ten"
 
 
 def test_versions_are_compared_within_one_object_only() -> None:
     store = Store()
-    assert noted(store, voice(version=9), voice("amy", version=8)) == [True, True]
-    assert store.note("TTSWorkerPool", pool(uid="uid-joe", resourceVersion="3"), gone=False).declared
+    assert observed(store, voice(version=9), voice("amy", version=8)) == [True, True]
+    assert store.observe("TTSWorkerPool", pool(uid="uid-joe", resourceVersion="3"), gone=False).declared
     recreated = voice(version=5, metadata={"uid": "another"}, modelId="recreated")
-    assert noted(store, recreated) == [True]
+    assert observed(store, recreated) == [True]
     assert store.models[KEY].model_id == "recreated"
 
 
 def test_one_that_has_no_version_yet_is_taken_for_the_oldest() -> None:
     store = Store()
     unversioned = body("joe", {"family": "mock"})
-    assert noted(store, unversioned, voice(version=1, modelId="new"), unversioned) == [True, True, False]
+    assert observed(store, unversioned, voice(version=1, modelId="new"), unversioned) == [True, True, False]
 
 
 @KINDS
@@ -103,35 +103,35 @@ def test_what_was_under_way_when_its_object_was_deleted_does_not_bring_it_back(k
     """Such as a list, or the answer to the write of a status."""
     store = Store(clock=VirtualClock())
     made = body("joe", SPECS[kind], resourceVersion="9")
-    store.note(kind, made, gone=False)
-    assert store.note(kind, made, gone=True).declared
-    assert not store.note(kind, made, gone=False).declared
-    assert not store.note(kind, body("joe", SPECS[kind], resourceVersion="10"), gone=False).declared
+    store.observe(kind, made, gone=False)
+    assert store.observe(kind, made, gone=True).declared
+    assert not store.observe(kind, made, gone=False).declared
+    assert not store.observe(kind, body("joe", SPECS[kind], resourceVersion="10"), gone=False).declared
     assert (store.models, store.pools) == ({}, {})
 
 
 def test_a_deletion_holds_whatever_its_version() -> None:
     store = Store()
-    noted(store, voice(version=9))
-    assert noted(store, voice(version=3), gone=True) == [True]
+    observed(store, voice(version=9))
+    assert observed(store, voice(version=3), gone=True) == [True]
 
 
 def test_one_that_is_made_anew_after_a_deletion_is_another_object() -> None:
     store = Store(clock=VirtualClock())
-    noted(store, voice())
-    noted(store, voice(), gone=True)
-    assert noted(store, voice(version=7, metadata={"uid": "another"})) == [True]
-    assert noted(store, voice(), gone=True) == [False], "told late, of the one before"
+    observed(store, voice())
+    observed(store, voice(), gone=True)
+    assert observed(store, voice(version=7, metadata={"uid": "another"})) == [True]
+    assert observed(store, voice(), gone=True) == [False], "told late, of the one before"
     assert store.models[KEY].meta.uid == "another"
 
 
 def test_a_deletion_that_was_found_missing_from_a_list_has_no_uid() -> None:
     store = Store(clock=VirtualClock())
-    noted(store, voice())
+    observed(store, voice())
     missing = {"metadata": {"namespace": NAMESPACE, "name": "joe"}}
-    assert noted(store, missing, gone=True) == [True]
-    assert noted(store, missing, gone=True) == [False]
-    assert noted(store, voice()) == [False], "its last status was being written"
+    assert observed(store, missing, gone=True) == [True]
+    assert observed(store, missing, gone=True) == [False]
+    assert observed(store, voice()) == [False], "its last status was being written"
     assert store.models == {}
 
 
@@ -139,30 +139,34 @@ def test_a_deletion_that_was_found_missing_from_a_list_has_no_uid() -> None:
 async def test_what_is_older_long_after_is_what_a_restored_etcd_has(seconds: float, version: int) -> None:
     clock = VirtualClock()
     store = Store(clock=clock)
-    noted(store, voice(version=9000, modelId="m9000"))
+    observed(store, voice(version=9000, modelId="m9000"))
     await clock.advance(seconds)
-    noted(store, voice(version=40, modelId="m40"))
+    observed(store, voice(version=40, modelId="m40"))
     assert store.models[KEY].model_id == f"m{version}"
 
 
 async def test_a_restored_etcd_brings_back_what_was_deleted_and_counts_on_from_there() -> None:
     clock = VirtualClock()
     store = Store(clock=clock)
-    noted(store, voice(version=9000))
-    noted(store, voice(version=9001), gone=True)
+    observed(store, voice(version=9000))
+    observed(store, voice(version=9001), gone=True)
     await clock.advance(LATE_S)
-    assert noted(store, voice(version=40), voice(version=41, modelId="new"), voice(version=40)) == [True, True, False]
+    assert observed(store, voice(version=40), voice(version=41, modelId="new"), voice(version=40)) == [
+        True,
+        True,
+        False,
+    ]
     assert store.models[KEY].model_id == "new"
 
 
 async def test_what_is_seen_again_is_no_longer_ago() -> None:
     clock = VirtualClock()
     store = Store(clock=clock)
-    noted(store, voice(version=9, modelId="new"))
+    observed(store, voice(version=9, modelId="new"))
     await clock.advance(LATE_S - 1)
-    noted(store, voice(version=9, modelId="new"))
+    observed(store, voice(version=9, modelId="new"))
     await clock.advance(LATE_S - 1)
-    noted(store, voice(version=8, modelId="old"))
+    observed(store, voice(version=8, modelId="old"))
     assert store.models[KEY].model_id == "new"
 
 
@@ -171,8 +175,8 @@ async def test_deleted_objects_are_remembered_for_a_while_only() -> None:
     store = Store(clock=clock)
     for number in range(100):
         made = voice(f"voice-{number}", version=number)
-        noted(store, made)
-        noted(store, made, gone=True)
+        observed(store, made)
+        observed(store, made, gone=True)
         await clock.advance(LATE_S / 10)
     assert len(store._last) <= 11
 
@@ -182,8 +186,8 @@ def test_one_that_can_not_be_read_is_none_and_ends_what_was_declared_before(
 ) -> None:
     store = Store()
     unreadable = voice(version=2, family="of the next version")
-    assert noted(store, voice("amy", family="of the next version")) == [False]
-    assert noted(store, voice(), unreadable, voice(version=3)) == [True, True, True]
+    assert observed(store, voice("amy", family="of the next version")) == [False]
+    assert observed(store, voice(), unreadable, voice(version=3)) == [True, True, True]
     told = "".join(capsys.readouterr())
     assert "object_unreadable" in told
     assert "speech/joe" in told
@@ -192,7 +196,7 @@ def test_one_that_can_not_be_read_is_none_and_ends_what_was_declared_before(
 def test_namespaces_are_apart() -> None:
     store = Store()
     elsewhere = {"namespace": "elsewhere", "uid": "2"}
-    noted(store, voice(modelId="same"), voice(modelId="same", metadata=elsewhere), voice("amy"))
+    observed(store, voice(modelId="same"), voice(modelId="same", metadata=elsewhere), voice("amy"))
     other = Key("elsewhere", "joe")
     assert store.models_of("elsewhere").keys() == {other}
     assert store.models_of(NAMESPACE).keys() == {KEY, Key(NAMESPACE, "amy")}
@@ -204,7 +208,7 @@ def test_namespaces_are_apart() -> None:
 def test_pools_that_are_being_deleted_get_no_models_any_more() -> None:
     store = Store()
     for made in (pool(), pool("going", deletionTimestamp="2026"), pool("other", namespace="elsewhere")):
-        store.note("TTSWorkerPool", made, gone=False)
+        store.observe("TTSWorkerPool", made, gone=False)
     assert store.pools_of(NAMESPACE).keys() == {Key(NAMESPACE, "p")}
     assert len(store.pools) == 3
 
@@ -212,7 +216,7 @@ def test_pools_that_are_being_deleted_get_no_models_any_more() -> None:
 @KINDS
 def test_what_is_declared_is_counted_and_what_of_it_is_not_ready(kind: str) -> None:
     store, metrics = Store(), Metrics()
-    store.follow(metrics)
+    store.export(metrics)
 
     def counted() -> tuple[float | None, float | None]:
         value = metrics.registry.get_sample_value
@@ -231,7 +235,7 @@ def test_what_is_declared_is_counted_and_what_of_it_is_not_ready(kind: str) -> N
         "unready": told("unready", ("Accepted", "True"), ("Ready", "False")),
     }
     for each in made.values():
-        store.note(kind, each, gone=False)
+        store.observe(kind, each, gone=False)
     assert counted() == (3, 2)
-    store.note(kind, made["unready"], gone=True)
+    store.observe(kind, made["unready"], gone=True)
     assert counted() == (2, 1)

@@ -1,4 +1,4 @@
-"""One link to each pod that can be spoken to: opened, moved and let go as pods come and go."""
+"""One worker to each pod that can be spoken to: opened, moved and let go as pods come and go."""
 
 from __future__ import annotations
 
@@ -136,15 +136,15 @@ def test_a_pod_is_linked_once_it_has_an_address_and_only_once() -> None:
             seen.fleet.pod_changed(A, pod(None, phase="Pending"))
             await settled()
             assert seen.open == []
-            assert seen.fleet.links_of(POOL) == {}
+            assert seen.fleet.workers_of(POOL) == {}
             assert seen.fleet.pods_of(POOL).keys() == {"p-a"}
             for _ in range(3):
                 seen.fleet.pod_changed(A, pod())
                 await settled()
             assert seen.open == ["10.0.0.1:50051"]
             assert len(seen.clients) == 1
-            (link,) = seen.fleet.links_of(POOL).values()
-            assert (link.name, link.address, link.usable) == ("p-a", "10.0.0.1:50051", True)
+            (worker,) = seen.fleet.workers_of(POOL).values()
+            assert (worker.name, worker.address, worker.usable) == ("p-a", "10.0.0.1:50051", True)
             assert seen.counted() == 1
 
     virtual_time.run(scenario())
@@ -178,7 +178,7 @@ def test_a_pod_that_can_not_be_spoken_to_any_more_is_let_go(after: dict[str, Any
             seen.fleet.pod_changed(A, after)
             await settled()
             assert seen.open == ["10.0.0.2:50051"]
-            assert seen.fleet.links_of(POOL).keys() == {"p-b"}
+            assert seen.fleet.workers_of(POOL).keys() == {"p-b"}
             assert seen.fleet.pods_of(POOL).keys() == {"p-b"} | pods
             assert seen.counted() == 1
 
@@ -234,8 +234,8 @@ def test_a_pod_that_gets_another_pools_label_speaks_for_that_one() -> None:
             seen.clients[0].load("joe")
             await settled()
             assert seen.news() == [(Key("speech", "q"), frozenset({"joe"}))]
-            assert seen.fleet.links_of(POOL) == {}
-            assert seen.fleet.links_of(Key("speech", "q")).keys() == {"p-a"}
+            assert seen.fleet.workers_of(POOL) == {}
+            assert seen.fleet.workers_of(Key("speech", "q")).keys() == {"p-a"}
 
     virtual_time.run(scenario())
 
@@ -246,9 +246,9 @@ def test_a_worker_that_says_something_while_it_is_let_go_is_no_news() -> None:
             seen.fleet.pod_changed(A, pod())
             await settled()
             seen.news()
-            seen.fleet.links_of(POOL)["p-a"]._changed(None)
+            seen.fleet.workers_of(POOL)["p-a"]._changed(None)
             assert seen.news() == [(POOL, None)]
-            late = seen.fleet.links_of(POOL)["p-a"]._changed
+            late = seen.fleet.workers_of(POOL)["p-a"]._changed
             seen.fleet.pod_changed(A, None)
             seen.news()
             late(None)
@@ -266,9 +266,9 @@ def test_pools_and_namespaces_are_apart_and_pods_are_sorted() -> None:
             seen.fleet.pod_changed(Key("speech", "q-a"), pod("10.0.0.4", pool="q"))
             await settled()
             assert list(seen.fleet.pods_of(POOL)) == ["p-a", "p-b"]
-            assert list(seen.fleet.links_of(POOL)) == ["p-a", "p-b"]
-            (link,) = seen.fleet.links_of(Key("other", "p")).values()
-            assert link.address == "10.0.0.3:50051"
+            assert list(seen.fleet.workers_of(POOL)) == ["p-a", "p-b"]
+            (worker,) = seen.fleet.workers_of(Key("other", "p")).values()
+            assert worker.address == "10.0.0.3:50051"
             assert seen.counted() == 4
 
     virtual_time.run(scenario())
@@ -284,7 +284,7 @@ def test_closing_lets_go_of_all_also_of_what_was_being_let_go() -> None:
         await seen.fleet.close()
         assert len(seen.clients) == 2
         assert seen.open == []
-        assert seen.fleet.links_of(POOL) == {}
+        assert seen.fleet.workers_of(POOL) == {}
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     virtual_time.run(scenario())

@@ -11,8 +11,8 @@ import grpc
 from voiceplane_common import tracing
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_operator.metrics import Metrics
-from voiceplane_operator.workers.convergence import FIRST_RETRY_S
-from voiceplane_operator.workers.managed_worker import STRANGER_S, ManagedWorker
+from voiceplane_operator.workers.managed_worker import UNKNOWN_MODEL_GRACE_S, ManagedWorker
+from voiceplane_operator.workers.retry import FIRST_RETRY_S
 from voiceplane_proto.v1 import tts_pb2
 
 from tests.support import virtual_time
@@ -121,7 +121,7 @@ async def linked(worker: FakeWorker, *, version: str = "v1") -> AsyncIterator[Ma
         connect=lambda _: cast("WorkerClient", worker),
     )
     link.start()
-    link.want(declared(version) if version else {})
+    link.set_desired(declared(version) if version else {})
     try:
         yield link
     finally:
@@ -150,15 +150,15 @@ def test_an_edit_is_asked_for_at_once_and_its_failure_is_its_own() -> None:
         worker.broken = True
         async with linked(worker) as link:
             await asyncio.sleep(1.0)
-            link.want(declared("v2"))
+            link.set_desired(declared("v2"))
             await asyncio.sleep(FIRST_RETRY_S - 0.5)
             assert worker.versions == ["v1", "v2"]  # it fails, too, and is not asked for on and on
             worker.broken = False
-            link.want(declared("v3"))
+            link.set_desired(declared("v3"))
             await asyncio.sleep(1.0)
             assert worker.versions == ["v1", "v2", "v3"]
             assert state_of(link) == tts_pb2.MODEL_STATE_RESIDENT
-            assert link.setbacks == {}
+            assert link.retries == {}
 
     virtual_time.run(scenario())
 
@@ -168,7 +168,7 @@ def test_what_is_declared_and_resident_is_not_asked_for_again() -> None:
         worker = FakeWorker()
         async with linked(worker) as link:
             for _ in range(3):
-                link.want(declared("v1"))
+                link.set_desired(declared("v1"))
                 await asyncio.sleep(1.0)
             assert len(worker.calls) == 1
 
@@ -183,7 +183,7 @@ def test_a_snapshot_that_an_answer_has_overtaken_makes_no_second_call() -> None:
             await asyncio.sleep(1.0)
             assert worker.versions == ["v1"]
             assert state_of(link) == tts_pb2.MODEL_STATE_RESIDENT
-            assert link.setbacks == {}
+            assert link.retries == {}
 
     virtual_time.run(scenario())
 
@@ -193,11 +193,11 @@ def test_what_another_operator_has_declared_is_left_alone_until_we_have_seen_it_
         worker = FakeWorker()
         worker.holds = (_status(tts_pb2.MODEL_STATE_RESIDENT, "", PREFIX + "v1"),)
         async with linked(worker, version="") as link:
-            await asyncio.sleep(STRANGER_S / 2)
-            link.want(declared("v1"))
-            await asyncio.sleep(2 * STRANGER_S)
+            await asyncio.sleep(UNKNOWN_MODEL_GRACE_S / 2)
+            link.set_desired(declared("v1"))
+            await asyncio.sleep(2 * UNKNOWN_MODEL_GRACE_S)
             assert (worker.unloads, worker.calls) == ([], [])
-            link.want({})
+            link.set_desired({})
             await asyncio.sleep(0.1)
             assert len(worker.unloads) == 1  # we know it, so nobody else can mean it
 
@@ -210,8 +210,8 @@ def test_what_nobody_declares_any_more_goes_after_a_moment() -> None:
         worker.holds = (_status(tts_pb2.MODEL_STATE_RESIDENT, "", PREFIX + "v1"),)
         began_s = asyncio.get_running_loop().time()
         async with linked(worker, version=""):
-            await asyncio.sleep(2 * STRANGER_S)
-            assert [round(at_s - began_s, 1) for at_s in worker.unloads] == [STRANGER_S]
+            await asyncio.sleep(2 * UNKNOWN_MODEL_GRACE_S)
+            assert [round(at_s - began_s, 1) for at_s in worker.unloads] == [UNKNOWN_MODEL_GRACE_S]
 
     virtual_time.run(scenario())
 
@@ -222,13 +222,13 @@ def test_a_reload_is_asked_for_once_and_a_failed_one_again_after_the_backoff() -
         async with linked(worker) as link:
             await asyncio.sleep(1.0)
             worker.broken = True
-            link.want(declared("v2"))
+            link.set_desired(declared("v2"))
             await asyncio.sleep(FIRST_RETRY_S - 0.5)
             assert worker.versions == ["v1", "v2"]
             worker.broken = False
             await asyncio.sleep(1.0)
             assert worker.versions == ["v1", "v2", "v2"]
-            assert link.setbacks == {}
+            assert link.retries == {}
 
     virtual_time.run(scenario())
 
@@ -239,19 +239,19 @@ def test_a_refused_unload_is_asked_for_later_and_later_and_a_declaration_ends_th
         async with linked(worker) as link:
             await asyncio.sleep(1.0)
             worker.broken = True
-            link.want({})
+            link.set_desired({})
             await asyncio.sleep(3 * FIRST_RETRY_S + 1)
             pauses = [after - before for before, after in itertools.pairwise(worker.unloads)]
             assert [round(pause / FIRST_RETRY_S, 1) for pause in pauses] == [1.0, 2.0]
             worker.broken = False
-            link.want(declared("v2"))
+            link.set_desired(declared("v2"))
             await asyncio.sleep(1.0)
             assert worker.versions == ["v1", "v2"]
-            link.want({})
+            link.set_desired({})
             await asyncio.sleep(1.0)
             assert len(worker.unloads) == 4
             assert link.reported() == {}
-            assert link.setbacks == {}
+            assert link.retries == {}
 
     virtual_time.run(scenario())
 
@@ -265,10 +265,10 @@ def test_a_call_is_a_part_of_what_asks_for_it_and_its_retry_is_not(monkeypatch: 
         async with linked(worker, version="") as link:
             await asyncio.sleep(1.0)
             with tracing.whole("reconcile"):
-                link.want(declared("v1"))
+                link.set_desired(declared("v1"))
             await asyncio.sleep(1.0)
             with tracing.whole("resync"):
-                link.want(declared("v1"))  # which winds up the clock of the retry
+                link.set_desired(declared("v1"))  # which winds up the clock of the retry
             await asyncio.sleep(FIRST_RETRY_S)
             load, again = spans.named("voiceplane.v1.TTS/LoadModel")
             assert (load.parent, again.parent) == ("reconcile", "")
@@ -288,11 +288,11 @@ def test_a_refused_call_is_a_failed_span_and_what_follows_is_no_part_of_the_caus
         async with linked(worker) as link:
             await asyncio.sleep(1.0)
             worker.broken = True
-            with tracing.whole("tell_workers"):
-                link.want({})
+            with tracing.whole("update_workers"):
+                link.set_desired({})
             await asyncio.sleep(FIRST_RETRY_S + 1)
             refused, again = spans.named("voiceplane.v1.TTS/UnloadModel")
-            assert (refused.parent, again.parent) == ("tell_workers", "")
+            assert (refused.parent, again.parent) == ("update_workers", "")
             assert (refused.failed, again.failed) == ("BROKEN", "BROKEN")
 
     virtual_time.run(scenario())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from voiceplane_common.kube.api import Key
 from voiceplane_operator.metrics import Metrics
-from voiceplane_operator.reconcile.queue import Job, WorkQueue
+from voiceplane_operator.reconcile.work_queue import WorkItem, WorkQueue
 
 from tests.support import virtual_time
 from tests.support.spans import recorded
@@ -17,15 +17,15 @@ from tests.support.spans import recorded
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-JOB = Job("TTSWorkerPool", Key("speech", "p"))
+ITEM = WorkItem("TTSWorkerPool", Key("speech", "p"))
 
 
 def runs(ask: Callable[[WorkQueue], None], *, until: float, takes_s: float = 0.0, failures: int = 0) -> list[float]:
-    """When JOB ran, with 4 workers."""
+    """When ITEM ran, with 4 workers."""
     began: list[float] = []
     at_once = 0
 
-    async def reconcile(_: Job) -> None:
+    async def reconcile(_: WorkItem) -> None:
         nonlocal at_once
         began.append(round(asyncio.get_running_loop().time(), 2))
         at_once += 1
@@ -50,35 +50,35 @@ def runs(ask: Callable[[WorkQueue], None], *, until: float, takes_s: float = 0.0
 
 def test_a_job_asked_for_twice_runs_once() -> None:
     def ask(queue: WorkQueue) -> None:
-        queue.add(JOB)
-        queue.add(JOB)
+        queue.add(ITEM)
+        queue.add(ITEM)
 
     assert runs(ask, until=60.0) == [1.0]
 
 
 def test_a_job_asked_for_while_running_runs_once_more_and_never_twice_at_once() -> None:
     def ask(queue: WorkQueue) -> None:
-        queue.add(JOB)
+        queue.add(ITEM)
         for delay_s in (1.0, 2.0):
-            asyncio.get_running_loop().call_later(delay_s, queue.add, JOB)
+            asyncio.get_running_loop().call_later(delay_s, queue.add, ITEM)
 
     assert runs(ask, until=60.0, takes_s=5.0) == [1.0, 6.0]
 
 
 def test_failures_come_back_later_and_later() -> None:
-    assert runs(lambda queue: queue.add(JOB), until=60.0, failures=3) == [1.0, 1.5, 2.5, 4.5]
+    assert runs(lambda queue: queue.add(ITEM), until=60.0, failures=3) == [1.0, 1.5, 2.5, 4.5]
 
 
 def test_failures_wait_a_minute_at_most_and_a_forgotten_object_begins_anew() -> None:
-    began = runs(lambda queue: queue.add(JOB), until=400.0, failures=9)
+    began = runs(lambda queue: queue.add(ITEM), until=400.0, failures=9)
     assert [round(after - before, 1) for before, after in itertools.pairwise(began)][-3:] == [32.0, 60.0, 60.0]
 
     def ask(queue: WorkQueue) -> None:
         def make_anew() -> None:
-            queue.forget(JOB)
-            queue.add(JOB)
+            queue.forget(ITEM)
+            queue.add(ITEM)
 
-        queue.add(JOB)
+        queue.add(ITEM)
         asyncio.get_running_loop().call_later(5.0, make_anew)
 
     assert runs(ask, until=6.0, failures=9) == [1.0, 1.5, 2.5, 4.5, 6.0, 6.5]
@@ -86,8 +86,8 @@ def test_failures_wait_a_minute_at_most_and_a_forgotten_object_begins_anew() -> 
 
 def test_a_job_asked_for_again_at_once_is_spaced() -> None:
     def ask(queue: WorkQueue) -> None:
-        queue.add(JOB)
-        asyncio.get_running_loop().call_later(0.02, queue.add, JOB)
+        queue.add(ITEM)
+        asyncio.get_running_loop().call_later(0.02, queue.add, ITEM)
 
     assert runs(ask, until=60.0) == [1.0, 1.1]
 
@@ -95,34 +95,34 @@ def test_a_job_asked_for_again_at_once_is_spaced() -> None:
 def test_the_earliest_of_later_times_counts() -> None:
     def ask(queue: WorkQueue) -> None:
         for delay_s in (9.0, 4.0, 7.0):
-            queue.add_later(JOB, delay_s)
+            queue.add_later(ITEM, delay_s)
 
     assert runs(ask, until=60.0) == [5.0]
 
 
 def test_a_forgotten_job_does_not_come_back() -> None:
     def ask(queue: WorkQueue) -> None:
-        queue.add_later(JOB, 5.0)
-        queue.forget(JOB)
+        queue.add_later(ITEM, 5.0)
+        queue.forget(ITEM)
 
     assert runs(ask, until=60.0) == []
 
 
 def test_news_do_not_shorten_the_wait_after_a_failure() -> None:
     def ask(queue: WorkQueue) -> None:
-        queue.add(JOB)
+        queue.add(ITEM)
         for tenth in range(100):
-            asyncio.get_running_loop().call_later(tenth / 10, queue.add, JOB)
-            asyncio.get_running_loop().call_later(tenth / 10, queue.add_later, JOB, 0.01)
+            asyncio.get_running_loop().call_later(tenth / 10, queue.add, ITEM)
+            asyncio.get_running_loop().call_later(tenth / 10, queue.add_later, ITEM, 0.01)
 
     assert runs(ask, until=10.5, failures=99) == [1.0, 1.5, 2.5, 4.5, 8.5]
 
 
 def test_news_of_a_job_that_runs_and_fails_do_not_run_it_at_once() -> None:
     def ask(queue: WorkQueue) -> None:
-        queue.add(JOB)
-        asyncio.get_running_loop().call_later(1.0, queue.add, JOB)
-        asyncio.get_running_loop().call_later(1.0, queue.add_later, JOB, 0.1)
+        queue.add(ITEM)
+        asyncio.get_running_loop().call_later(1.0, queue.add, ITEM)
+        asyncio.get_running_loop().call_later(1.0, queue.add_later, ITEM, 0.1)
 
     assert runs(ask, until=60.0, takes_s=2.0, failures=1) == [1.0, 3.5]
 
@@ -130,24 +130,24 @@ def test_news_of_a_job_that_runs_and_fails_do_not_run_it_at_once() -> None:
 @pytest.mark.parametrize(("after_s", "expected"), [(10.0, [1.0, 1.5, 2.5, 4.5, 8.5, 11.0, 11.5]), (0.2, [1.0, 1.2])])
 def test_a_change_of_the_object_runs_a_failing_job_at_once(after_s: float, expected: list[float]) -> None:
     def ask(queue: WorkQueue) -> None:
-        queue.add(JOB)
-        asyncio.get_running_loop().call_later(after_s, queue.renew, JOB)
+        queue.add(ITEM)
+        asyncio.get_running_loop().call_later(after_s, queue.add_now, ITEM)
 
     assert runs(ask, until=60.0, failures=len(expected) - 1) == expected
 
 
 def test_a_change_while_a_job_runs_and_fails_runs_it_again_at_once() -> None:
     def ask(queue: WorkQueue) -> None:
-        queue.add(JOB)
-        asyncio.get_running_loop().call_later(1.0, queue.renew, JOB)
+        queue.add(ITEM)
+        asyncio.get_running_loop().call_later(1.0, queue.add_now, ITEM)
 
     assert runs(ask, until=60.0, takes_s=2.0, failures=2) == [1.0, 3.0, 5.5]
 
 
 def test_a_job_that_waits_and_is_forgotten_does_not_run() -> None:
     def ask(queue: WorkQueue) -> None:
-        queue.add(JOB)
-        queue.forget(JOB)
+        queue.add(ITEM)
+        queue.forget(ITEM)
 
     assert runs(ask, until=60.0) == []
 
@@ -156,8 +156,8 @@ def test_a_reconcile_is_a_trace_that_says_how_it_ended_and_when_it_comes_back(mo
     spans = recorded(monkeypatch)
 
     def ask(queue: WorkQueue) -> None:
-        queue.add(JOB)
-        asyncio.get_running_loop().call_later(4.0, queue.add, JOB)  # within the second run
+        queue.add(ITEM)
+        asyncio.get_running_loop().call_later(4.0, queue.add, ITEM)  # within the second run
 
     assert runs(ask, until=60.0, takes_s=3.0, failures=1) == [1.0, 4.5, 7.5]
     whose = {"kind": "TTSWorkerPool", "namespace": "speech", "name": "p"}

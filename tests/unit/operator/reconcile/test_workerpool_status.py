@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from voiceplane_operator.reconcile.pool_status import PoolView, pool_status
+from voiceplane_operator.reconcile.workerpool_status import ObservedPool, pool_status
 from voiceplane_operator.resources import Pool
 from voiceplane_proto.v1 import tts_pb2
 
@@ -22,7 +22,7 @@ def pool() -> Pool:
 
 
 def status(workers: list[tts_pb2.WorkerState]) -> dict[str, Any]:
-    view = PoolView(
+    view = ObservedPool(
         deployment={"status": {"replicas": 1, "readyReplicas": 0, "updatedReplicas": 1}},
         pods={},
         workers=workers,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from voiceplane_proto.v1 import tts_pb2
 
 from voiceplane_operator.names import selector_text
-from voiceplane_operator.reconcile.conditions import Verdict, conditions
+from voiceplane_operator.reconcile.conditions import ConditionState, conditions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PoolView:
+class ObservedPool:
     """What is seen of a pool.
 
     Attributes:
@@ -38,7 +38,7 @@ class PoolView:
     problem: str = ""
 
 
-def pool_status(pool: Pool, view: PoolView, *, now: str) -> dict[str, Any]:
+def pool_status(pool: Pool, view: ObservedPool, *, now: str) -> dict[str, Any]:
     """The whole status of a TTSWorkerPool.
 
     Args:
@@ -76,9 +76,9 @@ def pool_status(pool: Pool, view: PoolView, *, now: str) -> dict[str, Any]:
     }
 
 
-def _ready(view: PoolView, ready: int, problems: Sequence[tuple[str, str]]) -> Verdict:
-    def verdict(status: bool, reason: str, message: str) -> Verdict:
-        return Verdict(type="Ready", status=status, reason=reason, message=message)
+def _ready(view: ObservedPool, ready: int, problems: Sequence[tuple[str, str]]) -> ConditionState:
+    def verdict(status: bool, reason: str, message: str) -> ConditionState:
+        return ConditionState(type="Ready", status=status, reason=reason, message=message)
 
     if view.problem:
         return verdict(False, "Refused", view.problem)
@@ -93,7 +93,7 @@ def _ready(view: PoolView, ready: int, problems: Sequence[tuple[str, str]]) -> V
     return verdict(False, "Starting", told)
 
 
-def _problems(view: PoolView, gating: frozenset[str]) -> Iterator[tuple[str, str]]:
+def _problems(view: ObservedPool, gating: frozenset[str]) -> Iterator[tuple[str, str]]:
     """Why pods do not get ready, the most telling reason first."""
     unscheduled = [
         (name, condition)
@@ -118,21 +118,21 @@ def _problems(view: PoolView, gating: frozenset[str]) -> Iterator[tuple[str, str
                 yield "ModelFailed", f"model {model.model_id} does not load: {model.message}"
 
 
-def _progressing(view: PoolView, counted: Mapping[str, Any]) -> Verdict:
+def _progressing(view: ObservedPool, counted: Mapping[str, Any]) -> ConditionState:
     updated, total = counted.get("updatedReplicas", 0), counted.get("replicas", 0)
     if view.problem:
-        return Verdict(type="Progressing", status=False, reason="Refused", message=view.problem)
+        return ConditionState(type="Progressing", status=False, reason="Refused", message=view.problem)
     if updated < view.replicas or total > view.replicas:
         message = f"{updated} of {view.replicas} workers have the present template; {total} run"
-        return Verdict(type="Progressing", status=True, reason="RollingOut", message=message)
-    return Verdict(type="Progressing", status=False, reason="Complete")
+        return ConditionState(type="Progressing", status=True, reason="RollingOut", message=message)
+    return ConditionState(type="Progressing", status=False, reason="Complete")
 
 
-def _degraded(view: PoolView, problems: Sequence[tuple[str, str]]) -> Verdict:
+def _degraded(view: ObservedPool, problems: Sequence[tuple[str, str]]) -> ConditionState:
     if view.problem:
         problems = [("Refused", view.problem), *problems]
     if not problems:
-        return Verdict(type="Degraded", status=False, reason="AsExpected")
-    return Verdict(
+        return ConditionState(type="Degraded", status=False, reason="AsExpected")
+    return ConditionState(
         type="Degraded", status=True, reason=problems[0][0], message="; ".join(message for _, message in problems)
     )

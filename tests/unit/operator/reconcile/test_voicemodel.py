@@ -10,10 +10,11 @@ import pytest
 from voiceplane_common.errors import invalid
 from voiceplane_common.kube.api import Key
 from voiceplane_operator.metrics import Metrics
-from voiceplane_operator.reconcile.controller import VOLATILE_EVERY_S, Controller
-from voiceplane_operator.reconcile.queue import Job
+from voiceplane_operator.reconcile.controller import Controller
+from voiceplane_operator.reconcile.status_writer import VOLATILE_EVERY_S
 from voiceplane_operator.reconcile.store import Store
-from voiceplane_operator.workers.convergence import Setback
+from voiceplane_operator.reconcile.work_queue import WorkItem
+from voiceplane_operator.workers.retry import RetryState
 from voiceplane_proto.v1 import tts_pb2
 
 from tests.support import virtual_time
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from voiceplane_common.kube.api import Api
     from voiceplane_operator.workers.fleet import Fleet
 
-JOB = Job("VoiceModel", Key(NAMESPACE, "joe"))
+ITEM = WorkItem("VoiceModel", Key(NAMESPACE, "joe"))
 UNKNOWN_VOICE = invalid("voices", "model 'joe' has no voice 'x'", reason="UNKNOWN_VOICE")
 
 
@@ -46,7 +47,7 @@ class FakeApi:
         return dict(manifest)
 
 
-class FakeLink:
+class FakeWorker:
     """A worker that says what a test lets it say of the model `joe`."""
 
     def __init__(self, *, family: str = "mock", reachable: bool = True) -> None:
@@ -54,7 +55,7 @@ class FakeLink:
         self.usable = True
         self.families = frozenset({family})
         self.state = tts_pb2.WorkerState(ready=True) if reachable else None
-        self.setbacks: dict[str, Setback] = {}
+        self.retries: dict[str, RetryState] = {}
         self.models: dict[str, tts_pb2.ModelStatus] = {}
 
     def reported(self) -> dict[str, tts_pb2.ModelStatus]:
@@ -64,23 +65,23 @@ class FakeLink:
 class Reconciled:
     """A controller that knows one voice, one pool and these workers."""
 
-    def __init__(self, *links: FakeLink) -> None:
+    def __init__(self, *workers: FakeWorker) -> None:
         self.api = FakeApi()
-        named = {f"worker-{number}": link for number, link in enumerate(links)}
-        fleet = SimpleNamespace(links_of=lambda _: named)
+        named = {f"worker-{number}": worker for number, worker in enumerate(workers)}
+        fleet = SimpleNamespace(workers_of=lambda _: named)
         self.controller = Controller(
             api=cast("Api", self.api), store=Store(), fleet=cast("Fleet", fleet), metrics=Metrics()
         )
-        self.later: list[tuple[Job, float]] = []
-        self.controller.queue.add_later = lambda job, delay_s: self.later.append((job, delay_s))  # type: ignore[method-assign]
-        self.controller.noted("TTSWorkerPool", body("pool", {"image": "worker:1"}), gone=False)
-        self.controller.noted("VoiceModel", body("joe", {"family": "mock"}), gone=False)
-        model = self.controller._store.models[JOB.key]
-        self.declaration = self.controller._request(model).declaration
+        self.later: list[tuple[WorkItem, float]] = []
+        self.controller.queue.add_later = lambda item, delay_s: self.later.append((item, delay_s))  # type: ignore[method-assign]
+        self.controller.observe("TTSWorkerPool", body("pool", {"image": "worker:1"}), gone=False)
+        self.controller.observe("VoiceModel", body("joe", {"family": "mock"}), gone=False)
+        model = self.controller._store.models[ITEM.key]
+        self.declaration = self.controller._desired.request_of(model).declaration
 
     async def status(self) -> dict[str, Any]:
         """The one that was written last, after another reconcile."""
-        await self.controller.reconcile(JOB)
+        await self.controller.reconcile(ITEM)
         return self.api.statuses[-1][1]
 
     def resident(self, *, references: int = 0) -> tts_pb2.ModelStatus:
@@ -105,10 +106,10 @@ def test_a_refused_call_is_told_for_as_long_as_its_declaration_stands(
     of_this: bool, error: Any, reason: str, degraded: str
 ) -> None:
     async def scenario() -> None:
-        link = FakeLink()
-        made = Reconciled(link)
+        worker = FakeWorker()
+        made = Reconciled(worker)
         declaration = made.declaration if of_this else "voiceplane.dev/voicemodel/speech/joe/uid-joe/older"
-        link.setbacks["joe"] = Setback(declaration=declaration, error=error, attempts=1, retry_at=5.0)
+        worker.retries["joe"] = RetryState(declaration=declaration, error=error, attempts=1, retry_at=5.0)
         status = await made.status()
         assert status["phase"] == reason
         said = {each["type"]: (each["status"], each["reason"]) for each in status["conditions"]}
@@ -120,9 +121,9 @@ def test_a_refused_call_is_told_for_as_long_as_its_declaration_stands(
 
 def test_only_workers_that_answer_and_have_the_family_are_to_have_it() -> None:
     async def scenario() -> None:
-        link = FakeLink()
-        made = Reconciled(link, FakeLink(reachable=False), FakeLink(family="piper"))
-        link.models["joe"] = made.resident()
+        worker = FakeWorker()
+        made = Reconciled(worker, FakeWorker(reachable=False), FakeWorker(family="piper"))
+        worker.models["joe"] = made.resident()
         status = await made.status()
         assert (status["residency"], status["phase"]) == ("1/1", "Resident")
 
@@ -131,17 +132,17 @@ def test_only_workers_that_answer_and_have_the_family_are_to_have_it() -> None:
 
 def test_what_changes_with_every_session_is_written_now_and_then_and_the_rest_at_once() -> None:
     async def scenario() -> None:
-        link = FakeLink()
-        made = Reconciled(link)
+        worker = FakeWorker()
+        made = Reconciled(worker)
         for references in range(3):
-            link.models["joe"] = made.resident(references=references)
-            await made.controller.reconcile(JOB)
+            worker.models["joe"] = made.resident(references=references)
+            await made.controller.reconcile(ITEM)
             await asyncio.sleep(1.0)
         assert [status["sessions"] for _, status in made.api.statuses] == [0]
-        assert made.later == [(JOB, VOLATILE_EVERY_S - 1.0), (JOB, VOLATILE_EVERY_S - 2.0)]
+        assert made.later == [(ITEM, VOLATILE_EVERY_S - 1.0), (ITEM, VOLATILE_EVERY_S - 2.0)]
         await asyncio.sleep(VOLATILE_EVERY_S - 3.0)
         assert (await made.status())["sessions"] == 2
-        del link.models["joe"]
+        del worker.models["joe"]
         assert (await made.status())["phase"] == "Waiting"
         assert [at_s for at_s, _ in made.api.statuses] == [0.0, VOLATILE_EVERY_S, VOLATILE_EVERY_S]
         assert made.api.events == [("Normal", "Resident"), ("Normal", "Waiting")], "sessions are no news to people"

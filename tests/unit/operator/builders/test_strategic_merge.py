@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 import pytest
-from voiceplane_operator.builders.merge import merged
+from voiceplane_operator.builders.strategic_merge import merged
 
 BASE: dict[str, Any] = {
     "containers": [

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from voiceplane_operator.workers.convergence import Action, LoadAction, Setback, UnloadAction, actions
+from voiceplane_operator.workers.model_calls import LoadCall, ModelCall, UnloadCall, due_calls
+from voiceplane_operator.workers.retry import RetryState
 from voiceplane_proto.v1 import tts_pb2
 
 PREFIX = "voiceplane.dev/voicemodel/speech/joe/uid/"
@@ -35,7 +36,7 @@ def asked(
     *,
     failed: str | None = None,
     now: float = 0.0,
-) -> list[Action]:
+) -> list[ModelCall]:
     """What is asked for of one model.
 
     Args:
@@ -44,20 +45,20 @@ def asked(
         failed: The declaration whose call has failed, empty for an unload; None if none has.
         now: Monotonic seconds.
     """
-    setback = Setback(declaration=failed, error=None, attempts=1, retry_at=RETRY_AT) if failed is not None else None
+    retry = RetryState(declaration=failed, error=None, attempts=1, retry_at=RETRY_AT) if failed is not None else None
     return list(
-        actions(
+        due_calls(
             {"joe": wanted} if wanted else {},
             {"joe": reported} if reported else {},
             families=FAMILIES,
-            setbacks={"joe": setback} if setback else {},
+            retries={"joe": retry} if retry else {},
             now=now,
         )
     )
 
 
-LOAD = [LoadAction(request=request())]
-UNLOAD: list[Action] = [UnloadAction(model_id="joe")]
+LOAD = [LoadCall(request=request())]
+UNLOAD: list[ModelCall] = [UnloadCall(model_id="joe")]
 
 
 @pytest.mark.parametrize("reported", [None, status(FAILED, "Broken"), status(RESIDENT, "ReloadFailed")])
@@ -99,7 +100,7 @@ def test_a_model_that_goes_for_the_workers_own_reasons_is_left_alone(reason: str
 def test_another_declaration_is_asked_for_whatever_the_model_does(
     state: tts_pb2.ModelState.ValueType, reason: str
 ) -> None:
-    assert asked(request("v2"), status(state, reason)) == [LoadAction(request=request("v2"))]
+    assert asked(request("v2"), status(state, reason)) == [LoadCall(request=request("v2"))]
 
 
 @pytest.mark.parametrize(

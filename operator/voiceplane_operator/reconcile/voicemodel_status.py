@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from voiceplane_client import state_name
 from voiceplane_proto.v1 import tts_pb2
 
-from voiceplane_operator.reconcile.conditions import Verdict, conditions
-from voiceplane_operator.workers.convergence import has_failed, speaks_as_declared
+from voiceplane_operator.reconcile.conditions import ConditionState, conditions
+from voiceplane_operator.workers.model_calls import has_failed, serves_declared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ ON_THE_WAY = frozenset({tts_pb2.MODEL_STATE_FETCHING, tts_pb2.MODEL_STATE_LOADIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class ModelInstance:
     """A model on one worker.
 
     Attributes:
@@ -48,7 +48,7 @@ class Seen:
     @property
     def resident(self) -> bool:
         """Whether the declared content speaks."""
-        return self.current and self.status is not None and speaks_as_declared(self.status)
+        return self.current and self.status is not None and serves_declared(self.status)
 
     @property
     def former(self) -> bool:
@@ -68,44 +68,50 @@ class Seen:
 
 
 def model_status(
-    model: Model, *, seen: Sequence[Seen], pools: int, too_small: int = 0, refusal: Refusal | None, now: str
+    model: Model,
+    *,
+    instances: Sequence[ModelInstance],
+    pools: int,
+    too_small: int = 0,
+    refusal: Refusal | None,
+    now: str,
 ) -> dict[str, Any]:
     """The whole status of a VoiceModel.
 
     Args:
         model: It.
-        seen: It on each worker that can load its family and is to know it.
+        instances: It on each worker that can load its family and is to know it.
         pools: Pools that are to have it.
         too_small: Further pools that it is meant for and does not fit into.
         refusal: Why it is given to no worker.
         now: RFC 3339.
     """
-    resident = sum(each.resident for each in seen)
+    resident = sum(each.resident for each in instances)
     verdicts = [
-        Verdict(
+        ConditionState(
             type="Accepted",
             status=refusal is None,
             reason=refusal.reason if refusal else "Accepted",
             message=refusal.message if refusal else "",
         ),
-        ready := _ready(model, seen, pools=pools, too_small=too_small, refusal=refusal),
-        _fetched(seen),
-        _degraded(seen),
+        ready := _ready(model, instances, pools=pools, too_small=too_small, refusal=refusal),
+        _fetched(instances),
+        _degraded(instances),
     ]
     status: dict[str, Any] = {
         "observedGeneration": model.meta.generation,
         "modelId": model.model_id,
         "phase": ready.reason,
-        "desired": len(seen),
+        "desired": len(instances),
         "resident": resident,
-        "residency": f"{resident}/{len(seen)}",
-        "sessions": sum(each.status.references for each in seen if each.status),
-        "workers": [_worker(each) for each in sorted(seen, key=lambda each: each.worker)],
+        "residency": f"{resident}/{len(instances)}",
+        "sessions": sum(each.status.references for each in instances if each.status),
+        "workers": [_worker(each) for each in sorted(instances, key=lambda each: each.worker)],
         "conditions": conditions(
             verdicts, before=model.status.get("conditions") or [], generation=model.meta.generation, now=now
         ),
     }
-    statuses = [each.status for each in seen if each.status]
+    statuses = [each.status for each in instances if each.status]
     if used := [each.last_used for each in statuses if each.HasField("last_used")]:
         status["lastUsed"] = _time(max(used, key=_seconds))
     if expiries := [each.expires_at for each in statuses if each.HasField("expires_at")]:
@@ -113,18 +119,21 @@ def model_status(
     return status
 
 
-def _ready(model: Model, seen: Sequence[Seen], *, pools: int, too_small: int, refusal: Refusal | None) -> Verdict:
+def _ready(
+    model: Model, instances: Sequence[ModelInstance], *, pools: int, too_small: int, refusal: Refusal | None
+) -> ConditionState:
     """The first verdict that holds."""
     status, reason, message = next(
         chain(
-            _without_workers(model, seen, pools=pools, too_small=too_small, refusal=refusal), _on_workers(model, seen)
+            _without_workers(model, instances, pools=pools, too_small=too_small, refusal=refusal),
+            _on_workers(model, instances),
         )
     )
-    return Verdict(type="Ready", status=status, reason=reason, message=message)
+    return ConditionState(type="Ready", status=status, reason=reason, message=message)
 
 
 def _without_workers(
-    model: Model, seen: Sequence[Seen], *, pools: int, too_small: int, refusal: Refusal | None
+    model: Model, instances: Sequence[ModelInstance], *, pools: int, too_small: int, refusal: Refusal | None
 ) -> Iterator[tuple[bool, str, str]]:
     if refusal:
         yield False, refusal.reason, refusal.message
@@ -133,28 +142,28 @@ def _without_workers(
         yield False, "TooLarge", f"{message}: raise one pool's memoryBudget"
     if not pools:
         yield False, "NoPool", "no TTSWorkerPool of this namespace matches spec.poolSelector: apply one"
-    if not seen:
+    if not instances:
         message = f"no running worker of the {pools} matching pools can load family {model.spec.family}"
         yield False, "NoWorker", message
 
 
-def _on_workers(model: Model, seen: Sequence[Seen]) -> Iterator[tuple[bool, str, str]]:
-    workers = _workers(len(seen))
-    resident = sum(each.resident and each.usable for each in seen)
-    if resident == len(seen):
+def _on_workers(model: Model, instances: Sequence[ModelInstance]) -> Iterator[tuple[bool, str, str]]:
+    workers = _workers(len(instances))
+    resident = sum(each.resident and each.usable for each in instances)
+    if resident == len(instances):
         yield True, "Resident", f"resident on {workers}"
     if resident:
         yield True, "PartlyResident", f"resident on {resident} of {workers}"
-    failure = next(((each.worker, *each.failure) for each in seen if each.failure), None)
-    former = sum(each.former and each.usable for each in seen)
+    failure = next(((each.worker, *each.failure) for each in instances if each.failure), None)
+    former = sum(each.former and each.usable for each in instances)
     if former and failure:
         yield True, failure[1], f"the former content speaks on {former} of {workers}; {failure[0]}: {failure[2]}"
     if former:
         yield True, "Reloading", f"the former content speaks on {former} of {workers} until the declared one is loaded"
     if failure:
         yield False, failure[1], f"{failure[0]}: {failure[2]}"
-    told = [each.status.state for each in seen if each.current and each.status]
-    if len(told) == len(seen) and set(told) <= {tts_pb2.MODEL_STATE_ABSENT, tts_pb2.MODEL_STATE_DRAINING}:
+    told = [each.status.state for each in instances if each.current and each.status]
+    if len(told) == len(instances) and set(told) <= {tts_pb2.MODEL_STATE_ABSENT, tts_pb2.MODEL_STATE_DRAINING}:
         if model.spec.residency.policy == "onDemand":
             yield True, "OnDemand", "loaded by the first session that asks for it"
         yield True, "Evicted", "unloaded for want of use or room; the next session loads it again"
@@ -165,42 +174,45 @@ def _on_workers(model: Model, seen: Sequence[Seen]) -> Iterator[tuple[bool, str,
     yield False, "Waiting", f"resident on none of {workers} yet"
 
 
-def _fetched(seen: Sequence[Seen]) -> Verdict:
+def _fetched(instances: Sequence[ModelInstance]) -> ConditionState:
     fetched = [
         each
-        for each in seen
+        for each in instances
         if each.current
         and each.status
         and each.status.state
         in {tts_pb2.MODEL_STATE_LOADING, tts_pb2.MODEL_STATE_WARMING, tts_pb2.MODEL_STATE_RESIDENT}
     ]
-    if seen and len(fetched) == len(seen):
-        return Verdict(type="Fetched", status=True, reason="Fetched")
-    return Verdict(
-        type="Fetched", status=False, reason="NotFetched", message=f"fetched on {len(fetched)} of {_workers(len(seen))}"
+    if instances and len(fetched) == len(instances):
+        return ConditionState(type="Fetched", status=True, reason="Fetched")
+    return ConditionState(
+        type="Fetched",
+        status=False,
+        reason="NotFetched",
+        message=f"fetched on {len(fetched)} of {_workers(len(instances))}",
     )
 
 
-def _degraded(seen: Sequence[Seen]) -> Verdict:
-    failures = [(each.worker, *failure) for each in seen if (failure := each.failure)]
+def _degraded(instances: Sequence[ModelInstance]) -> ConditionState:
+    failures = [(each.worker, *failure) for each in instances if (failure := each.failure)]
     if not failures:
-        return Verdict(type="Degraded", status=False, reason="AsExpected")
+        return ConditionState(type="Degraded", status=False, reason="AsExpected")
     told = "; ".join(f"{worker}: {message}" for worker, _, message in failures)
-    return Verdict(type="Degraded", status=True, reason=failures[0][1], message=told)
+    return ConditionState(type="Degraded", status=True, reason=failures[0][1], message=told)
 
 
-def _worker(seen: Seen) -> dict[str, Any]:
-    status = seen.status
+def _worker(instance: ModelInstance) -> dict[str, Any]:
+    status = instance.status
     entry: dict[str, Any] = {
-        "worker": seen.worker,
-        "pool": seen.pool,
+        "worker": instance.worker,
+        "pool": instance.pool,
         "state": state_name(status.state) if status else "absent",
         "references": status.references if status else 0,
     }
     if status and status.sha256:
         entry["sha256"] = status.sha256
-    if seen.failure:
-        entry["reason"], entry["message"] = seen.failure[0][:128], seen.failure[1][:MAX_TEXT_CHARS]
+    if instance.failure:
+        entry["reason"], entry["message"] = instance.failure[0][:128], instance.failure[1][:MAX_TEXT_CHARS]
     elif status and status.reason:
         entry["reason"] = status.reason[:128]
     return entry

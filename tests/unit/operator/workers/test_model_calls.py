@@ -7,16 +7,14 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from voiceplane_operator.workers.convergence import (
-    LAST_RETRY_S,
-    LoadAction,
-    Setback,
-    UnloadAction,
-    actions,
+from voiceplane_operator.workers.model_calls import (
+    LoadCall,
+    UnloadCall,
+    due_calls,
     has_failed,
-    set_back,
-    speaks_as_declared,
+    serves_declared,
 )
+from voiceplane_operator.workers.retry import MAX_RETRY_S, RetryState, after_failure
 from voiceplane_proto.v1 import tts_pb2
 
 IDS = ("a", "b", "c")
@@ -46,18 +44,18 @@ class Worker(RuleBasedStateMachine):
         super().__init__()
         self.wanted: dict[str, Any] = {}
         self.models: dict[str, Any] = {"foreign": status("foreign", FOREIGN, tts_pb2.MODEL_STATE_RESIDENT)}
-        self.setbacks: dict[str, Setback] = {}
+        self.retries: dict[str, RetryState] = {}
         self.now = 0.0
 
-    def due(self) -> list[LoadAction | UnloadAction]:
-        return list(actions(self.wanted, self.models, families=FAMILIES, setbacks=self.setbacks, now=self.now))
+    def due(self) -> list[LoadCall | UnloadCall]:
+        return list(due_calls(self.wanted, self.models, families=FAMILIES, retries=self.retries, now=self.now))
 
-    def take(self, action: LoadAction | UnloadAction) -> None:
-        if isinstance(action, UnloadAction):
-            self.models[action.model_id].state = tts_pb2.MODEL_STATE_DRAINING
-            self.models[action.model_id].reason = "UnloadRequested"
+    def take(self, call: LoadCall | UnloadCall) -> None:
+        if isinstance(call, UnloadCall):
+            self.models[call.model_id].state = tts_pb2.MODEL_STATE_DRAINING
+            self.models[call.model_id].reason = "UnloadRequested"
             return
-        asked = action.request
+        asked = call.request
         state = tts_pb2.MODEL_STATE_ABSENT if asked.declare_only else tts_pb2.MODEL_STATE_LOADING
         self.models[asked.model_id] = status(asked.model_id, asked.declaration, state)
 
@@ -75,28 +73,28 @@ class Worker(RuleBasedStateMachine):
         if model and model.state == tts_pb2.MODEL_STATE_LOADING:
             model.state = tts_pb2.MODEL_STATE_RESIDENT if reload else tts_pb2.MODEL_STATE_FAILED
             model.reason = "ReloadFailed" if reload else "DigestMismatch"
-            before = self.setbacks.get(model_id)
-            self.setbacks[model_id] = set_back(before, model.declaration, None, now=self.now)
+            before = self.retries.get(model_id)
+            self.retries[model_id] = after_failure(before, model.declaration, None, now=self.now)
 
     @rule(model_id=st.sampled_from(IDS))
     def finish(self, model_id: str) -> None:
         model = self.models.get(model_id)
         if model and model.state == tts_pb2.MODEL_STATE_LOADING:
             model.state = tts_pb2.MODEL_STATE_RESIDENT
-            self.setbacks.pop(model_id, None)
+            self.retries.pop(model_id, None)
         elif model and model.state == tts_pb2.MODEL_STATE_DRAINING:
             del self.models[model_id]
 
     @rule(model_id=st.sampled_from(IDS))
     def evict(self, model_id: str) -> None:
         model = self.models.get(model_id)
-        if model and speaks_as_declared(model):
+        if model and serves_declared(model):
             model.state, model.reason = tts_pb2.MODEL_STATE_ABSENT, "Evicted"
 
     @rule()
     def restart(self) -> None:
         self.models = {"foreign": self.models["foreign"]}
-        self.setbacks.clear()
+        self.retries.clear()
 
     @rule(seconds=st.floats(0.0, 400.0))
     def wait(self, seconds: float) -> None:
@@ -104,29 +102,29 @@ class Worker(RuleBasedStateMachine):
 
     @rule()
     def act(self) -> None:
-        for action in self.due():
-            self.take(action)
+        for call in self.due():
+            self.take(call)
         assert self.due() == [], "asked for again though it was taken"
 
     @invariant()
     def nothing_is_asked_for_too_early_or_without_cause(self) -> None:
-        for action in self.due():
-            if isinstance(action, UnloadAction):
-                assert action.model_id not in {*self.wanted, "foreign"}
+        for call in self.due():
+            if isinstance(call, UnloadCall):
+                assert call.model_id not in {*self.wanted, "foreign"}
                 continue
-            model_id = action.request.model_id
-            setback, held = self.setbacks.get(model_id), self.models.get(model_id)
-            assert self.wanted[model_id] == action.request
-            if setback and setback.declaration == action.request.declaration:
-                assert self.now >= setback.retry_at
-            if held and held.declaration == action.request.declaration:
+            model_id = call.request.model_id
+            retry, held = self.retries.get(model_id), self.models.get(model_id)
+            assert self.wanted[model_id] == call.request
+            if retry and retry.declaration == call.request.declaration:
+                assert self.now >= retry.retry_at
+            if held and held.declaration == call.request.declaration:
                 assert has_failed(held) or held.state == tts_pb2.MODEL_STATE_DRAINING
 
     def teardown(self) -> None:
         for _ in range(4):
-            self.now += LAST_RETRY_S
-            for action in self.due():
-                self.take(action)
+            self.now += MAX_RETRY_S
+            for call in self.due():
+                self.take(call)
             for model_id in IDS:
                 self.finish(model_id)
         assert self.due() == []
@@ -142,25 +140,25 @@ TestWorker = Worker.TestCase
 
 def test_a_family_that_the_worker_has_not_is_not_asked_for() -> None:
     wanted = {"a": request("a", family="piper")}
-    assert list(actions(wanted, {}, families=FAMILIES, setbacks={}, now=0.0)) == []
+    assert list(due_calls(wanted, {}, families=FAMILIES, retries={}, now=0.0)) == []
 
 
 def test_the_workers_default_stays_though_nothing_declares_it_any_more() -> None:
     held = {"a": status("a", request("a").declaration, tts_pb2.MODEL_STATE_RESIDENT, default=True)}
-    assert list(actions({}, held, families=FAMILIES, setbacks={}, now=0.0)) == []
+    assert list(due_calls({}, held, families=FAMILIES, retries={}, now=0.0)) == []
 
 
 def test_failures_come_back_later_and_later_up_to_a_limit_and_another_declaration_begins_anew() -> None:
-    setback, waits = None, []
+    retry, waits = None, []
     for _ in range(9):
-        setback = set_back(setback, "one", None, now=100.0)
-        waits.append(setback.retry_at - 100.0)
+        retry = after_failure(retry, "one", None, now=100.0)
+        waits.append(retry.retry_at - 100.0)
     assert waits == [5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0, 300.0, 300.0]
-    assert set_back(setback, "two", None, now=100.0).retry_at == 105.0
+    assert after_failure(retry, "two", None, now=100.0).retry_at == 105.0
 
 
 def test_a_lora_is_asked_for_after_its_base() -> None:
     lora = request("a")
     lora.base_model_id = "b"
-    due = actions({"a": lora, "b": request("b")}, {}, families=FAMILIES, setbacks={}, now=0.0)
-    assert [action.request.model_id for action in due if isinstance(action, LoadAction)] == ["b", "a"]
+    due = due_calls({"a": lora, "b": request("b")}, {}, families=FAMILIES, retries={}, now=0.0)
+    assert [call.request.model_id for call in due if isinstance(call, LoadCall)] == ["b", "a"]

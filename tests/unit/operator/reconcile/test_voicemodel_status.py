@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from voiceplane_operator.declarations import Refusal
-from voiceplane_operator.reconcile.model_status import MAX_TEXT_CHARS, Seen, model_status
+from voiceplane_operator.reconcile.voicemodel_status import MAX_TEXT_CHARS, ModelInstance, model_status
 from voiceplane_proto.v1 import tts_pb2
 
 from tests.unit.operator.objects import a_model
@@ -33,17 +33,19 @@ def on(
     usable: bool = True,
     refusal: tuple[str, str] | None = None,
     **told: Any,
-) -> Seen:
+) -> ModelInstance:
     status = None if state is None else tts_pb2.ModelStatus(model_id="joe", state=state, **told)
-    return Seen(
+    return ModelInstance(
         worker=worker, pool="p", status=status, current=current and state is not None, usable=usable, refusal=refusal
     )
 
 
-def status_of(*seen: Seen, spec: dict[str, Any] | None = None, before: Any = (), **arguments: Any) -> dict[str, Any]:
+def status_of(
+    *instances: ModelInstance, spec: dict[str, Any] | None = None, before: Any = (), **arguments: Any
+) -> dict[str, Any]:
     model = replace(a_model(metadata={"generation": 3}, **(spec or {})), status={"conditions": list(before)})
     whole: dict[str, Any] = {"pools": 1, "refusal": None, "now": NOW} | arguments
-    return model_status(model, seen=seen, **whole)
+    return model_status(model, instances=instances, **whole)
 
 
 def condition(status: dict[str, Any], kind: str) -> dict[str, Any]:
@@ -65,7 +67,7 @@ BROKEN = on("w2", FAILED, reason="DigestMismatch", message="the digest differs")
 
 
 @pytest.mark.parametrize(
-    ("seen", "expected"),
+    ("instances", "expected"),
     [
         ([on("w1")], ("True", "Resident", "resident on 1 worker")),
         ([on("w1"), on("w2")], ("True", "Resident", "resident on 2 workers")),
@@ -85,12 +87,12 @@ BROKEN = on("w2", FAILED, reason="DigestMismatch", message="the digest differs")
         ([on("w1", FAILED, message="no")], ("False", "LoadFailed", "w1: no")),
     ],
 )
-def test_ready_by_what_the_workers_say(seen: list[Seen], expected: tuple[str, str, str]) -> None:
-    assert ready(status_of(*seen)) == expected
+def test_ready_by_what_the_workers_say(instances: list[ModelInstance], expected: tuple[str, str, str]) -> None:
+    assert ready(status_of(*instances)) == expected
 
 
 @pytest.mark.parametrize(
-    ("seen", "reason", "message"),
+    ("instances", "reason", "message"),
     [
         ([FORMER], "Reloading", "the former content speaks on 1 of 1 worker until the declared one is loaded"),
         ([RELOADING], "Reloading", "the former content speaks on 1 of 1 worker until the declared one is loaded"),
@@ -107,15 +109,17 @@ def test_ready_by_what_the_workers_say(seen: list[Seen], expected: tuple[str, st
         ([FORMER, BROKEN], "DigestMismatch", "the former content speaks on 1 of 2 workers; w2: the digest differs"),
     ],
 )
-def test_former_content_speaks_while_the_declared_one_does_not(seen: list[Seen], reason: str, message: str) -> None:
-    status = status_of(*seen)
+def test_former_content_speaks_while_the_declared_one_does_not(
+    instances: list[ModelInstance], reason: str, message: str
+) -> None:
+    status = status_of(*instances)
     assert ready(status) == ("True", reason, message)
-    assert (status["resident"], status["residency"]) == (0, f"0/{len(seen)}")
+    assert (status["resident"], status["residency"]) == (0, f"0/{len(instances)}")
 
 
 def test_content_is_former_or_declared_and_never_both() -> None:
-    seen = [on("w1"), FORMER, RELOADING, RELOAD_FAILED, BROKEN, on("w1", None)]
-    told = [(each.resident, each.former) for each in seen]
+    instances = [on("w1"), FORMER, RELOADING, RELOAD_FAILED, BROKEN, on("w1", None)]
+    told = [(each.resident, each.former) for each in instances]
     assert told == [(True, False), *[(False, True)] * 3, *[(False, False)] * 2]
 
 
@@ -177,7 +181,7 @@ def test_only_what_is_refused_is_not_accepted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seen", "status", "message"),
+    ("instances", "status", "message"),
     [
         ([on("w1"), on("w2", LOADING), on("w3", WARMING)], "True", ""),
         ([on("w1"), on("w2", FETCHING)], "False", "fetched on 1 of 2 workers"),
@@ -187,8 +191,10 @@ def test_only_what_is_refused_is_not_accepted() -> None:
         ([], "False", "fetched on 0 of 0 workers"),
     ],
 )
-def test_fetched_is_said_of_the_declared_content_on_all_workers(seen: list[Seen], status: str, message: str) -> None:
-    told = condition(status_of(*seen), "Fetched")
+def test_fetched_is_said_of_the_declared_content_on_all_workers(
+    instances: list[ModelInstance], status: str, message: str
+) -> None:
+    told = condition(status_of(*instances), "Fetched")
     assert (told["status"], told["message"]) == (status, message)
     assert told["reason"] == ("Fetched" if status == "True" else "NotFetched")
 
@@ -204,19 +210,19 @@ def test_degraded_names_every_worker_that_fails() -> None:
 
 
 def test_a_refusal_of_the_call_goes_before_what_the_worker_says() -> None:
-    seen = on("w1", FAILED, reason="DigestMismatch", message="old", refusal=("NoRoom", "new"))
-    assert ready(status_of(seen)) == ("False", "NoRoom", "w1: new")
+    instances = on("w1", FAILED, reason="DigestMismatch", message="old", refusal=("NoRoom", "new"))
+    assert ready(status_of(instances)) == ("False", "NoRoom", "w1: new")
 
 
 def test_each_worker_has_a_row_sorted_by_name() -> None:
-    seen = [
+    instances = [
         on("w3", None),
         on("w1", sha256="ab", references=2),
         on("w2", FAILED, reason="x" * 500, message="y" * 5000),
         on("w4", DRAINING, reason="UnloadRequested", message="not told"),
         on("w5", FAILED),
     ]
-    status = status_of(*seen)
+    status = status_of(*instances)
     assert status["workers"] == [
         {"worker": "w1", "pool": "p", "state": "resident", "references": 2, "sha256": "ab"},
         {
@@ -234,8 +240,8 @@ def test_each_worker_has_a_row_sorted_by_name() -> None:
 
 
 def test_it_counts_workers_and_sessions() -> None:
-    seen = [on("w1", references=2), on("w2", references=3, usable=False), on("w3", LOADING), on("w4", None)]
-    status = status_of(*seen, spec={"modelId": "voice"})
+    instances = [on("w1", references=2), on("w2", references=3, usable=False), on("w3", LOADING), on("w4", None)]
+    status = status_of(*instances, spec={"modelId": "voice"})
     assert (status["desired"], status["resident"], status["residency"]) == (4, 2, "2/4")
     assert status["sessions"] == 5
     assert (status["modelId"], status["observedGeneration"]) == ("voice", 3)
@@ -245,8 +251,8 @@ def test_it_counts_workers_and_sessions() -> None:
 
 def test_it_was_used_last_by_the_latest_and_expires_with_the_first() -> None:
     times = [Timestamp(seconds=100, nanos=1), Timestamp(seconds=260), Timestamp(seconds=100)]
-    seen = [on(f"w{number}", last_used=time, expires_at=time) for number, time in enumerate(times)]
-    status = status_of(*seen, on("never"))
+    instances = [on(f"w{number}", last_used=time, expires_at=time) for number, time in enumerate(times)]
+    status = status_of(*instances, on("never"))
     assert status["lastUsed"] == "1970-01-01T00:04:20Z"
     assert status["expiresAt"] == "1970-01-01T00:01:40Z"
     assert not {"lastUsed", "expiresAt"} & status_of(on("never"), on("unknown", None)).keys()
