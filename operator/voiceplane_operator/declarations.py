@@ -7,10 +7,9 @@ and what a deleted VoiceModel has left behind, without any memory or finalizer o
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from voiceplane_common.kube.names import GROUP
 from voiceplane_proto.v1 import tts_pb2
@@ -131,32 +130,3 @@ def request_of(model: Model, base: Model | None = None) -> tts_pb2.LoadModelRequ
 def is_ours(declaration: str) -> bool:
     """Whether a worker's model was declared by a VoiceModel."""
     return declaration.startswith(PREFIX)
-
-
-def owner_uid(declaration: str) -> str:
-    """The uid of the VoiceModel that declared a worker's model."""
-    return declaration.removeprefix(PREFIX).split("/")[2]
-
-
-def models_file(requests: Iterable[tts_pb2.LoadModelRequest]) -> str:
-    """The worker's models file: JSON, which is YAML, in a fixed order."""
-    return json.dumps({"models": [_entry(each) for each in sorted(requests, key=lambda each: each.model_id)]}, indent=1)
-
-
-def _entry(request: tts_pb2.LoadModelRequest) -> dict[str, Any]:
-    names = {number: name for name, number in _RESIDENCY.items()}
-    entry: dict[str, Any] = {
-        "modelId": request.model_id,
-        "family": request.family,
-        "source": {field.name: value for field, value in request.source.ListFields()},
-        "residency": names[request.residency],
-        "ttlMs": request.ttl_ms,
-        "minResidencyMs": request.min_residency_ms,
-        "warmUpText": request.warm_up_text,
-        "baseModelId": request.base_model_id,
-        "options": dict(request.options),
-        "voices": [{"name": voice.name, "language": voice.language} for voice in request.voices],
-        "languages": list(request.languages),
-        "declaration": request.declaration,
-    }
-    return {key: value for key, value in entry.items() if value}

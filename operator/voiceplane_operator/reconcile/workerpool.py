@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from voiceplane_common.kube.api import ApiError
+from voiceplane_common.models_file import dump_models_file
 
 from voiceplane_operator.builders.objects import owned_objects
 from voiceplane_operator.builders.pod import pod_template, template_hash
-from voiceplane_operator.declarations import models_file
 from voiceplane_operator.names import DELETION_COST
 from voiceplane_operator.reconcile.autoscale import Load, Scale, autoscaled
 from voiceplane_operator.reconcile.conditions import rfc3339_now
@@ -105,7 +105,7 @@ class WorkerPoolReconciler:
         replicas = self._replicas(item, pool)
         problem = ""
         await self._set_deletion_costs(pool, replicas)
-        file = models_file(self._desired.requests_of(pool).values())
+        file = dump_models_file(self._desired.requests_of(pool).values())
         for manifest in owned_objects(pool, models_file=file, replicas=replicas):
             try:
                 await self._apply(pool, manifest)

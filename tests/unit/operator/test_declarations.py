@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from voiceplane_operator.declarations import is_ours, models_file, owner_uid, refusals, request_of, wanted_by
+from voiceplane_common.models_file import dump_models_file
+from voiceplane_operator.declarations import is_ours, refusals, request_of, wanted_by
 from voiceplane_proto.v1 import tts_pb2
 from voiceplane_worker.models.declared import read_declared
-from voiceplane_worker.server.convert import model_spec
+from voiceplane_worker.models.requests import model_spec
 
 from tests.unit.operator.objects import a_lora, a_model, a_pool
 
@@ -91,7 +92,7 @@ def test_a_request_says_what_is_declared() -> None:
     assert (request.warm_up_text, dict(request.options)) == ("Hello.", {"speed": "1.5"})
     assert not request.declare_only
     assert is_ours(request.declaration)
-    assert owner_uid(request.declaration) == "uid-joe"
+    assert "/uid-joe/" in request.declaration
 
 
 def test_a_model_on_demand_is_only_declared() -> None:
@@ -118,17 +119,11 @@ def test_a_worker_reads_the_models_file(tmp_path: Path) -> None:
     ]
     requests = [request_of(model, models[0] if model.spec.lora else None) for model in models]
     file = tmp_path / "models.yaml"
-    file.write_text(models_file(requests), encoding="utf-8")
+    file.write_text(dump_models_file(requests), encoding="utf-8")
     read = {model.model_id: model for model in read_declared(file)}
     assert list(read) == ["amy", "joe", "lora"]  # in a fixed order, so that nothing is applied twice
     for request in requests:
-        model = read[request.model_id]
-        assert (model.family, model.declaration, model.ttl_ms) == (request.family, request.declaration, request.ttl_ms)
-        assert (model.source.uri if model.source else "") == request.source.uri
-        assert (model.source.sha256 if model.source else "") == request.source.sha256
-        assert f"RESIDENCY_{model.residency.name}" == tts_pb2.Residency.Name(request.residency)
-        assert (model.base_model_id, model.warm_up_text) == (request.base_model_id, request.warm_up_text)
-        assert dict(model.options) == dict(request.options)
+        assert read[request.model_id] == model_spec(request)
 
 
 def test_a_worker_reads_all_that_a_voice_declares(tmp_path: Path) -> None:
@@ -141,7 +136,7 @@ def test_a_worker_reads_all_that_a_voice_declares(tmp_path: Path) -> None:
     request = request_of(model)
     assert request.source.credentials == "s3.keys"
     file = tmp_path / "models.yaml"
-    file.write_text(models_file([request]))
+    file.write_text(dump_models_file([request]))
     (spec,) = read_declared(file)
     assert spec == model_spec(request)
     assert spec.source is not None

@@ -1,90 +1,49 @@
-"""The models file: what a worker is to know from its start, besides its catalog."""
+"""The models file: the models that a worker declares or loads at its start, besides its catalog."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic.alias_generators import to_camel
-from voiceplane_common.errors import invalid
+from voiceplane_common.errors import VoiceplaneError, invalid
+from voiceplane_common.logs import get_logger
+from voiceplane_common.models_file import parse_models_file
 
-from voiceplane_worker.adapters.base import Voice
-from voiceplane_worker.models.status import ModelSpec, Residency
-from voiceplane_worker.packs.metadata import PackSource
+from voiceplane_worker.models.requests import model_spec
 
+if TYPE_CHECKING:
+    from voiceplane_worker.models.status import ModelSpec
 
-class _Part(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True, protected_namespaces=()
-    )
-
-
-class _Source(_Part):
-    uri: str
-    sha256: str = ""
-    credentials: str = ""
-
-
-class _Voice(_Part):
-    name: str = Field(min_length=1)
-    language: str = ""
-
-
-class _Model(_Part):
-    model_id: str = Field(min_length=1)
-    family: str = ""
-    source: _Source | None = None
-    residency: Literal["onDemand", "preload", "pinned"] = "onDemand"
-    ttl_ms: int = Field(default=0, ge=0)
-    min_residency_ms: int = Field(default=0, ge=0)
-    warm_up_text: str = ""
-    base_model_id: str = ""
-    options: dict[str, str] = Field(default_factory=dict)
-    voices: tuple[_Voice, ...] = ()
-    languages: tuple[str, ...] = ()
-    declaration: str = ""
-
-
-class _File(_Part):
-    models: tuple[_Model, ...] = ()
-
-
-_RESIDENCY = {"onDemand": Residency.ON_DEMAND, "preload": Residency.PRELOAD, "pinned": Residency.PINNED}
+_log = get_logger("models")
 
 
 def read_declared(file: str | Path) -> tuple[ModelSpec, ...]:
-    """The models of a file; an empty file has none. Blocking: called before the event loop has work.
+    """The models of a file; an empty file has none. Blocking: call it before the event loop has work.
+
+    An operator of another version may have written entries or fields that this version cannot read. They are logged and
+    left out, so that the worker starts; LoadModel calls declare them again.
 
     Raises:
-        VoiceplaneError: INVALID_ARGUMENT, naming the file and what is wrong with it.
+        VoiceplaneError: INVALID_ARGUMENT, with the file and what is wrong with it.
     """
     try:
-        content = yaml.safe_load(Path(file).read_text(encoding="utf-8")) or {}
-        models = _File.model_validate(content).models
+        parsed = parse_models_file(yaml.safe_load(Path(file).read_text(encoding="utf-8")))
     except OSError as error:
         raise invalid("worker.models_file", f"cannot read {file}: {error.strerror}") from None
     except yaml.YAMLError:
         raise invalid("worker.models_file", f"{file} is not YAML") from None
-    except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(str(part) for part in problem["loc"])
-        raise invalid("worker.models_file", f"{file}: {where}: {problem['msg']}") from None
-    return tuple(
-        ModelSpec(
-            model_id=model.model_id,
-            source=PackSource(**model.source.model_dump()) if model.source else None,
-            family=model.family,
-            residency=_RESIDENCY[model.residency],
-            ttl_ms=model.ttl_ms,
-            min_residency_ms=model.min_residency_ms,
-            warm_up_text=model.warm_up_text,
-            base_model_id=model.base_model_id,
-            options=dict(model.options),
-            voices=tuple(Voice(name=voice.name, language=voice.language) for voice in model.voices),
-            languages=model.languages,
-            declaration=model.declaration,
-        )
-        for model in models
-    )
+    except VoiceplaneError as error:
+        raise invalid("worker.models_file", f"{file}: {error.message}") from None
+    problems = list(parsed.ignored)
+    specs = []
+    for request in parsed.requests:
+        try:
+            specs.append(model_spec(request))
+        except VoiceplaneError as error:
+            if not request.declaration:
+                raise invalid("worker.models_file", f"{file}: {error.message}") from None
+            problems.append(f"{request.model_id}: {error.message}")
+    for problem in problems:
+        _log.warning("models_file_entry_ignored", file=str(file), problem=problem)
+    return tuple(specs)

@@ -1,16 +1,11 @@
-"""Between the ABI's messages and the model manager's own types."""
+"""The model manager's statuses as messages of the gRPC API."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from voiceplane_common.errors import invalid
 from voiceplane_proto.v1 import tts_pb2
-
-from voiceplane_worker.adapters.base import Voice
-from voiceplane_worker.models.status import ModelSpec, Residency
-from voiceplane_worker.packs.metadata import PackSource
 
 if TYPE_CHECKING:
     from voiceplane_worker.models.status import ModelStatus
@@ -41,43 +36,6 @@ def model_status(status: ModelStatus) -> tts_pb2.ModelStatus:
         fetched_bytes=status.fetched_bytes,
         fetch_bytes=status.fetch_bytes,
     )
-
-
-def model_spec(request: tts_pb2.LoadModelRequest) -> ModelSpec:
-    """What a LoadModel asks for.
-
-    Raises:
-        VoiceplaneError: INVALID_ARGUMENT, naming the field.
-    """
-    if not request.model_id:
-        raise invalid("model_id", "model_id is empty: name the model to load")
-    source = None
-    if request.source.uri:
-        source = PackSource(
-            uri=request.source.uri, sha256=request.source.sha256, credentials=request.source.credentials
-        )
-    elif request.source.sha256 or request.source.credentials:
-        raise invalid("source.uri", "source.uri is empty, and the rest of source is not: give it, or leave source out")
-    return ModelSpec(
-        model_id=request.model_id,
-        source=source,
-        family=request.family,
-        residency=_residency(request.residency),
-        ttl_ms=request.ttl_ms,
-        min_residency_ms=request.min_residency_ms,
-        warm_up_text=request.warm_up_text,
-        base_model_id=request.base_model_id,
-        options=dict(request.options),
-        voices=tuple(Voice(name=voice.name, language=voice.language) for voice in request.voices),
-        languages=tuple(request.languages),
-        declaration=request.declaration,
-    )
-
-
-def _residency(value: tts_pb2.Residency.ValueType) -> Residency:
-    if value == tts_pb2.RESIDENCY_UNSPECIFIED:
-        return Residency.ON_DEMAND
-    return Residency[tts_pb2.Residency.Name(value).removeprefix("RESIDENCY_")]
 
 
 def _timestamp(unix_seconds: float | None) -> Timestamp | None:

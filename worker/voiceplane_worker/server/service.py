@@ -11,7 +11,8 @@ from voiceplane_common.errors import VoiceplaneError, failed_precondition, inval
 from voiceplane_common.frames import FRAME_BYTES, FRAME_MS, SAMPLE_RATE_HZ
 from voiceplane_proto.v1 import tts_pb2, tts_pb2_grpc
 
-from voiceplane_worker.server.convert import model_spec, model_status
+from voiceplane_worker.models.requests import model_spec
+from voiceplane_worker.server.convert import model_status
 from voiceplane_worker.server.errors import abort, answers
 from voiceplane_worker.sessions.requests import SessionRequest
 

@@ -63,8 +63,10 @@ async def test_a_file_names_models_with_their_rules(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ("models: [{modelID: a}]", "models.0.modelId"),
-        ("models: [{modelId: a, residency: always}]", "models.0.residency"),
+        ("models: [{modelID: a}]", "modelID"),
+        ("models: [{family: mock}]", "model_id"),
+        ("model: [{modelId: a}]", "models"),
+        ("models: [{modelId: a, residency: always}]", "models[0]"),
         ("models: [{", "not YAML"),
         (None, "cannot read"),
     ],
@@ -77,6 +79,24 @@ async def test_a_wrong_file_is_named_with_what_is_wrong(tmp_path: Path, content:
         read_declared(file)
     assert str(file) in caught.value.message
     assert told in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("entry", "left"),
+    [
+        ("modelId: a, of_a_newer_operator: 1", [ModelSpec(model_id="a", declaration="ns/a")]),
+        ("modelId: a, residency: sometimes", [ModelSpec(model_id="a", declaration="ns/a")]),
+        ("modelId: a, ttlMs: {days: 1}", []),
+        ("modelId: a, source: {newer: 1, sha256: abc}", []),
+    ],
+)
+def test_a_worker_starts_with_a_file_of_a_newer_operator(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], entry: str, left: list[ModelSpec]
+) -> None:
+    file = tmp_path / "models.yaml"
+    file.write_text(f"models: [{{{entry}, declaration: ns/a}}, {{modelId: b, declaration: ns/b}}]")
+    assert read_declared(file) == (*left, ModelSpec(model_id="b", declaration="ns/b"))
+    assert "models_file_entry_ignored" in "".join(capsys.readouterr())
 
 
 async def test_preloaded_models_load_at_the_start_and_others_when_they_are_asked_for() -> None:
