@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 
 from voiceplane_proto.v1 import tts_pb2
-from voiceplane_worker.server.state import MIN_INTERVAL_S
+from voiceplane_worker.server.watch_state import MIN_INTERVAL_S
 
 MODELS_TOLD = 10
 CHANGES_PER_UTTERANCE = 3  # it begins, its first frame leaves, it ends

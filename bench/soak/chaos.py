@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import aiohttp
-from voiceplane_common.registry.records import Names
-from voiceplane_common.registry.settings import RedisSection
+from voiceplane_common.worker_registry.records import RegistryKeys
+from voiceplane_common.worker_registry.settings import RedisSection
 
 from bench.soak.people import get_stuck, why
 from bench.soak.stack import CHURN_MODEL
@@ -113,7 +113,7 @@ class Chaos:
         server = self.stack.redis
         assert server is not None, "mishaps of Redis are planned only where there is one"
         await _restart(server, down_s)
-        leases = Names.below(RedisSection().prefix).leases
+        leases = RegistryKeys.below(RedisSection().prefix).leases
         async with asyncio.timeout(REGISTERED_TIMEOUT_S):
             while int(await server.ask("ZCARD", leases)) < len(self.stack.workers):  # noqa: ASYNC110  # Redis' to tell
                 await asyncio.sleep(POLL_S)

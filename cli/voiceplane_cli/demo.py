@@ -10,9 +10,9 @@ import webbrowser
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 
-from voiceplane_cli.api import DEFAULT_URL, Api
+from voiceplane_cli.local_stack import Stack, StackOptions, command, free_port, require_components, require_port
+from voiceplane_cli.orchestrator_client import DEFAULT_URL, OrchestratorClient
 from voiceplane_cli.output import note, stderr
-from voiceplane_cli.stack import Stack, StackOptions, command, free_port, require_components, require_port
 
 WHAT_TO_TRY = """Voiceplane is ready: {url}
   Open it, press Talk, allow the microphone and speak; interrupt it whenever you like.
@@ -50,7 +50,7 @@ def has_display(environ: Mapping[str, str], *, platform: str) -> bool:
 
 
 @asynccontextmanager
-async def reachable(server: str | None, *, api_key: str, model: str = "") -> AsyncIterator[Api]:
+async def reachable(server: str | None, *, api_key: str, model: str = "") -> AsyncIterator[OrchestratorClient]:
     """A client of the server that was named; else of the default one; else of a stack that lives as long as this.
 
     Args:
@@ -58,7 +58,7 @@ async def reachable(server: str | None, *, api_key: str, model: str = "") -> Asy
         api_key: Empty for none.
         model: The default model of a stack that has to be started.
     """
-    async with Api(server or DEFAULT_URL, api_key=api_key) as api:
+    async with OrchestratorClient(server or DEFAULT_URL, api_key=api_key) as api:
         if server or await api.is_alive():
             yield api
             return
@@ -66,7 +66,7 @@ async def reachable(server: str | None, *, api_key: str, model: str = "") -> Asy
     options = StackOptions(port=free_port(), model=model)
     note(f"no server at {DEFAULT_URL}: starting one for this command (voiceplane demo keeps one running)")
     with interruptible():
-        async with Stack(command(options), url=options.url) as stack, Api(options.url) as api:
+        async with Stack(command(options), url=options.url) as stack, OrchestratorClient(options.url) as api:
             with progress("starting") as tell:
                 await stack.ready(tell)
             yield api

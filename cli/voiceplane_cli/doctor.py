@@ -17,9 +17,8 @@ from typing import Any
 
 from voiceplane_common.artifacts.cache import default_cache_dir
 
-from voiceplane_cli import registered
-from voiceplane_cli.registered import Registered
-from voiceplane_cli.stack import INSTALL, port_is_free
+from voiceplane_cli.local_stack import INSTALL, port_is_free
+from voiceplane_cli.redis_check import RedisCheck, check_redis
 
 OLDEST_PYTHON = (3, 11)
 NEEDED_DISK_BYTES = 1_000_000_000
@@ -125,7 +124,7 @@ class Probes:
         free_bytes: Free space where a folder is or would be; None if it can't be written.
         gpus: The names of NVIDIA GPUs.
         cache_dir: Where models are kept.
-        registered: Who has registered in the Redis of the environment; None if it names none.
+        redis: Who has registered in the Redis of the environment; None if it names none.
     """
 
     python: Callable[[], tuple[int, ...]] = lambda: tuple(int(part) for part in platform.python_version_tuple()[:2])
@@ -138,7 +137,7 @@ class Probes:
     free_bytes: Callable[[Path], int | None] = _free_bytes
     gpus: Callable[[], list[str]] = _gpus
     cache_dir: Path = field(default_factory=default_cache_dir)
-    registered: Callable[[], Registered | None] = registered.look
+    redis: Callable[[], RedisCheck | None] = check_redis
 
 
 def examine(probes: Probes) -> list[Check]:
@@ -302,7 +301,7 @@ def _gpu(probes: Probes) -> list[Check]:
 
 
 def _hosts(probes: Probes) -> list[Check]:
-    seen = probes.registered()
+    seen = probes.redis()
     if seen is None:
         return []
     return [Check(purpose="hosts", name="Redis", ok=seen.ok, needed=True, found=seen.found, remedy=seen.remedy)]

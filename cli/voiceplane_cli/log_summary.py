@@ -26,7 +26,7 @@ COUNTED = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spread:
+class LatencyPercentiles:
     """Of a latency, in milliseconds."""
 
     count: int
@@ -62,7 +62,7 @@ class Summary:
     open_sessions: int
     turns: int
     utterances: Mapping[str, int]
-    latencies: Mapping[str, Spread]
+    latencies: Mapping[str, LatencyPercentiles]
     counts: Mapping[str, Mapping[str, int]]
     warnings: Mapping[str, int]
 
@@ -135,7 +135,7 @@ def summarize(lines: Iterable[str], *, session_id: str = "") -> Summary:
         open_sessions=len(tally.open),
         turns=tally.turns,
         utterances=dict(tally.utterances),
-        latencies={name: _spread(values) for name, values in sorted(tally.latencies.items())},
+        latencies={name: _percentiles(values) for name, values in sorted(tally.latencies.items())},
         counts={what: dict(counter.most_common()) for what, counter in sorted(tally.counts.items())},
         warnings=dict(tally.warnings.most_common()),
     )
@@ -181,14 +181,14 @@ def _parse(text: str) -> Mapping[str, Any] | None:
     return value if isinstance(value, dict) and "event" in value else None
 
 
-def _spread(values: Sequence[float]) -> Spread:
+def _percentiles(values: Sequence[float]) -> LatencyPercentiles:
     ordered = sorted(values)
 
     def at(share: float) -> float:
         """The nearest rank: a value that was measured."""
         return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
-    return Spread(count=len(ordered), p50_ms=at(0.5), p95_ms=at(0.95), p99_ms=at(0.99), max_ms=ordered[-1])
+    return LatencyPercentiles(count=len(ordered), p50_ms=at(0.5), p95_ms=at(0.95), p99_ms=at(0.99), max_ms=ordered[-1])
 
 
 def _with_parts(counts: Mapping[str, int]) -> str:

@@ -19,20 +19,20 @@ from voiceplane_common.errors import VoiceplaneError
 from voiceplane_cli import compare as comparing
 from voiceplane_cli import demo as demos
 from voiceplane_cli import doctor as doctors
+from voiceplane_cli import inventory as inventories
 from voiceplane_cli import keys_app, logs_app, packs_app
-from voiceplane_cli import models as inventories
 from voiceplane_cli import say as saying
 from voiceplane_cli import talk as talking
 from voiceplane_cli import top as tops
-from voiceplane_cli.api import DEFAULT_URL, Action, Api
-from voiceplane_cli.comparing.recognition import listener
-from voiceplane_cli.comparing.results import Results
-from voiceplane_cli.comparing.stage import stage
+from voiceplane_cli.audio_output import open_audio_output
+from voiceplane_cli.comparison.compare_target import compare_target
+from voiceplane_cli.comparison.result_files import ResultFiles
+from voiceplane_cli.comparison.transcription import open_transcriber
+from voiceplane_cli.local_stack import StackOptions
+from voiceplane_cli.model_info import ModelInfo, WorkerInfo
 from voiceplane_cli.options import Json
+from voiceplane_cli.orchestrator_client import DEFAULT_URL, Action, OrchestratorClient
 from voiceplane_cli.output import CliError, ExitCode, fail, note, print_json, stdout, table
-from voiceplane_cli.speakers import open_speakers
-from voiceplane_cli.stack import StackOptions
-from voiceplane_cli.views import ModelView, WorkerView
 from voiceplane_cli.wav import read_speech
 from voiceplane_cli.workers import workers_table
 
@@ -138,7 +138,7 @@ def say(
     if json_ and output == "-":
         raise CliError("--json and -o - both want stdout: write the audio to a file", code=ExitCode.USAGE)
     segmentation = "sentence" if sentence else None
-    wanted = saying.Wanted(model=model, voice=voice, language=language, speed=speed, segmentation=segmentation)
+    wanted = saying.SpeechOptions(model=model, voice=voice, language=language, speed=speed, segmentation=segmentation)
     spoken = _run(_say(_globals(ctx, server), text, output=output, raw=raw, wanted=wanted))
     if json_:
         print_json(asdict(spoken))
@@ -147,9 +147,9 @@ def say(
 
 
 async def _say(
-    common: Globals, text: str | None, *, output: str | None, raw: bool, wanted: saying.Wanted
+    common: Globals, text: str | None, *, output: str | None, raw: bool, wanted: saying.SpeechOptions
 ) -> saying.Spoken:
-    sink = saying.open_file(output, raw=raw) if output else await open_speakers()
+    sink = saying.open_file(output, raw=raw) if output else await open_audio_output()
     async with demos.reachable(common.server, api_key=common.api_key, model=wanted.model or "") as api:
         pieces = saying.read_stream(sys.stdin.fileno()) if text is None else saying.pieces_of(text)
         try:
@@ -172,7 +172,7 @@ def talk(
     json_: Json = False,
 ) -> None:
     """Talk through the microphone, or let a recording talk."""
-    wanted = saying.Wanted(model=model, voice=voice, language=language)
+    wanted = saying.SpeechOptions(model=model, voice=voice, language=language)
     common = _globals(ctx, server)
     if input_ is None:
         if output or fast or json_:
@@ -185,7 +185,7 @@ def talk(
         print_json(asdict(talked))
 
 
-async def _talk_live(common: Globals, *, wanted: saying.Wanted) -> None:
+async def _talk_live(common: Globals, *, wanted: saying.SpeechOptions) -> None:
     async with demos.reachable(common.server, api_key=common.api_key, model=wanted.model or "") as api:
         await talking.talk_live(api, wanted=wanted)
 
@@ -197,10 +197,10 @@ async def _talk(
     output: str | None,
     fast: bool,
     patience_s: float,
-    wanted: saying.Wanted,
+    wanted: saying.SpeechOptions,
     quiet: bool,
 ) -> talking.Talked:
-    sink = saying.open_file(output, raw=False) if output else await open_speakers()
+    sink = saying.open_file(output, raw=False) if output else await open_audio_output()
     said = (lambda _: None) if quiet else (note if output == "-" else typer.echo)
     async with demos.reachable(common.server, api_key=common.api_key, model=wanted.model or "") as api:
         try:
@@ -228,26 +228,26 @@ def compare(
 ) -> None:
     """Let several models say one text: latency, cost, loudness, and the sound itself."""
     common, ids, script = _globals(ctx, server), comparing.models_of(models), comparing.script_of(text, language)
-    results = Results(html=html, folder=out)
+    results = ResultFiles(html=html, folder=out)
     results.prepare()
-    where = stage(server=common.server, worker=worker, api_key=common.api_key, models=len(ids))
+    where = compare_target(server=common.server, worker=worker, api_key=common.api_key, models=len(ids))
 
-    async def run() -> list[comparing.Performance]:
-        async with listener() if transcribe else nullcontext() as listen, where as source:
+    async def run() -> list[comparing.ModelResult]:
+        async with open_transcriber() if transcribe else nullcontext() as listen, where as source:
             with demos.progress("comparing") as tell:
                 return await comparing.compare(
                     source, ids, script, repeat=repeat, cold=cold, listen=listen, progress=tell
                 )
 
-    performances = _run(run())
-    results.write(performances, script)
+    compared = _run(run())
+    results.write(compared, script)
     if json_:
-        print_json({"text": text, "repeat": repeat, "models": [comparing.as_json(each) for each in performances]})
+        print_json({"text": text, "repeat": repeat, "models": [comparing.as_json(each) for each in compared]})
     else:
-        stdout().print(comparing.comparison_table(performances))
-    for line in comparing.errors(performances):
+        stdout().print(comparing.comparison_table(compared))
+    for line in comparing.errors(compared):
         note(line)
-    if any(each.error for each in performances):
+    if any(each.error for each in compared):
         raise typer.Exit(ExitCode.FAILED)
 
 
@@ -261,14 +261,14 @@ def list_models(ctx: typer.Context, worker: WorkerAddress = None, server: Server
         _show_models(found)
 
 
-def _show_models(found: list[ModelView]) -> None:
+def _show_models(found: list[ModelInfo]) -> None:
     console = stdout()
     console.print(inventories.models_table(found))
     for reason in inventories.reasons(found):
         console.print(reason, markup=False)
 
 
-async def _models(common: Globals, *, worker: str | None) -> list[ModelView]:
+async def _models(common: Globals, *, worker: str | None) -> list[ModelInfo]:
     async with inventories.inventory(server=common.url, api_key=common.api_key, worker=worker) as source:
         return await source.models()
 
@@ -302,7 +302,7 @@ def _change(
 ) -> None:
     common = _globals(ctx, server)
 
-    async def run() -> ModelView:
+    async def run() -> ModelInfo:
         async with inventories.inventory(server=common.url, api_key=common.api_key, worker=worker) as source:
             with demos.progress(f"{model_id}: {action}") as tell:
                 return await inventories.change(source, model_id, action, progress=tell)
@@ -319,7 +319,7 @@ def workers(ctx: typer.Context, worker: WorkerAddress = None, server: Server = N
     """All workers and their load."""
     common = _globals(ctx, server)
 
-    async def run() -> list[WorkerView]:
+    async def run() -> list[WorkerInfo]:
         async with inventories.inventory(server=common.url, api_key=common.api_key, worker=worker) as source:
             return await source.workers()
 
@@ -342,7 +342,7 @@ def top(
     common = _globals(ctx, server)
 
     async def run() -> None:
-        async with Api(common.url, api_key=common.api_key) as api:
+        async with OrchestratorClient(common.url, api_key=common.api_key) as api:
             if not (once or json_) and sys.stdout.isatty():
                 await tops.live(api, interval_s=interval)
                 return

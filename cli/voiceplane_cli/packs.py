@@ -14,10 +14,10 @@ from voiceplane_common.artifacts.archives import is_archive, unpack
 from voiceplane_common.artifacts.trees import files_of
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_worker.adapters import registry
-from voiceplane_worker.models.status import ModelSpec
 from voiceplane_worker.packs.catalog import CatalogPack, shipped_packs
 from voiceplane_worker.packs.metadata import METADATA_FILE, PackMetadata, PackSource, read_metadata
 from voiceplane_worker.packs.opening import check_files, inside, open_pack
+from voiceplane_worker.residency.model_spec import ModelSpec
 
 from voiceplane_cli.output import CliError, ExitCode, one_line
 
@@ -67,7 +67,7 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class PackVerification:
     """What verifying a pack has shown.
 
     Attributes:
@@ -123,7 +123,7 @@ def lint(folder: Path) -> tuple[int, list[Problem]]:
     return len(files), problems
 
 
-def verify(folder: Path, model_ids: Sequence[str], *, credentials_dir: Path | None) -> Iterator[Verdict]:
+def verify(folder: Path, model_ids: Sequence[str], *, credentials_dir: Path | None) -> Iterator[PackVerification]:
     """Fetch packs, hash what is there, and compare; all of the folder's if none is named.
 
     Raises:
@@ -252,7 +252,7 @@ def _stating(pack: CatalogPack, sha256: str) -> CatalogPack:
     return CatalogPack(folder=pack.folder, metadata=pack.metadata.model_copy(update=stated))
 
 
-def _verify(pack: CatalogPack, *, credentials_dir: Path | None) -> Verdict:
+def _verify(pack: CatalogPack, *, credentials_dir: Path | None) -> PackVerification:
     model_id, source = pack.metadata.model_id, pack.metadata.source
     found = ""
     try:
@@ -260,13 +260,13 @@ def _verify(pack: CatalogPack, *, credentials_dir: Path | None) -> Verdict:
         found = digest(path)
         if source and source.sha256 not in {"", found}:
             message = f"{path} has changed since it was fetched as {source.sha256}: remove it, and verify again"
-            return Verdict(model_id=model_id, state="failed", sha256=found, message=message)
+            return PackVerification(model_id=model_id, state="failed", sha256=found, message=message)
         _open(_stating(pack, found), credentials_dir=credentials_dir)
     except VoiceplaneError as error:
-        return Verdict(model_id=model_id, state="failed", sha256=found, message=one_line(error.message))
+        return PackVerification(model_id=model_id, state="failed", sha256=found, message=one_line(error.message))
     if source is None or source.sha256:
-        return Verdict(model_id=model_id, state="ok", sha256=found)
-    return Verdict(model_id=model_id, state="no digest", sha256=found, message=f"write source.sha256: {found}")
+        return PackVerification(model_id=model_id, state="ok", sha256=found)
+    return PackVerification(model_id=model_id, state="no digest", sha256=found, message=f"write source.sha256: {found}")
 
 
 def _fetch(source: PackSource, *, credentials_dir: Path | None) -> Path:

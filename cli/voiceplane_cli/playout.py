@@ -41,7 +41,7 @@ class ReplyFrame:
     pcm: bytes
 
 
-class Playout:
+class PlayoutBuffer:
     """A jitter buffer that pauses, resumes at the exact sample, and drops what is stale.
 
     Attributes:

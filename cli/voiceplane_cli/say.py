@@ -15,10 +15,10 @@ from typing import BinaryIO
 
 from voiceplane_common.frames import SAMPLE_RATE_HZ
 
-from voiceplane_cli.api import Api, Conversation, Event, error_from_json
+from voiceplane_cli.audio_output import Sink
+from voiceplane_cli.orchestrator_client import Conversation, Event, OrchestratorClient, error_from_json
 from voiceplane_cli.output import CliError, ExitCode
-from voiceplane_cli.playout import Playout, ReplyFrame
-from voiceplane_cli.speakers import Sink
+from voiceplane_cli.playout import PlayoutBuffer, ReplyFrame
 from voiceplane_cli.wav import WavWriter
 
 PIECE_CHARS = 8_000
@@ -26,7 +26,7 @@ PIECE_CHARS = 8_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class SpeechOptions:
     """What `hello` asks for; None for the server's choice."""
 
     model: str | None = None
@@ -99,7 +99,12 @@ def open_file(name: str, *, raw: bool) -> FileSink:
 
 
 async def speak(
-    api: Api, text: AsyncIterator[str], *, wanted: Wanted, sink: Sink, clock: Callable[[], float] = time.monotonic
+    api: OrchestratorClient,
+    text: AsyncIterator[str],
+    *,
+    wanted: SpeechOptions,
+    sink: Sink,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Spoken:
     """Speak one utterance.
 
@@ -114,7 +119,7 @@ async def speak(
         CliError: Nothing in the text can be spoken, or the connection broke.
         VoiceplaneError: The server's reason.
     """
-    hello = {name: getattr(wanted, name) for name in Wanted.__dataclass_fields__}
+    hello = {name: getattr(wanted, name) for name in SpeechOptions.__dataclass_fields__}
     async with api.connect("/v1/speak", **hello) as session:
         hearing = _Hearing(session, sink=sink, clock=clock)
         sending = asyncio.create_task(_send(session, text, hearing=hearing))
@@ -147,7 +152,7 @@ class _Hearing:
         self._session = session
         self._sink = sink
         self._clock = clock
-        self._playout = Playout()
+        self._playout = PlayoutBuffer()
         self._first_sent: float | None = None
         self._first_heard: float | None = None
         self._last_heard = 0.0

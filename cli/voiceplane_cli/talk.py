@@ -11,11 +11,11 @@ from typing import Any
 from voiceplane_common.frames import FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE_HZ
 from voiceplane_common.tasks import first_to_end
 
-from voiceplane_cli.api import Api, Conversation, Event, error_from_json
+from voiceplane_cli.audio_output import MISSING, Sink, load_sounddevice
+from voiceplane_cli.orchestrator_client import Conversation, Event, OrchestratorClient, error_from_json
 from voiceplane_cli.output import CliError, note
-from voiceplane_cli.playout import Cursor, Playout, ReplyFrame
-from voiceplane_cli.say import Wanted
-from voiceplane_cli.speakers import MISSING, Sink, load_sounddevice
+from voiceplane_cli.playout import Cursor, PlayoutBuffer, ReplyFrame
+from voiceplane_cli.say import SpeechOptions
 
 MICROPHONE_RATE_HZ = 16_000
 MICROPHONE_FRAME_BYTES = MICROPHONE_RATE_HZ * FRAME_MS // 1000 * 2
@@ -26,7 +26,7 @@ SETTLE_TICKS = 2000 // FRAME_MS
 
 
 @dataclass(slots=True, kw_only=True)
-class Progress:
+class ConversationState:
     """Where the conversation stands, from the server's events.
 
     Attributes:
@@ -45,7 +45,7 @@ class Progress:
     sent: dict[int, str] = field(default_factory=dict)
     open_turns: set[int] = field(default_factory=set)
 
-    def take(self, event: Event) -> None:
+    def update(self, event: Event) -> None:
         """Learn from an event."""
         kind = event.get("type")
         if kind == "state":
@@ -70,7 +70,7 @@ class Progress:
         kept = ("role", "turn", "utterance", "text", "interrupted")
         self.transcripts.append({name: event[name] for name in kept if event.get(name) is not None})
 
-    def has_replied(self, playout: Playout) -> bool:
+    def has_replied(self, playout: PlayoutBuffer) -> bool:
         """Whether a reply has been heard to its end, the server knows that, and nothing else is on its way."""
         waiting = self.state in {"thinking", "paused", "no_worker"} or self.open_turns
         complete = {number for number, result in self.sent.items() if result == "complete"}
@@ -79,7 +79,7 @@ class Progress:
         return bool(complete) and complete <= told and not waiting and not unheard and self.begun <= self.sent.keys()
 
 
-class Listener:
+class ReplyListener:
     """The client's side of one conversation: obeys the server, reports the cursor. One sound device pulls from it."""
 
     def __init__(self, session: Conversation, *, said: Callable[[str], None]) -> None:
@@ -89,8 +89,8 @@ class Listener:
             session: After its `ready`.
             said: Told each line of the conversation, for people.
         """
-        self.progress = Progress()
-        self.playout = Playout()
+        self.progress = ConversationState()
+        self.playout = PlayoutBuffer()
         self.playout.stop(epoch=int(session.ready.get("epoch", 0)))
         self._session = session
         self._said = said
@@ -126,7 +126,7 @@ class Listener:
     def _obey(self, event: Event) -> bool:
         """Whether the server wants a report at once."""
         kind = event.get("type")
-        self.progress.take(event)
+        self.progress.update(event)
         if kind == "pause":
             self.playout.pause()
         elif kind == "resume":
@@ -177,10 +177,10 @@ class Talked:
 
 
 async def talk_with_recording(
-    api: Api,
+    api: OrchestratorClient,
     recording: bytes,
     *,
-    wanted: Wanted,
+    wanted: SpeechOptions,
     sink: Sink,
     fast: bool,
     patience_s: float,
@@ -204,7 +204,7 @@ async def talk_with_recording(
         VoiceplaneError: The server's reason.
     """
     async with api.connect("/v1/talk", sample_rate_hz=MICROPHONE_RATE_HZ, **asdict(wanted)) as session:
-        listener = Listener(session, said=said)
+        listener = ReplyListener(session, said=said)
         recorder = _Recorder(listener, sink=sink)
         patience_ticks = round(patience_s * 1000 / FRAME_MS)
         speaking = _speak(session, recorder, recording, fast=fast, tick_s=tick_s, patience_ticks=patience_ticks)
@@ -217,7 +217,7 @@ async def talk_with_recording(
 class _Recorder:
     """A sound device that plays into a recording: 20 ms of each tick, silence where there is no speech."""
 
-    def __init__(self, listener: Listener, *, sink: Sink) -> None:
+    def __init__(self, listener: ReplyListener, *, sink: Sink) -> None:
         self.samples = 0
         self.listener = listener
         self._sink = sink
@@ -277,7 +277,9 @@ async def _ticks(tick_s: float) -> AsyncIterator[int]:
         await asyncio.sleep(max(0.0, start + tick * tick_s - loop.time()))
 
 
-async def talk_live(api: Api, *, wanted: Wanted, said: Callable[[str], None] = print, sounddevice: Any = None) -> None:
+async def talk_live(
+    api: OrchestratorClient, *, wanted: SpeechOptions, said: Callable[[str], None] = print, sounddevice: Any = None
+) -> None:
     """Talk through the microphone and the speakers until interrupted.
 
     Raises:
@@ -287,7 +289,7 @@ async def talk_live(api: Api, *, wanted: Wanted, said: Callable[[str], None] = p
     if device is None:
         raise CliError(f"{MISSING.replace('-o out.wav', '--input in.wav --output reply.wav')}")
     async with api.connect("/v1/talk", sample_rate_hz=MICROPHONE_RATE_HZ, **asdict(wanted)) as session:
-        listener = Listener(session, said=said)
+        listener = ReplyListener(session, said=said)
         loop = asyncio.get_running_loop()
         microphone: asyncio.Queue[bytes] = asyncio.Queue()
 
@@ -319,6 +321,6 @@ async def _send_microphone(session: Conversation, microphone: asyncio.Queue[byte
         await session.send_audio(await microphone.get())
 
 
-async def _keep_reporting(listener: Listener) -> None:
+async def _keep_reporting(listener: ReplyListener) -> None:
     async for _ in _ticks(REPORT_TICKS * FRAME_MS / 1000):
         await listener.report()

@@ -14,11 +14,11 @@ from rich.table import Table
 from rich.text import Text
 from voiceplane_common.errors import VoiceplaneError
 
-from voiceplane_cli.api import Api
-from voiceplane_cli.exposition import Exposition
-from voiceplane_cli.models import models_table
+from voiceplane_cli.inventory import models_table
+from voiceplane_cli.model_info import ModelInfo, WorkerInfo
+from voiceplane_cli.orchestrator_client import OrchestratorClient
 from voiceplane_cli.output import CliError, one_line, stdout, table
-from voiceplane_cli.views import ModelView, WorkerView
+from voiceplane_cli.prometheus_parser import PrometheusMetrics
 from voiceplane_cli.workers import workers_table
 
 PREFIX = "voiceplane_orchestrator_"
@@ -39,7 +39,7 @@ SHOWN_STATES = frozenset({"fetching", "loading", "warming", "resident", "drainin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Latency:
+class LatencyQuantiles:
     """Percentiles; None if nothing was measured."""
 
     p50_ms: float | None
@@ -70,22 +70,26 @@ class Overview:
     reroutes: Mapping[str, int]
     errors: Mapping[str, int]
     recognitions_waiting: int
-    latencies: Mapping[str, Latency]
-    workers: Sequence[WorkerView]
-    models: Sequence[ModelView]
+    latencies: Mapping[str, LatencyQuantiles]
+    workers: Sequence[WorkerInfo]
+    models: Sequence[ModelInfo]
 
 
 def overview(
-    now: Exposition, *, workers: Sequence[WorkerView], models: Sequence[ModelView], before: Exposition | None = None
+    now: PrometheusMetrics,
+    *,
+    workers: Sequence[WorkerInfo],
+    models: Sequence[ModelInfo],
+    before: PrometheusMetrics | None = None,
 ) -> Overview:
     """Put together what the server tells; percentiles are of the time since `before`, or since its start."""
 
     def counts(label: str, name: str) -> dict[str, int]:
         return {value: round(total) for value, total in now.by(label, PREFIX + name).items()}
 
-    def latency(name: str, labels: Mapping[str, str]) -> Latency:
+    def latency(name: str, labels: Mapping[str, str]) -> LatencyQuantiles:
         p50, p95 = (now.quantile(quantile, PREFIX + name, before=before, **labels) for quantile in (0.5, 0.95))
-        return Latency(p50_ms=_ms(p50), p95_ms=_ms(p95))
+        return LatencyQuantiles(p50_ms=_ms(p50), p95_ms=_ms(p95))
 
     return Overview(
         sessions=counts("kind", "sessions"),
@@ -104,9 +108,9 @@ def overview(
 class Watch:
     """Looks at a server again and again."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: OrchestratorClient) -> None:
         self._api = api
-        self._seen: deque[tuple[float, Exposition]] = deque()
+        self._seen: deque[tuple[float, PrometheusMetrics]] = deque()
 
     async def look(self) -> Overview:
         """All of it now.
@@ -115,7 +119,7 @@ class Watch:
             CliError: The server is out of reach, or wants a key.
         """
         text, workers, models = await asyncio.gather(self._api.metrics(), self._api.workers(), self._api.models())
-        now_s, now = time.monotonic(), Exposition(text)
+        now_s, now = time.monotonic(), PrometheusMetrics(text)
         while self._seen and self._seen[0][0] < now_s - WINDOW_S:
             self._seen.popleft()
         before = self._seen[0][1] if self._seen and _goes_on(self._seen[0][1], now) else None
@@ -123,7 +127,7 @@ class Watch:
         return overview(now, workers=workers, models=models, before=before)
 
 
-async def live(api: Api, *, interval_s: float) -> None:
+async def live(api: OrchestratorClient, *, interval_s: float) -> None:
     """Show it until cancelled; a server that is out of reach for a while is said so."""
     watch = Watch(api)
     shown: Overview = await watch.look()
@@ -179,7 +183,7 @@ def _split(counts: Mapping[str, int]) -> str:
     return f" ({', '.join(f'{name} {count}' for name, count in sorted(counts.items()))})" if counts else ""
 
 
-def _goes_on(before: Exposition, now: Exposition) -> bool:
+def _goes_on(before: PrometheusMetrics, now: PrometheusMetrics) -> bool:
     """Whether it is the same process: a new one counts from 0 again."""
     started = f"{PREFIX}sessions_started_total"
     return before.total(started) <= now.total(started)

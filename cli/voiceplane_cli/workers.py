@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
+from voiceplane_cli.model_info import WorkerInfo
 from voiceplane_cli.output import table
-from voiceplane_cli.views import WorkerView
 
 
-def workers_table(workers: Sequence[WorkerView]) -> Table:
+def workers_table(workers: Sequence[WorkerInfo]) -> Table:
     """A row for each worker."""
     rows = [
         (

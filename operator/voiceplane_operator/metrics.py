@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
-from voiceplane_common.measures import LATENCY_BUCKETS_S
+from voiceplane_common.metric_buckets import LATENCY_BUCKETS_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

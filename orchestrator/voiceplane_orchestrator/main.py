@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from voiceplane_common import heap, logs, tracing
+from voiceplane_common import gc_tuning, logs, tracing
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_common.settings import load_settings
 
@@ -85,7 +85,7 @@ async def _serve(settings: OrchestratorSettings) -> None:
         if not starting.done():
             return
         starting.result()
-        heap.settle()
+        gc_tuning.freeze()
         typer.echo(f"listening on {orchestrator.url}", err=True)
         await stop
         await orchestrator.drain()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from voiceplane_common.logs import get_logger
-from voiceplane_common.measures import JITTER_BUCKETS_S, LATENCY_BUCKETS_S, FewValues
+from voiceplane_common.metric_buckets import JITTER_BUCKETS_S, LATENCY_BUCKETS_S, BoundedLabelValues
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
-        self.model = FewValues()
+        self.model = BoundedLabelValues()
 
         def gauge(name: str, text: str, labels: Sequence[str] = ()) -> Gauge:
             return Gauge(f"voiceplane_orchestrator_{name}", text, labels, registry=registry)

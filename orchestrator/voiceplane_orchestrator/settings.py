@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from voiceplane_common.addresses import HostAndPort, host_and_port
-from voiceplane_common.registry.settings import RedisSection
 from voiceplane_common.settings import Section
 from voiceplane_common.tls import ClientTlsSection
+from voiceplane_common.worker_registry.settings import RedisSection
 
 from voiceplane_orchestrator.asr.settings import AsrSection
 from voiceplane_orchestrator.turns.settings import EndpointingSection, InterruptionsSection, VadSection

@@ -16,8 +16,8 @@ from voiceplane_common.frames import FRAME_BYTES, FRAME_SAMPLES, SAMPLE_RATE_HZ
 from voiceplane_proto.v1 import tts_pb2
 from voiceplane_worker.adapters import registry
 from voiceplane_worker.app import Worker
-from voiceplane_worker.models import loader
 from voiceplane_worker.packs.metadata import METADATA_FILE, PackSource
+from voiceplane_worker.residency import pack_loader
 from voiceplane_worker.settings import ModelManagerSection, WorkerSection, WorkerSettings
 
 from tests.support.packs import PACKS, families_here
@@ -98,7 +98,9 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[Watched]:
     """The models that the worker has loaded, in their order."""
     models: list[Watched] = []
 
-    monkeypatch.setattr(loader, "find_adapter", lambda family: WatchedAdapter(registry.find_adapter(family), models))
+    monkeypatch.setattr(
+        pack_loader, "find_adapter", lambda family: WatchedAdapter(registry.find_adapter(family), models)
+    )
     return models
 
 

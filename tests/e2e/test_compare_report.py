@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from voiceplane_cli.comparing.recognition import Heard
-from voiceplane_cli.comparing.results import Results
-from voiceplane_cli.comparing.takes import Script
+from voiceplane_cli.comparison.recordings import Script
+from voiceplane_cli.comparison.result_files import ResultFiles
+from voiceplane_cli.comparison.transcription import Transcription
 
 from tests.support import axe
 from tests.support.browser import console_errors, looks
-from tests.support.takes import performance
+from tests.support.compare_results import result
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,12 +41,10 @@ Promise.all([...document.querySelectorAll("audio")].map((audio) => new Promise((
 
 @pytest.fixture
 def page(chrome: WebDriver, tmp_path: Path) -> WebDriver:
-    heard = performance("a-model-with-a-rather-long-name-as-they-are-on-hubs.int8")
-    heard.heard = Heard(text=f"hello {EVIL}", word_error_rate=0.5)
-    results = Results(html=tmp_path / "report.html", folder=None)
-    results.write(
-        [performance("joe"), heard, performance("amy", firsts_ms=(), error=EVIL)], Script(text=f"Hello. {EVIL}")
-    )
+    heard = result("a-model-with-a-rather-long-name-as-they-are-on-hubs.int8")
+    heard.transcription = Transcription(text=f"hello {EVIL}", word_error_rate=0.5)
+    results = ResultFiles(html=tmp_path / "report.html", folder=None)
+    results.write([result("joe"), heard, result("amy", firsts_ms=(), error=EVIL)], Script(text=f"Hello. {EVIL}"))
     chrome.get((tmp_path / "report.html").as_uri())
     return chrome
 
@@ -68,7 +66,5 @@ def test_the_report_meets_wcag_aa_in_light_and_dark_wide_and_narrow(page: WebDri
 def test_the_report_plays_by_itself_and_runs_nothing(page: WebDriver) -> None:
     assert page.execute_async_script(PLAY) == [1, 1]
     assert page.title == "Voiceplane: models compared"
-    assert (
-        page.execute_script("return performance.getEntriesByType('resource').map(({name}) => name.slice(0, 5))") == []
-    )
+    assert page.execute_script("return result.getEntriesByType('resource').map(({name}) => name.slice(0, 5))") == []
     assert console_errors(page) == []

@@ -17,14 +17,14 @@ from voiceplane_common.artifacts.archives import SUFFIXES, unpack
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_orchestrator.transports.websocket.protocol import decode
 from voiceplane_worker.packs.metadata import METADATA_FILE, read_metadata
-from voiceplane_worker.text.rules import speakable
-from voiceplane_worker.text.splitter import TextSplitter
+from voiceplane_worker.text.boundary_rules import speakable
+from voiceplane_worker.text.segmenter import TextSegmenter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 LANGUAGES = ("en-US", "ja", "zh", "de", "ar", "tlh", "")
-MAX_PIECE_CHARS = 1_000
+MAX_SEGMENT_CHARS = 1_000
 """No piece may be much longer than a person's breath, whatever the text is."""
 
 
@@ -67,7 +67,7 @@ def text(data: bytes) -> None:
     sizes = [1 + byte for byte in data[:4]] or [1]
     language = LANGUAGES[sum(sizes) % len(LANGUAGES)]
     whole = data[4:].decode(errors="replace")
-    splitter = TextSplitter(language=language, segmentation="clause" if sizes[0] % 2 else "sentence")
+    splitter = TextSegmenter(language=language, segmentation="clause" if sizes[0] % 2 else "sentence")
     pieces, at = [], 0
     while at < len(whole):
         size = sizes[at % len(sizes)]
@@ -79,7 +79,7 @@ def text(data: bytes) -> None:
         assert piece.start >= end
         assert whole[piece.start : piece.end] == piece.text
         assert piece.text.strip() == piece.text
-        assert len(piece.text) <= MAX_PIECE_CHARS
+        assert len(piece.text) <= MAX_SEGMENT_CHARS
         assert not speakable(whole[end : piece.start])
         end = piece.end
     assert not speakable(whole[end:])

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from voiceplane_worker.adapters.base import Model
-    from voiceplane_worker.models.status import ModelSpec
+    from voiceplane_worker.residency.model_spec import ModelSpec
 
 MODEL_BYTES = 100
 

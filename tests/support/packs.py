@@ -19,7 +19,7 @@ import pytest
 from voiceplane_common.artifacts import fetch
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_worker.adapters import registry
-from voiceplane_worker.packs.catalog import Catalog
+from voiceplane_worker.packs.catalog import PackCatalog
 from voiceplane_worker.packs.metadata import METADATA_FILE, PackMetadata, PackVoice, read_metadata
 from voiceplane_worker.packs.pack import VoicePack
 
@@ -54,7 +54,7 @@ def piper_pack(
 
 def kokoro_pack(path: Path | None = None, **changes: object) -> VoicePack:
     """The Kokoro model of this environment, or one in another folder; `changes` are those of its metadata."""
-    known = Catalog().find(KOKORO_MODEL_ID)
+    known = PackCatalog().find(KOKORO_MODEL_ID)
     assert known
     assert known.metadata.source
     folder = fetch(known.metadata.source.uri, sha256=known.metadata.source.sha256) if path is None else path

@@ -9,7 +9,7 @@ from voiceplane_worker.adapters.base import Piece
 from voiceplane_worker.adapters.mock import MockAdapter
 from voiceplane_worker.audio.chain import AudioChain
 from voiceplane_worker.settings import ModelManagerSection, WorkerSection, WorkerSettings
-from voiceplane_worker.text.splitter import TextSplitter
+from voiceplane_worker.text.segmenter import TextSegmenter
 
 from tests.support.packs import mock_pack
 
@@ -35,7 +35,7 @@ def expected_pcm(text: str, *, gain_db: float, segmentation: Any = "clause") -> 
         s16le mono PCM at 48 kHz, without the padding of the last frame.
     """
     model = MockAdapter().load(mock_pack(), device="cpu", threads=1)
-    splitter = TextSplitter(language="en-US", segmentation=segmentation)
+    splitter = TextSegmenter(language="en-US", segmentation=segmentation)
     chain = AudioChain(model_rate_hz=model.sample_rate_hz, gain_db=gain_db)
     frames = []
     for piece in [*splitter.push(text), *splitter.flush()]:

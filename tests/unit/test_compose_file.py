@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from voiceplane_orchestrator.settings import OrchestratorSettings
-from voiceplane_worker.packs.catalog import Catalog
+from voiceplane_worker.packs.catalog import PackCatalog
 from voiceplane_worker.settings import WorkerSettings
 
 ROOT = Path(__file__).parents[2]
@@ -73,7 +73,7 @@ def test_the_gpu_worker_is_asked_for_and_told_a_model_that_its_image_can_load() 
     (device,) = service["deploy"]["resources"]["reservations"]["devices"]
     assert device["capabilities"] == ["gpu"]
     settings = WorkerSettings.model_validate(told("cosyvoice2"))
-    pack = Catalog().find(settings.model_manager.default_model_id)
+    pack = PackCatalog().find(settings.model_manager.default_model_id)
     assert pack
     assert pack.metadata.family == settings.worker.adapter == service["build"]["args"]["EXTRAS"]
     assert told("cosyvoice2")["redis"] == told("orchestrator")["redis"]

@@ -19,24 +19,24 @@ from voiceplane_common.tls import TlsSection, server_credentials
 from voiceplane_proto.v1 import tts_pb2, tts_pb2_grpc
 
 from voiceplane_worker.adapters import registry
-from voiceplane_worker.compute import ComputePool
 from voiceplane_worker.metrics import Metrics
-from voiceplane_worker.models.declared import read_declared
-from voiceplane_worker.models.loader import PackLoader, adapter_of
-from voiceplane_worker.models.manager import ModelManager
-from voiceplane_worker.packs.catalog import Catalog
-from voiceplane_worker.server.callers import AllowedCallers
+from voiceplane_worker.packs.catalog import PackCatalog
+from voiceplane_worker.residency.model_manager import ModelManager
+from voiceplane_worker.residency.models_file import read_models_file
+from voiceplane_worker.residency.pack_loader import PackLoader, adapter_of
+from voiceplane_worker.scheduler import DeadlineScheduler
+from voiceplane_worker.server.mtls_auth import MtlsAuthInterceptor
 from voiceplane_worker.server.service import TTSService
-from voiceplane_worker.server.state import Changes, StateFeed
-from voiceplane_worker.sessions.load import LoadMeter
-from voiceplane_worker.sessions.session import Services
+from voiceplane_worker.server.watch_state import ChangeCounter, StatePublisher
+from voiceplane_worker.sessions.load_metrics import LoadMetrics
+from voiceplane_worker.sessions.session import SessionServices
 from voiceplane_worker.sessions.store import SessionStore
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from voiceplane_worker.models.status import ModelSpec
     from voiceplane_worker.registration import Registration
+    from voiceplane_worker.residency.model_spec import ModelSpec
     from voiceplane_worker.settings import WorkerSettings
 
 SERVER_OPTIONS = [
@@ -71,15 +71,15 @@ class Worker:
             raise invalid("worker.hosted_families", message)
         for name, problem in registry.broken().items():
             _log.warning("family_broken", family=name, problem=problem)
-        changes = Changes()
+        changes = ChangeCounter()
         self._worker_id = worker_id = uuid.uuid4().hex[:12]
-        self._pool = pool = ComputePool(workers=worker.compute_workers)
-        self.metrics.queue_steps.set_function(lambda: pool.queue_depth)
+        self._scheduler = scheduler = DeadlineScheduler(workers=worker.compute_workers)
+        self.metrics.queue_steps.set_function(lambda: scheduler.queue_depth)
         self.metrics.sessions_limit.set(worker.max_sessions)
-        load = LoadMeter(metrics=self.metrics, changed=changes.note)
+        load = LoadMetrics(metrics=self.metrics, changed=changes.note)
         self.manager = ModelManager(
             settings=settings.model_manager,
-            catalog=Catalog(worker.packs_dir),
+            catalog=PackCatalog(worker.packs_dir),
             loader=PackLoader(
                 device=worker.device,
                 threads=worker.threads_per_step,
@@ -95,11 +95,11 @@ class Worker:
         )
         self.sessions = SessionStore(
             manager=self.manager,
-            services=Services(settings=worker, pool=self._pool, load=load),
+            services=SessionServices(settings=worker, scheduler=self._scheduler, load=load),
             metrics=self.metrics,
             changed=changes.note,
         )
-        self.state = StateFeed(
+        self.state = StatePublisher(
             worker_id=worker_id,
             max_sessions=worker.max_sessions,
             changes=changes,
@@ -139,7 +139,7 @@ class Worker:
             VoiceplaneError: The address can't be listened on.
         """
         tls = self.settings.tls
-        callers = [AllowedCallers(tls.allowed_clients)] if tls.on and tls.allowed_clients else []
+        callers = [MtlsAuthInterceptor(tls.allowed_clients)] if tls.on and tls.allowed_clients else []
         server = grpc.aio.server(options=SERVER_OPTIONS, interceptors=callers)
         self._servers.append(server)
         tts_pb2_grpc.add_TTSServicer_to_server(self._service, server)
@@ -174,7 +174,7 @@ class Worker:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.manager.close()
-        self._pool.close()
+        self._scheduler.close()
 
     async def _tell_health(self, listen: str) -> None:
         server = grpc.aio.server(options=SERVER_OPTIONS)
@@ -230,4 +230,4 @@ def _version() -> str:
 def _declared(file: str) -> tuple[ModelSpec, ...]:
     """The models of a file that this worker's environment can load: one file may serve workers of several families."""
     installed = {family.name for family in registry.traits()}
-    return tuple(spec for spec in read_declared(file) if not spec.family or spec.family in installed)
+    return tuple(spec for spec in read_models_file(file) if not spec.family or spec.family in installed)

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import prometheus_client
 import typer
 import uvloop
-from voiceplane_common import heap, logs, tracing
+from voiceplane_common import gc_tuning, logs, tracing
 from voiceplane_common.addresses import listening
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_common.settings import load_settings
@@ -96,7 +96,7 @@ async def _serve(settings: WorkerSettings) -> None:
         await asyncio.wait([starting, stop], return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             starting.result()  # an address in use is an error, not a worker without a port
-            heap.settle()
+            gc_tuning.freeze()
         await stop
         starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from voiceplane_common.measures import (
+from voiceplane_common.metric_buckets import (
     JITTER_BUCKETS_S,
     LATENCY_BUCKETS_S,
     RATIO_BUCKETS,
     WORK_BUCKETS_S,
-    FewValues,
+    BoundedLabelValues,
 )
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
-        self.model = FewValues()
+        self.model = BoundedLabelValues()
 
         def gauge(name: str, text: str, labels: Sequence[str] = ()) -> Gauge:
             return Gauge(f"voiceplane_worker_{name}", text, labels, registry=registry)
@@ -86,7 +86,7 @@ class Metrics:
             "registration_failures", "Heartbeats that have not renewed our lease.", ["reason"]
         )
 
-    def tell_memory(self, held: Mapping[str, int]) -> None:
+    def set_model_memory(self, held: Mapping[str, int]) -> None:
         """The memory of each model that holds some, in bytes; of others nothing is told any more."""
         sums: dict[str, int] = {}
         for model_id, size in held.items():

@@ -13,8 +13,8 @@ from voiceplane_common.logs import get_logger
 from voiceplane_common.tasks import until_first
 
 try:
-    from voiceplane_common.registry.records import Record
-    from voiceplane_common.registry.registry import Holding, Registry
+    from voiceplane_common.worker_registry.records import WorkerRecord
+    from voiceplane_common.worker_registry.registry import LeaseClaim, WorkerRegistry
 except ImportError as error:
     raise failed_precondition(
         "EXTRA_MISSING", f"redis.url needs the extra voiceplane-worker[redis]: {error}", field="redis.url"
@@ -35,18 +35,18 @@ LEAVE_TIMEOUT_S = 1.0
 _log = get_logger("registration")
 
 
-class Place(Protocol):
-    """What a registration needs of a Registry."""
+class RegistryConnection(Protocol):
+    """What a registration needs of a WorkerRegistry."""
 
     host: str
     port: int
 
-    async def hold(self, address: str, record: Record, *, put_out: bool) -> Holding:
-        """See Registry."""
+    async def hold(self, address: str, record: WorkerRecord, *, put_out: bool) -> LeaseClaim:
+        """See WorkerRegistry."""
         ...
 
     async def leave(self, address: str, worker_id: str) -> bool:
-        """See Registry."""
+        """See WorkerRegistry."""
         ...
 
 
@@ -61,7 +61,9 @@ class Registration:
         listen: str,
         clock: Clock,
         metrics: Metrics,
-        connect: Callable[[RegistrationSection], AbstractAsyncContextManager[Place]] = Registry.connect,
+        connect: Callable[
+            [RegistrationSection], AbstractAsyncContextManager[RegistryConnection]
+        ] = WorkerRegistry.connect,
         own_host: Callable[[str, int], Awaitable[str]] | None = None,
     ) -> None:
         """Prepare; `run` registers.
@@ -76,7 +78,7 @@ class Registration:
             own_host: This machine's address on the way to a host and port.
         """
         self._settings = settings
-        self._record = Record(worker_id=worker_id, lease_ms=settings.lease_ms)
+        self._record = WorkerRecord(worker_id=worker_id, lease_ms=settings.lease_ms)
         self._listen = listen
         self._clock = clock
         self._metrics = metrics
@@ -108,7 +110,7 @@ class Registration:
                 self._note_trouble(error.reason, error.message)
                 await self._pause()
 
-    async def _stay(self, registry: Place, address: str) -> None:
+    async def _stay(self, registry: RegistryConnection, address: str) -> None:
         while not self._leaving.is_set():
             # Only the first time: what has lost its lease since then is the older one, and gives way.
             held = await registry.hold(address, self._record, put_out=not self._was_ours)
@@ -117,7 +119,7 @@ class Registration:
         await registry.leave(address, self._record.worker_id)
         _log.info("unregistered", address=address)
 
-    def _note(self, held: Holding, address: str) -> None:
+    def _note(self, held: LeaseClaim, address: str) -> None:
         if not held.ours:
             message = (
                 f"the worker {held.before} has registered {address} after us: set redis.advertise of one of the two "
@@ -146,7 +148,7 @@ class Registration:
         heartbeat = asyncio.create_task(self._clock.sleep(self._settings.heartbeat_ms / 1000))
         await until_first([heartbeat, asyncio.create_task(self._leaving.wait())])
 
-    async def _address(self, registry: Place) -> str:
+    async def _address(self, registry: RegistryConnection) -> str:
         host, _, port = self._listen.rpartition(":")
         if self._settings.advertise:
             told, _, told_port = self._settings.advertise.rpartition(":")

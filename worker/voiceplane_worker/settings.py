@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 from voiceplane_common.addresses import host_and_port
 from voiceplane_common.frames import FRAME_MS, SAMPLE_RATE_HZ
-from voiceplane_common.registry.records import MAX_LEASE_MS, MIN_LEASE_MS
-from voiceplane_common.registry.settings import RedisSection
 from voiceplane_common.settings import Section
 from voiceplane_common.tls import ServerTlsSection
+from voiceplane_common.worker_registry.records import MAX_LEASE_MS, MIN_LEASE_MS
+from voiceplane_common.worker_registry.settings import RedisSection
 
 
 class WorkerSection(Section):

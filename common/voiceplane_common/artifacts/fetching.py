@@ -11,7 +11,7 @@ from voiceplane_common.artifacts.cache import Cache, check_digest, default_cache
 from voiceplane_common.artifacts.copying import Progress, copy_all
 from voiceplane_common.artifacts.credentials import read_credentials, storage_options
 from voiceplane_common.artifacts.digests import digest
-from voiceplane_common.artifacts.networks import client_options, networks
+from voiceplane_common.artifacts.ssrf_guard import client_options, networks
 from voiceplane_common.artifacts.trees import files_of
 from voiceplane_common.errors import VoiceplaneError, failed_precondition, invalid
 

@@ -9,7 +9,7 @@ import fsspec
 
 from voiceplane_common.artifacts.cache import DISK_FULL
 from voiceplane_common.artifacts.copying import Progress, copy_all, copy_file
-from voiceplane_common.artifacts.networks import refusal
+from voiceplane_common.artifacts.ssrf_guard import refusal
 from voiceplane_common.artifacts.trees import safe_name
 from voiceplane_common.errors import VoiceplaneError, failed_precondition, unavailable
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from voiceplane_common.registry.records import Lease, Snapshot
+    from voiceplane_common.worker_registry.records import Lease, Snapshot
 
 # After Redis was away, workers have this long to register again: some heartbeats, and one attempt that hangs.
 RETURN_S = 3.0

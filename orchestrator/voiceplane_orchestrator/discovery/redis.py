@@ -12,7 +12,7 @@ from voiceplane_common.logs import get_logger
 from voiceplane_orchestrator.discovery.leases import Leases
 
 try:
-    from voiceplane_common.registry.registry import Registry
+    from voiceplane_common.worker_registry.registry import WorkerRegistry
 except ImportError as error:
     raise failed_precondition(
         "EXTRA_MISSING",
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
 
-    from voiceplane_common.registry.records import Snapshot
-    from voiceplane_common.registry.settings import RedisSection
+    from voiceplane_common.worker_registry.records import Snapshot
+    from voiceplane_common.worker_registry.settings import RedisSection
 
 # A message that was missed is made up for within this.
 RESYNC_S = 1.0
@@ -41,18 +41,18 @@ _log = get_logger("discovery")
 
 
 class Reading(Protocol):
-    """What discovery needs of a Registry."""
+    """What discovery needs of a WorkerRegistry."""
 
     async def listen(self) -> None:
-        """See Registry."""
+        """See WorkerRegistry."""
         ...
 
     async def snapshot(self) -> Snapshot:
-        """See Registry."""
+        """See WorkerRegistry."""
         ...
 
     async def wait_changed(self, *, timeout_s: float) -> None:
-        """See Registry."""
+        """See WorkerRegistry."""
         ...
 
 
@@ -82,7 +82,7 @@ class RedisDiscovery:
         settings: RedisSection,
         *,
         metrics: LeaseMetrics,
-        connect: Callable[[RedisSection], AbstractAsyncContextManager[Reading]] = Registry.connect,
+        connect: Callable[[RedisSection], AbstractAsyncContextManager[Reading]] = WorkerRegistry.connect,
     ) -> None:
         """Prepare; `start` connects.
 

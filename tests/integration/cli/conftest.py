@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from aiohttp.test_utils import TestServer
-from voiceplane_cli.api import Api
+from voiceplane_cli.orchestrator_client import OrchestratorClient
 
 from tests.support.scripted_server import Recording, ScriptedServer
 
@@ -28,8 +28,8 @@ async def server(scripted: ScriptedServer) -> AsyncIterator[TestServer]:
 
 
 @pytest.fixture
-async def api(server: TestServer) -> AsyncIterator[Api]:
-    async with Api(str(server.make_url(""))) as api:
+async def api(server: TestServer) -> AsyncIterator[OrchestratorClient]:
+    async with OrchestratorClient(str(server.make_url(""))) as api:
         yield api
 
 

@@ -14,8 +14,8 @@ import numpy as np
 import psutil
 import pytest
 from voiceplane_cli import compare as comparing
-from voiceplane_cli.comparing import stage
-from voiceplane_cli.comparing.takes import Script
+from voiceplane_cli.comparison import compare_target
+from voiceplane_cli.comparison.recordings import Script
 from voiceplane_client import WorkerClient
 from voiceplane_proto.v1 import tts_pb2
 
@@ -111,14 +111,14 @@ async def test_through_an_orchestrator_the_cost_is_told_too() -> None:
 async def test_where_nothing_runs_a_worker_lives_as_long_as_the_comparison(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(stage, "DEFAULT_URL", f"http://127.0.0.1:{processes.free_port()}")
+    monkeypatch.setattr(compare_target, "DEFAULT_URL", f"http://127.0.0.1:{processes.free_port()}")
     before = set(psutil.Process().children())  # servers of other tests may go on
-    async with stage.stage(server=None, worker=None, api_key="", models=9) as source:
+    async with compare_target.compare_target(server=None, worker=None, api_key="", models=9) as source:
         (child,) = set(psutil.Process().children()) - before
         assert "9" in child.cmdline(), "it holds all models at once"
         (mock,) = await comparing.compare(source, ["mock"], Script(text="Hi."), repeat=1, progress=print)
     assert mock.error == ""
-    assert len(mock.takes) == 1
+    assert len(mock.recordings) == 1
     assert not child.is_running()
     assert "starting a worker for this command" in capsys.readouterr().err
 

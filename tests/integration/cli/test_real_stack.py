@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import psutil
 import pytest
-from voiceplane_cli.stack import free_port
+from voiceplane_cli.local_stack import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from voiceplane_cli.output import CliError, ExitCode
-from voiceplane_cli.say import Wanted, pieces_of, read_stream, speak
+from voiceplane_cli.say import SpeechOptions, pieces_of, read_stream, speak
 from voiceplane_common.errors import VoiceplaneError
 
 from tests.support.scripted_server import frame, samples
@@ -14,7 +14,7 @@ from tests.support.scripted_server import frame, samples
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from voiceplane_cli.api import Api
+    from voiceplane_cli.orchestrator_client import OrchestratorClient
 
     from tests.support.scripted_server import Peer, Recording, ScriptedServer
 
@@ -31,7 +31,7 @@ async def whole_text(peer: Peer) -> str:
 
 
 async def test_what_the_server_speaks_reaches_the_sink_without_padding(
-    scripted: ScriptedServer, api: Api, recording: Recording
+    scripted: ScriptedServer, api: OrchestratorClient, recording: Recording
 ) -> None:
     async def script(peer: Peer) -> None:
         assert await whole_text(peer) == "Hello there."
@@ -42,7 +42,7 @@ async def test_what_the_server_speaks_reaches_the_sink_without_padding(
         await peer.next()
 
     scripted.script = script
-    wanted = Wanted(model="amy", speed=1.5, segmentation="sentence")
+    wanted = SpeechOptions(model="amy", speed=1.5, segmentation="sentence")
     spoken = await speak(api, pieces_of("Hello there."), wanted=wanted, sink=recording)
     expected = samples(utterance=1, index=0) + samples(utterance=1, index=1) + samples(utterance=1, index=2)[:200]
     assert bytes(recording.pcm) == expected
@@ -54,7 +54,7 @@ async def test_what_the_server_speaks_reaches_the_sink_without_padding(
 
 
 async def test_text_leaves_and_speech_arrives_before_the_text_has_ended(
-    scripted: ScriptedServer, api: Api, recording: Recording
+    scripted: ScriptedServer, api: OrchestratorClient, recording: Recording
 ) -> None:
     speech_arrived = asyncio.Event()
 
@@ -80,12 +80,12 @@ async def test_text_leaves_and_speech_arrives_before_the_text_has_ended(
         await peer.next()
 
     scripted.script = script
-    spoken = await speak(api, tokens(), wanted=Wanted(), sink=recording)
+    spoken = await speak(api, tokens(), wanted=SpeechOptions(), sink=recording)
     assert spoken.duration_ms == 40
 
 
 async def test_a_long_text_is_sent_in_messages_that_the_server_takes(
-    scripted: ScriptedServer, api: Api, recording: Recording
+    scripted: ScriptedServer, api: OrchestratorClient, recording: Recording
 ) -> None:
     text = "à€😀 " * 20_000
     got: list[str] = []
@@ -97,12 +97,12 @@ async def test_a_long_text_is_sent_in_messages_that_the_server_takes(
         await peer.next()
 
     scripted.script = script
-    await speak(api, pieces_of(text), wanted=Wanted(), sink=recording)
+    await speak(api, pieces_of(text), wanted=SpeechOptions(), sink=recording)
     assert got == [text]
 
 
 async def test_text_without_words_is_a_mistake_of_input(
-    scripted: ScriptedServer, api: Api, recording: Recording
+    scripted: ScriptedServer, api: OrchestratorClient, recording: Recording
 ) -> None:
     async def script(peer: Peer) -> None:
         await whole_text(peer)
@@ -111,12 +111,12 @@ async def test_text_without_words_is_a_mistake_of_input(
 
     scripted.script = script
     with pytest.raises(CliError, match="give it words") as caught:
-        await speak(api, pieces_of("!?"), wanted=Wanted(), sink=recording)
+        await speak(api, pieces_of("!?"), wanted=SpeechOptions(), sink=recording)
     assert caught.value.code is ExitCode.USAGE
 
 
 async def test_an_unknown_model_is_the_servers_error_in_its_words(
-    scripted: ScriptedServer, api: Api, recording: Recording
+    scripted: ScriptedServer, api: OrchestratorClient, recording: Recording
 ) -> None:
     scripted.refuse = {
         "code": "NOT_FOUND",
@@ -125,12 +125,12 @@ async def test_an_unknown_model_is_the_servers_error_in_its_words(
         "message": "no model x: use joe",
     }
     with pytest.raises(VoiceplaneError, match="no model x: use joe") as caught:
-        await speak(api, pieces_of("Hi."), wanted=Wanted(model="x"), sink=recording)
+        await speak(api, pieces_of("Hi."), wanted=SpeechOptions(model="x"), sink=recording)
     assert caught.value.reason == "UNKNOWN_MODEL"
 
 
 async def test_a_server_that_vanishes_in_mid_speech_is_told_as_unreachable(
-    scripted: ScriptedServer, api: Api, recording: Recording
+    scripted: ScriptedServer, api: OrchestratorClient, recording: Recording
 ) -> None:
     async def script(peer: Peer) -> None:
         await peer.next()
@@ -141,7 +141,7 @@ async def test_a_server_that_vanishes_in_mid_speech_is_told_as_unreachable(
 
     scripted.script = script
     with pytest.raises(CliError, match="connection to the server broke") as caught:
-        await speak(api, pieces_of("Hi."), wanted=Wanted(), sink=recording)
+        await speak(api, pieces_of("Hi."), wanted=SpeechOptions(), sink=recording)
     assert caught.value.code is ExitCode.UNREACHABLE
 
 

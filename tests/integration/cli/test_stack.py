@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from voiceplane_cli.local_stack import Stack, StackOptions, command, free_port, require_components
 from voiceplane_cli.output import CliError
-from voiceplane_cli.stack import Stack, StackOptions, command, free_port, require_components
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +53,7 @@ def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
 
 @pytest.mark.parametrize("manner", ["polite", "deaf"])
 async def test_it_waits_until_ready_and_leaves_no_process_behind(manner: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("voiceplane_cli.stack.STOP_GRACE_S", 1.0)
+    monkeypatch.setattr("voiceplane_cli.local_stack.STOP_GRACE_S", 1.0)
     port = free_port()
     told: list[str] = []
     async with Stack(stand_in(port=port, manner=manner), url=f"http://127.0.0.1:{port}") as stack:

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from voiceplane_cli.output import CliError
-from voiceplane_cli.say import Wanted
+from voiceplane_cli.say import SpeechOptions
 from voiceplane_cli.talk import Talked, talk_with_recording
 
 from tests.support.scripted_server import samples
 
 if TYPE_CHECKING:
-    from voiceplane_cli.api import Api
+    from voiceplane_cli.orchestrator_client import OrchestratorClient
 
     from tests.support.scripted_server import Peer, Recording, ScriptedServer
 
@@ -20,10 +20,17 @@ TICK_S = 0.001
 
 
 async def talk(
-    api: Api, recording: Recording, said: list[str], *, patience_s: float = 60, fast: bool = False
+    api: OrchestratorClient, recording: Recording, said: list[str], *, patience_s: float = 60, fast: bool = False
 ) -> Talked:
     return await talk_with_recording(
-        api, SPEECH, wanted=Wanted(), sink=recording, fast=fast, patience_s=patience_s, said=said.append, tick_s=TICK_S
+        api,
+        SPEECH,
+        wanted=SpeechOptions(),
+        sink=recording,
+        fast=fast,
+        patience_s=patience_s,
+        said=said.append,
+        tick_s=TICK_S,
     )  # fmt: skip
 
 
@@ -53,7 +60,7 @@ def speech(*, utterance: int, indices: range) -> bytes:
 
 @pytest.mark.parametrize("fast", [False, True])
 async def test_the_recording_arrives_whole_and_the_reply_is_recorded_as_played(
-    scripted: ScriptedServer, api: Api, recording: Recording, fast: bool
+    scripted: ScriptedServer, api: OrchestratorClient, recording: Recording, fast: bool
 ) -> None:
     async def script(peer: Peer) -> None:
         await hear(peer, "Hello there.", turn=1)
@@ -79,7 +86,7 @@ async def test_the_recording_arrives_whole_and_the_reply_is_recorded_as_played(
 
 
 async def test_a_pause_is_silence_and_the_next_sample_follows_it(
-    scripted: ScriptedServer, api: Api, recording: Recording
+    scripted: ScriptedServer, api: OrchestratorClient, recording: Recording
 ) -> None:
     paused_at: list[int] = []
 
@@ -111,7 +118,7 @@ async def test_a_pause_is_silence_and_the_next_sample_follows_it(
 
 
 async def test_a_stop_ends_the_sound_and_stale_frames_are_not_heard(
-    scripted: ScriptedServer, api: Api, recording: Recording
+    scripted: ScriptedServer, api: OrchestratorClient, recording: Recording
 ) -> None:
     stopped_at: list[tuple[int, int]] = []
 
@@ -145,7 +152,7 @@ async def test_a_stop_ends_the_sound_and_stale_frames_are_not_heard(
 
 
 async def test_it_waits_while_a_turn_is_open_and_takes_replaced_turns_back(
-    scripted: ScriptedServer, api: Api, recording: Recording
+    scripted: ScriptedServer, api: OrchestratorClient, recording: Recording
 ) -> None:
     async def script(peer: Peer) -> None:
         await hear(peer, "Hello", turn=1)
@@ -171,7 +178,7 @@ async def test_it_waits_while_a_turn_is_open_and_takes_replaced_turns_back(
 
 
 async def test_no_reply_is_an_error_that_says_whether_words_were_heard(
-    scripted: ScriptedServer, api: Api, recording: Recording
+    scripted: ScriptedServer, api: OrchestratorClient, recording: Recording
 ) -> None:
     scripted.script = stay
     with pytest.raises(CliError, match="no words were heard in the recording"):
@@ -179,7 +186,7 @@ async def test_no_reply_is_an_error_that_says_whether_words_were_heard(
 
 
 async def test_a_server_that_shuts_down_ends_the_talk_at_once(
-    scripted: ScriptedServer, api: Api, recording: Recording
+    scripted: ScriptedServer, api: OrchestratorClient, recording: Recording
 ) -> None:
     async def script(peer: Peer) -> None:
         await peer.next()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import prometheus_client
 import pytest
 from voiceplane_cli import top
-from voiceplane_cli.exposition import Exposition
+from voiceplane_cli.prometheus_parser import PrometheusMetrics
 from voiceplane_orchestrator.metrics import Metrics
 
 from tests.integration.cli.test_commands import VOICEPLANE, url, voiceplane
@@ -120,21 +120,23 @@ async def test_the_live_view_follows_what_happens_and_ends_with_an_interrupt(
 
 def test_percentiles_are_those_of_prometheus_and_of_the_time_since_an_earlier_look() -> None:
     metrics = told()
-    before = Exposition(text_of(metrics))
+    before = PrometheusMetrics(text_of(metrics))
     name = "voiceplane_orchestrator_first_audio_seconds"
     assert before.quantile(0.5, name) == pytest.approx(0.4)  # the middle of 0.3 … 0.5
     for _ in range(100):
         metrics.first_audio.labels("text").observe(0.06)
-    now = Exposition(text_of(metrics))
+    now = PrometheusMetrics(text_of(metrics))
     assert now.quantile(0.5, name, before=before) == pytest.approx(0.0625)
     assert now.quantile(0.5, name, before=before, after="speech") is None
     assert now.quantile(0.5, name, after="speech") == pytest.approx(0.4)
     metrics.first_audio.labels("text").observe(1000.0)
-    assert Exposition(text_of(metrics)).quantile(1.0, name) == 10.0, "more is not known of what is beyond the buckets"
+    assert PrometheusMetrics(text_of(metrics)).quantile(1.0, name) == 10.0, (
+        "more is not known of what is beyond the buckets"
+    )
 
 
 def test_labels_with_odd_characters_and_lines_in_another_shape_do_no_harm() -> None:
-    shown = Exposition(
+    shown = PrometheusMetrics(
         'a_total{reason="x\\"}y",kind="k"} 2\n# HELP a_total A.\nnonsense\na_total{kind="k"} 3e0\nb NaN\n'
     )
     assert shown.total("a_total") == 5

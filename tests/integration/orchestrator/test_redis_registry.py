@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from voiceplane_cli.registered import look
+from voiceplane_cli.redis_check import look
 from voiceplane_common.errors import VoiceplaneError
-from voiceplane_common.registry.records import Record
-from voiceplane_common.registry.registry import Holding, Registry
-from voiceplane_common.registry.settings import RedisSection
+from voiceplane_common.worker_registry.records import WorkerRecord
+from voiceplane_common.worker_registry.registry import LeaseClaim, WorkerRegistry
+from voiceplane_common.worker_registry.settings import RedisSection
 
 from tests.e2e.cluster.certificates import Authority
 from tests.support.redis_server import RedisServer, redis_server
@@ -33,13 +33,13 @@ async def redis() -> AsyncIterator[RedisServer]:
 
 
 @pytest.fixture
-async def registry(redis: RedisServer) -> AsyncIterator[Registry]:
-    async with Registry.connect(RedisSection(url=redis.url)) as registry:
+async def registry(redis: RedisServer) -> AsyncIterator[WorkerRegistry]:
+    async with WorkerRegistry.connect(RedisSection(url=redis.url)) as registry:
         yield registry
 
 
-def record(worker_id: str, *, lease_ms: int = 60_000) -> Record:
-    return Record(worker_id=worker_id, lease_ms=lease_ms)
+def record(worker_id: str, *, lease_ms: int = 60_000) -> WorkerRecord:
+    return WorkerRecord(worker_id=worker_id, lease_ms=lease_ms)
 
 
 async def until_ended(redis: RedisServer, address: str) -> None:
@@ -51,9 +51,9 @@ async def until_ended(redis: RedisServer, address: str) -> None:
         await asyncio.sleep(0.01)
 
 
-async def test_an_address_is_held_renewed_and_given_up(redis: RedisServer, registry: Registry) -> None:
-    assert await registry.hold(ADDRESS, record("w1"), put_out=True) == Holding(ours=True, before="")
-    assert await registry.hold(ADDRESS, record("w1"), put_out=False) == Holding(ours=True, before="w1")
+async def test_an_address_is_held_renewed_and_given_up(redis: RedisServer, registry: WorkerRegistry) -> None:
+    assert await registry.hold(ADDRESS, record("w1"), put_out=True) == LeaseClaim(ours=True, before="")
+    assert await registry.hold(ADDRESS, record("w1"), put_out=False) == LeaseClaim(ours=True, before="w1")
     lease = (await registry.snapshot()).leases[ADDRESS]
     assert (lease.worker_id, lease.lease_ms) == ("w1", 60_000)
     assert 50_000 < lease.left_ms <= 60_000
@@ -67,17 +67,17 @@ async def test_an_address_is_held_renewed_and_given_up(redis: RedisServer, regis
     assert await redis.ask("EXISTS", WORKERS, LEASES) == "0"
 
 
-async def test_only_a_newcomer_puts_another_worker_out_and_nobody_leaves_for_another(registry: Registry) -> None:
+async def test_only_a_newcomer_puts_another_worker_out_and_nobody_leaves_for_another(registry: WorkerRegistry) -> None:
     await registry.hold(ADDRESS, record("w1"), put_out=True)
-    assert await registry.hold(ADDRESS, record("w2"), put_out=False) == Holding(ours=False, before="w1")
-    assert await registry.hold(ADDRESS, record("w2"), put_out=True) == Holding(ours=True, before="w1")
-    assert await registry.hold(ADDRESS, record("w1"), put_out=False) == Holding(ours=False, before="w2")
+    assert await registry.hold(ADDRESS, record("w2"), put_out=False) == LeaseClaim(ours=False, before="w1")
+    assert await registry.hold(ADDRESS, record("w2"), put_out=True) == LeaseClaim(ours=True, before="w1")
+    assert await registry.hold(ADDRESS, record("w1"), put_out=False) == LeaseClaim(ours=False, before="w2")
     assert not await registry.leave(ADDRESS, "w1")
     assert (await registry.snapshot()).leases[ADDRESS].worker_id == "w2"
 
 
 async def test_a_lease_ends_and_its_remains_are_swept_by_the_next_heartbeat(
-    redis: RedisServer, registry: Registry
+    redis: RedisServer, registry: WorkerRegistry
 ) -> None:
     await registry.hold(ADDRESS, record("w1", lease_ms=500), put_out=True)
     await until_ended(redis, ADDRESS)
@@ -88,20 +88,20 @@ async def test_a_lease_ends_and_its_remains_are_swept_by_the_next_heartbeat(
 
 
 async def test_a_lease_that_has_ended_can_be_renewed_unless_somebody_else_has_the_address(
-    redis: RedisServer, registry: Registry
+    redis: RedisServer, registry: WorkerRegistry
 ) -> None:
     await registry.hold(ADDRESS, record("w1", lease_ms=500), put_out=True)
     await until_ended(redis, ADDRESS)
-    assert await registry.hold(ADDRESS, record("w1", lease_ms=500), put_out=False) == Holding(ours=True, before="")
+    assert await registry.hold(ADDRESS, record("w1", lease_ms=500), put_out=False) == LeaseClaim(ours=True, before="")
     await until_ended(redis, ADDRESS)
     await registry.hold(ADDRESS, record("w2"), put_out=False)
-    assert await registry.hold(ADDRESS, record("w1"), put_out=False) == Holding(ours=False, before="w2")
+    assert await registry.hold(ADDRESS, record("w1"), put_out=False) == LeaseClaim(ours=False, before="w2")
 
 
 async def test_a_listener_is_told_of_what_comes_changes_and_goes_and_of_no_heartbeat(
-    redis: RedisServer, registry: Registry
+    redis: RedisServer, registry: WorkerRegistry
 ) -> None:
-    async with Registry.connect(RedisSection(url=redis.url)) as other:
+    async with WorkerRegistry.connect(RedisSection(url=redis.url)) as other:
         await other.listen()
         await registry.hold(ADDRESS, record("w1"), put_out=True)
         await asyncio.wait_for(other.wait_changed(timeout_s=60), 10)
@@ -115,8 +115,8 @@ async def test_a_listener_is_told_of_what_comes_changes_and_goes_and_of_no_heart
         assert asyncio.get_running_loop().time() - began_s >= 0.2, "the heartbeat was a fourth message"
 
 
-async def test_many_changes_at_once_are_one(redis: RedisServer, registry: Registry) -> None:
-    async with Registry.connect(RedisSection(url=redis.url)) as other:
+async def test_many_changes_at_once_are_one(redis: RedisServer, registry: WorkerRegistry) -> None:
+    async with WorkerRegistry.connect(RedisSection(url=redis.url)) as other:
         await other.listen()
         for number in range(50):
             await registry.hold(f"10.0.1.{number}:50051", record(f"w{number}"), put_out=True)
@@ -127,7 +127,9 @@ async def test_many_changes_at_once_are_one(redis: RedisServer, registry: Regist
         assert len((await other.snapshot()).leases) == 50
 
 
-async def test_the_incarnation_is_another_one_after_the_data_were_lost(redis: RedisServer, registry: Registry) -> None:
+async def test_the_incarnation_is_another_one_after_the_data_were_lost(
+    redis: RedisServer, registry: WorkerRegistry
+) -> None:
     await registry.hold(ADDRESS, record("w1"), put_out=True)
     first = (await registry.snapshot()).incarnation
     await registry.hold(ADDRESS, record("w1"), put_out=False)
@@ -142,7 +144,7 @@ async def test_the_incarnation_is_another_one_after_the_data_were_lost(redis: Re
     "text", ["hello", "[1]", "\\xff\\xfe", '{"worker_id": 7}', '{"worker_id": "x", "lease_ms": 1}']
 )
 async def test_what_somebody_else_has_written_hides_no_worker_and_is_written_over(
-    redis: RedisServer, registry: Registry, text: str
+    redis: RedisServer, registry: WorkerRegistry, text: str
 ) -> None:
     other = "10.0.0.6:50051"
     await registry.hold(other, record("w2"), put_out=True)
@@ -155,13 +157,15 @@ async def test_what_somebody_else_has_written_hides_no_worker_and_is_written_ove
     assert set((await registry.snapshot()).leases) == {ADDRESS, other}
 
 
-async def test_keys_that_are_something_else_are_refused_with_the_remedy(redis: RedisServer, registry: Registry) -> None:
+async def test_keys_that_are_something_else_are_refused_with_the_remedy(
+    redis: RedisServer, registry: WorkerRegistry
+) -> None:
     await redis.ask("SET", WORKERS, "somebody's own")
     for attempt in (registry.snapshot(), registry.hold(ADDRESS, record("w1"), put_out=True)):
         with pytest.raises(VoiceplaneError, match=r"is redis\.prefix used by something else") as caught:
             await attempt
         assert (caught.value.reason, caught.value.field) == ("REGISTRY_REFUSED", "redis.prefix")
-    async with Registry.connect(RedisSection(url=redis.url, prefix="speech")) as own:
+    async with WorkerRegistry.connect(RedisSection(url=redis.url, prefix="speech")) as own:
         await own.hold(ADDRESS, record("w1"), put_out=True)
         assert set((await own.snapshot()).leases) == {ADDRESS}
 
@@ -172,14 +176,14 @@ async def test_a_password_is_needed_and_may_stand_in_a_file(tmp_path: Path) -> N
     async with redis_server(lines=("requirepass hush",)) as redis:
         for settings in (RedisSection(url=redis.url), RedisSection.model_validate({"url": redis.url, "password": "x"})):
             with pytest.raises(VoiceplaneError, match=r"set redis\.password") as caught:
-                async with Registry.connect(settings):
+                async with WorkerRegistry.connect(settings):
                     pass
             assert caught.value.reason == "REGISTRY_REFUSED"
-        async with Registry.connect(RedisSection(url=redis.url, password_file=str(file))) as registry:
+        async with WorkerRegistry.connect(RedisSection(url=redis.url, password_file=str(file))) as registry:
             await registry.snapshot()
         file.unlink()
         with pytest.raises(VoiceplaneError, match="name a readable file"):
-            async with Registry.connect(RedisSection(url=redis.url, password_file=str(file))):
+            async with WorkerRegistry.connect(RedisSection(url=redis.url, password_file=str(file))):
                 pass
 
 
@@ -188,13 +192,13 @@ async def test_the_rights_that_the_page_names_are_enough() -> None:
         (command,) = re.findall(r"^(ACL SETUSER .*)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
         await redis.ask(*command.replace("PASSWORD", "hush").split())
         url = redis.url.replace("redis://", "redis://voiceplane@")
-        async with Registry.connect(RedisSection.model_validate({"url": url, "password": "hush"})) as registry:
+        async with WorkerRegistry.connect(RedisSection.model_validate({"url": url, "password": "hush"})) as registry:
             await registry.listen()
             await registry.hold(ADDRESS, record("w1"), put_out=True)
             assert (await registry.snapshot()).leases
             assert await registry.leave(ADDRESS, "w1")
         settings = RedisSection.model_validate({"url": url, "password": "hush", "prefix": "others"})
-        async with Registry.connect(settings) as registry:
+        async with WorkerRegistry.connect(settings) as registry:
             with pytest.raises(VoiceplaneError, match="the rights of its user"):
                 await registry.hold(ADDRESS, record("w1"), put_out=True)
 
@@ -217,10 +221,10 @@ async def test_tls_is_spoken_and_a_server_that_nobody_vouches_for_is_not_believe
     )
     async with secured:
         url = secured.url.replace("redis://", "rediss://")
-        async with Registry.connect(RedisSection(url=url, ca_file=str(authority.certificate))) as registry:
+        async with WorkerRegistry.connect(RedisSection(url=url, ca_file=str(authority.certificate))) as registry:
             assert (await registry.hold(ADDRESS, record("w1"), put_out=True)).ours
         with pytest.raises(VoiceplaneError, match=r"(?i)certificate") as caught:
-            async with Registry.connect(RedisSection(url=url)):
+            async with WorkerRegistry.connect(RedisSection(url=url)):
                 pass
         assert caught.value.reason == "REGISTRY_UNREACHABLE"
 
@@ -229,10 +233,10 @@ async def test_of_several_hosts_the_primary_is_taken_and_a_replica_is_not(redis:
     replica = RedisServer(tmp_path, lines=(f"replicaof {redis.host} {redis.port}",))
     async with replica:
         with pytest.raises(VoiceplaneError, match="not the primary"):
-            async with Registry.connect(RedisSection(url=replica.url)):
+            async with WorkerRegistry.connect(RedisSection(url=replica.url)):
                 pass
         url = f"redis://127.0.0.1:1,{replica.host}:{replica.port},{redis.host}:{redis.port}"
-        async with Registry.connect(RedisSection(url=url)) as registry:
+        async with WorkerRegistry.connect(RedisSection(url=url)) as registry:
             assert registry.port == redis.port
             await redis.ask("REPLICAOF", replica.host, replica.port)
             with pytest.raises(VoiceplaneError) as caught:  # it is told, or cut off, as the one that was demoted
@@ -241,7 +245,7 @@ async def test_of_several_hosts_the_primary_is_taken_and_a_replica_is_not(redis:
 
 
 async def test_the_doctor_names_who_has_registered_and_what_is_no_workers(
-    redis: RedisServer, registry: Registry, monkeypatch: pytest.MonkeyPatch
+    redis: RedisServer, registry: WorkerRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VOICEPLANE_REDIS__URL", redis.url)
     await registry.hold(ADDRESS, record("w1"), put_out=True)

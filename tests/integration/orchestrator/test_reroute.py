@@ -24,9 +24,9 @@ from voiceplane_orchestrator.routing.view import Wanted
 from voiceplane_orchestrator.settings import RoutingSection
 from voiceplane_orchestrator.speech.speaker import Speaker, SpeakerState
 from voiceplane_worker.adapters.mock import MockAdapter
-from voiceplane_worker.models.loader import speak_unheard
 from voiceplane_worker.packs.metadata import PackMetadata
 from voiceplane_worker.packs.pack import VoicePack
+from voiceplane_worker.residency.pack_loader import speak_unheard
 
 from tests.support.processes import worker
 from tests.support.workers import expected_pcm

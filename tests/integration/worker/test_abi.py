@@ -167,7 +167,7 @@ async def test_without_credit_nothing_leaves_and_the_model_waits(worker: Worker,
         assert pending, "a frame has left without credit"
         ready = worker.sessions.get(session.session_id)._stream
         assert ready is not None
-        buffered_ms = len(ready.outlet._frames) * 20
+        buffered_ms = len(ready.frame_pacer._frames) * 20
         assert buffered_ms <= worker.settings.worker.buffer_ms + 1000, "the audio computed ahead is bounded"
         more.cancel()
 

@@ -15,7 +15,7 @@ from voiceplane_worker.app import Worker
 from tests.support.workers import mock_worker_settings, say, take
 
 if TYPE_CHECKING:
-    from voiceplane_worker.models.status import ModelStatus
+    from voiceplane_worker.residency.model_status import ModelStatus
 
 CREDIT = tts_pb2.StartSessionRequest(credit_flow_control=True)
 

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from voiceplane_common import heap
+from voiceplane_common import gc_tuning
 from voiceplane_common.clock import SystemClock
 from voiceplane_worker.adapters.memory import release_memory
 from voiceplane_worker.adapters.mock import MockAdapter, MockModel
-from voiceplane_worker.models.loader import PackLoader
-from voiceplane_worker.models.manager import ModelManager
-from voiceplane_worker.models.status import ModelSpec, ModelState
-from voiceplane_worker.packs.catalog import Catalog
+from voiceplane_worker.packs.catalog import PackCatalog
+from voiceplane_worker.residency.model_manager import ModelManager
+from voiceplane_worker.residency.model_spec import ModelSpec
+from voiceplane_worker.residency.model_status import ModelState
+from voiceplane_worker.residency.pack_loader import PackLoader
 from voiceplane_worker.settings import ModelManagerSection
 
 from tests.support.packs import PIPER_MODEL_ID
@@ -64,7 +65,7 @@ class HeavyAdapter(MockAdapter):
 async def test_a_voice_holds_what_its_pack_says_and_gives_it_back_fifty_times() -> None:
     manager = ModelManager(
         settings=ModelManagerSection(default_model_id=""),
-        catalog=Catalog(),
+        catalog=PackCatalog(),
         loader=PackLoader(device="cpu", threads=1),
         clock=SystemClock(),
     )
@@ -81,7 +82,7 @@ async def test_a_voice_holds_what_its_pack_says_and_gives_it_back_fifty_times() 
         held_bytes.append(loaded_bytes - unloaded_bytes[-1])
     await manager.close()
     assert max(unloaded_bytes[SETTLING_CYCLES:]) < 1.05 * unloaded_bytes[SETTLING_CYCLES - 1]
-    known = Catalog().find(PIPER_MODEL_ID)
+    known = PackCatalog().find(PIPER_MODEL_ID)
     assert known
     assert known.metadata.memory_bytes == pytest.approx(statistics.median(held_bytes), rel=0.2)
 
@@ -92,12 +93,12 @@ async def test_a_worker_that_has_settled_gives_a_voice_back_too() -> None:
     adapter = HeavyAdapter()
     manager = ModelManager(
         settings=ModelManagerSection(default_model_id=""),
-        catalog=Catalog(),
+        catalog=PackCatalog(),
         loader=PackLoader(device="cpu", threads=1, adapter_of=lambda _: adapter),
         clock=SystemClock(),
     )
     thresholds = gc.get_threshold()
-    heap.settle()
+    gc_tuning.freeze()
     try:
         await manager.load(ModelSpec(model_id="mock"))
         (weights,) = adapter.loaded

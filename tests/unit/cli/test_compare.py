@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, cast
 import grpc
 import pytest
 from voiceplane_cli import compare as comparing
-from voiceplane_cli.comparing.recognition import Heard
-from voiceplane_cli.comparing.takes import Script, Take
+from voiceplane_cli.comparison.recordings import Recording, Script
+from voiceplane_cli.comparison.transcription import Transcription
+from voiceplane_cli.model_info import ModelInfo, Placement
 from voiceplane_cli.output import CliError, ExitCode
-from voiceplane_cli.views import ModelView, Placement
 from voiceplane_common.errors import VoiceplaneError
 
-from tests.support.takes import performance, take
+from tests.support.compare_results import recording, result
 
 if TYPE_CHECKING:
-    from voiceplane_cli.models import Inventory
+    from voiceplane_cli.inventory import Inventory
 
 SCRIPT = Script(text="Hello there.")
 
@@ -29,9 +29,9 @@ class Stage:
     fails_after: dict[str, int] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
 
-    async def models(self) -> list[ModelView]:
+    async def models(self) -> list[ModelInfo]:
         return [
-            ModelView(
+            ModelInfo(
                 model_id=model_id,
                 family="mock",
                 workers=(Placement(worker="w", state=state, references=self.references, memory_bytes=7),),
@@ -45,21 +45,21 @@ class Stage:
             raise VoiceplaneError(grpc.StatusCode.NOT_FOUND, "UNKNOWN_MODEL", f"unknown\nmodel {model_id}")
         self.states[model_id] = "resident" if action == "load" else "absent"
 
-    async def speak(self, model_id: str, script: Script) -> Take:
+    async def speak(self, model_id: str, script: Script) -> Recording:
         self.calls.append(model_id)
         if self.calls.count(model_id) > self.fails_after.get(model_id, 100):
             raise CliError("it fell over")
-        return take(first_audio_ms=10.0 * self.calls.count(model_id))
+        return recording(first_audio_ms=10.0 * self.calls.count(model_id))
 
 
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     stage = Stage(states={"a": "resident", "b": "absent"})
-    monkeypatch.setattr(comparing, "speaker", lambda source: source.speak)
+    monkeypatch.setattr(comparing, "recorder_for", lambda source: source.speak)
     return stage
 
 
-async def compared(stage: Stage, *models: str, repeat: int = 2, cold: bool = False) -> list[comparing.Performance]:
+async def compared(stage: Stage, *models: str, repeat: int = 2, cold: bool = False) -> list[comparing.ModelResult]:
     source = cast("Inventory", stage)
     return await comparing.compare(source, models, SCRIPT, repeat=repeat, cold=cold, progress=lambda _: None)
 
@@ -71,7 +71,9 @@ async def test_models_are_loaded_if_need_be_and_speak_in_turns(stage: Stage) -> 
     assert b.load_ms is not None
     assert b.cold_first_audio_ms == 10
     for each in (a, b):
-        assert [spoken.first_audio_ms for spoken in each.takes] == [20, 30], "the first take is not among the warm ones"
+        assert [spoken.first_audio_ms for spoken in each.recordings] == [20, 30], (
+            "the first recording is not among the warm ones"
+        )
         assert (each.family, each.memory_bytes, each.error) == ("mock", 7, "")
         assert each.sound
 
@@ -93,8 +95,8 @@ async def test_a_model_that_fails_does_not_take_the_others_with_it(stage: Stage)
     none, b, c = await compared(stage, "none", "b", "c", repeat=3)
     assert none.error == "unknown model none"
     assert comparing.as_json(none)["first_audio_ms"] is None
-    assert len(b.takes) == 3
-    assert (len(c.takes), c.error) == (1, "it fell over")
+    assert len(b.recordings) == 3
+    assert (len(c.recordings), c.error) == (1, "it fell over")
     assert comparing.errors([none, b, c]) == ["none: unknown model none", "c: it fell over"]
 
 
@@ -122,8 +124,8 @@ def test_a_text_that_is_no_utf8_is_a_mistake_of_input() -> None:
 
 
 def test_the_json_has_the_figures_under_names_that_stay() -> None:
-    value = performance("joe")
-    value.heard = Heard(text="hello", word_error_rate=0.5)
+    value = result("joe")
+    value.transcription = Transcription(text="hello", word_error_rate=0.5)
     assert comparing.as_json(value) == {
         "model": "joe", "family": "piper", "voice": "joe", "error": None, "load_ms": 800.0,
         "cold_first_audio_ms": 90.0, "first_audio_ms": {"p50": 50.0, "p95": 60.0, "count": 3},
@@ -134,10 +136,10 @@ def test_the_json_has_the_figures_under_names_that_stay() -> None:
 
 
 def test_the_column_of_word_errors_is_there_where_something_was_transcribed() -> None:
-    quiet, heard = performance("joe"), performance("amy")
+    quiet, heard = result("joe"), result("amy")
     assert "word errors" not in comparing.columns([quiet])
     assert len(comparing.cells(quiet, [quiet])) == len(comparing.columns([quiet]))
-    heard.heard = Heard(text="hello", word_error_rate=0.5)
+    heard.transcription = Transcription(text="hello", word_error_rate=0.5)
     both = [quiet, heard]
     assert comparing.columns(both)[-1] == "word errors"
     assert [comparing.cells(each, both)[-1] for each in both] == ["-", "50 %"]

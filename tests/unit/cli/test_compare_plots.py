@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
-from voiceplane_cli.comparing import plots
+from voiceplane_cli.comparison import plots
 
 BOTTOM = plots.HEIGHT - plots.BOTTOM
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from voiceplane_cli.doctor import Check, FamilyFound, Probes, as_json, examine, is_fit
-from voiceplane_cli.registered import Registered, look
+from voiceplane_cli.redis_check import RedisCheck, check_redis
 from voiceplane_worker.adapters import registry
 
 FIT = Probes(
@@ -19,7 +19,7 @@ FIT = Probes(
     free_bytes=lambda folder: 5_000_000_000,
     gpus=lambda: ["NVIDIA H100, 81559 MiB"],
     cache_dir=Path("/cache"),
-    registered=lambda: None,
+    redis=lambda: None,
 )
 
 
@@ -131,10 +131,10 @@ def test_the_real_probes_answer_on_this_machine(tmp_path: Path) -> None:
 
 def test_a_redis_is_told_of_where_the_environment_names_one() -> None:
     assert "Redis" not in report()[1]
-    fit, checks = report(registered=lambda: Registered(ok=True, found="1 workers: 10.0.0.5:50051"))
+    fit, checks = report(redis=lambda: RedisCheck(ok=True, found="1 workers: 10.0.0.5:50051"))
     assert fit
     assert (checks["Redis"].purpose, checks["Redis"].mark) == ("hosts", "ok")
-    fit, checks = report(registered=lambda: Registered(ok=False, found="it is away", remedy="start it"))
+    fit, checks = report(redis=lambda: RedisCheck(ok=False, found="it is away", remedy="start it"))
     assert fit, "the demo needs none"
     assert (checks["Redis"].mark, checks["Redis"].remedy) == ("missing", "start it")
 
@@ -142,14 +142,14 @@ def test_a_redis_is_told_of_where_the_environment_names_one() -> None:
 def test_a_redis_that_does_not_answer_is_told_of_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VOICEPLANE_REDIS__URL", "redis://127.0.0.1:1")
     monkeypatch.setenv("VOICEPLANE_REDIS__LEASE_MS", "3000")  # a worker's own
-    found = look()
+    found = check_redis()
     assert found is not None
     assert not found.ok
     assert "127.0.0.1:1 can't be reached" in found.found
     assert "VOICEPLANE_REDIS__URL" in found.remedy
     monkeypatch.setenv("VOICEPLANE_REDIS__URL", "127.0.0.1")
-    found = look()
+    found = check_redis()
     assert found is not None
     assert "must begin with one of" in found.found
     monkeypatch.delenv("VOICEPLANE_REDIS__URL")
-    assert look() is None
+    assert check_redis() is None

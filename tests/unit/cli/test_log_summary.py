@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from voiceplane_cli.log_summary import Spread, summarize
+from voiceplane_cli.log_summary import LatencyPercentiles, summarize
 
 
 def line(event: str, **fields: object) -> str:
@@ -37,7 +37,9 @@ def test_sessions_turns_latencies_and_troubles_are_counted() -> None:
     assert found.open_sessions == 1
     assert found.turns == 1
     assert found.utterances == {"complete": 100, "failed": 1}
-    assert found.latencies["first_audio after speech"] == Spread(count=100, p50_ms=50, p95_ms=95, p99_ms=99, max_ms=100)
+    assert found.latencies["first_audio after speech"] == LatencyPercentiles(
+        count=100, p50_ms=50, p95_ms=95, p99_ms=99, max_ms=100
+    )
     assert found.latencies["endpointing"].p50_ms == 400
     assert "first_audio after text" not in found.latencies
     assert found.counts == {

@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 import grpc
 import pytest
 from rich.console import Console
-from voiceplane_cli.models import models_table, reasons
+from voiceplane_cli.inventory import models_table, reasons
+from voiceplane_cli.model_info import ModelInfo, Placement, WorkerInfo
 from voiceplane_cli.output import CliError, ExitCode, exit_code, fail, humanise_age, humanise_bytes
-from voiceplane_cli.views import ModelView, Placement, WorkerView
 from voiceplane_cli.workers import workers_table
 from voiceplane_common.errors import VoiceplaneError, invalid, unavailable
 
 NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
-LONG = ModelView(
+LONG = ModelInfo(
     model_id="a-model-with-a-rather-long-name-medium",
     family="piper",
     is_default=True,
@@ -27,7 +27,7 @@ LONG = ModelView(
         ),
     ),
 )
-WORKER = WorkerView(
+WORKER = WorkerInfo(
     address="worker-0.workers.voiceplane.svc.cluster.local:50051", worker_id="w" * 36, ready=True, draining=False,
     sessions=1, max_sessions=16, queue_depth=0, first_audio_p50_ms=31.5, rtf_p50=0.08,
 )  # fmt: skip

@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 from voiceplane_cli import packs_app
 from voiceplane_cli.main import app
 from voiceplane_common.artifacts import digest, remote
-from voiceplane_worker.models.status import ModelSpec
-from voiceplane_worker.packs.catalog import Catalog
+from voiceplane_worker.packs.catalog import PackCatalog
 from voiceplane_worker.packs.licences import non_commercial
 from voiceplane_worker.packs.opening import open_pack
+from voiceplane_worker.residency.model_spec import ModelSpec
 
 from tests.support.artifacts import left_in, tree_of, write_package, write_tree
 from tests.support.voicepacks import pack_yaml, write_pack
@@ -85,7 +85,7 @@ def test_list_tells_family_licence_source_and_whether_the_files_are_here(
     assert (listed["far"]["source"], listed["far"]["sha256"]) == (far["uri"], far["sha256"])
     assert listed["here"]["folder"] == str(packs / "mock" / "here")
 
-    open_pack(ModelSpec(model_id="joined"), Catalog(packs).find("joined"))
+    open_pack(ModelSpec(model_id="joined"), PackCatalog(packs).find("joined"))
     listed = {pack["model_id"]: pack for pack in as_json("list", "--packs-dir", packs)["packs"]}
     assert listed["joined"]["state"] == "here"
 
@@ -102,7 +102,7 @@ def test_list_is_a_table_for_people(packs: Path) -> None:
 
 def test_without_a_folder_the_packs_that_come_with_voiceplane_are_listed() -> None:
     listed = as_json("list")["packs"]
-    assert {pack["model_id"] for pack in listed} == set(Catalog().model_ids)
+    assert {pack["model_id"] for pack in listed} == set(PackCatalog().model_ids)
 
 
 @pytest.mark.parametrize("command", ["list", "lint", "verify"])
@@ -116,7 +116,7 @@ def test_a_folder_that_is_not_there_is_wrong_usage(command: str, tmp_path: Path)
 
 
 def test_the_packs_that_come_with_voiceplane_have_no_problems() -> None:
-    assert as_json("lint") == {"ok": True, "packs": len(Catalog().model_ids), "problems": []}
+    assert as_json("lint") == {"ok": True, "packs": len(PackCatalog().model_ids), "problems": []}
 
 
 def test_the_packs_of_public_models_have_no_problems_and_may_be_used_commercially() -> None:
@@ -294,7 +294,7 @@ def test_add_writes_a_pack_that_a_worker_opens(packs: Path, tmp_path: Path) -> N
         "files": {"model": "en.onnx", "config": "en.onnx.json"},
     }
     assert as_json("lint", "--packs-dir", packs)["ok"] is True
-    assert open_pack(ModelSpec(model_id="en"), Catalog(packs).find("en")).path == files
+    assert open_pack(ModelSpec(model_id="en"), PackCatalog(packs).find("en")).path == files
 
 
 def test_add_allows_a_pickle_by_name(packs: Path, tmp_path: Path) -> None:

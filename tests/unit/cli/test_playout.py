@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from voiceplane_cli.playout import Cursor, Playout, ReplyFrame
+from voiceplane_cli.playout import Cursor, PlayoutBuffer, ReplyFrame
 
 SAMPLES = 8
 
@@ -21,7 +21,7 @@ actions = st.lists(
 
 @given(actions)
 def test_pauses_and_resumes_lose_and_repeat_no_sample(script: list[str | int]) -> None:
-    playout, pushed, heard = Playout(), bytearray(), bytearray()
+    playout, pushed, heard = PlayoutBuffer(), bytearray(), bytearray()
     index = 0
     for action in script:
         if action == "push":
@@ -47,7 +47,7 @@ def test_pauses_and_resumes_lose_and_repeat_no_sample(script: list[str | int]) -
 
 @given(st.lists(st.tuples(st.integers(1, 4), st.sampled_from(["push", "stop", "pull"])), max_size=60))
 def test_nothing_of_an_older_epoch_is_ever_heard(script: list[tuple[int, str]]) -> None:
-    playout, newest = Playout(), 0
+    playout, newest = PlayoutBuffer(), 0
     for epoch, action in script:
         if action == "push":
             assert playout.push(frame(0, epoch=epoch)) == (epoch >= newest)
@@ -62,7 +62,7 @@ def test_nothing_of_an_older_epoch_is_ever_heard(script: list[tuple[int, str]]) 
 
 
 def test_a_stop_forgets_what_is_buffered_and_keeps_the_cursor() -> None:
-    playout = Playout()
+    playout = PlayoutBuffer()
     playout.push(frame(0))
     playout.push(frame(1))
     playout.pull(SAMPLES + 3)
@@ -75,7 +75,7 @@ def test_a_stop_forgets_what_is_buffered_and_keeps_the_cursor() -> None:
 
 
 def test_a_late_stop_of_the_present_epoch_changes_nothing() -> None:
-    playout = Playout()
+    playout = PlayoutBuffer()
     playout.push(frame(0, epoch=2))
     playout.stop(epoch=2)
     playout.stop(epoch=1)
@@ -83,7 +83,7 @@ def test_a_late_stop_of_the_present_epoch_changes_nothing() -> None:
 
 
 def test_an_utterance_has_ended_when_its_last_sample_was_heard_and_not_before() -> None:
-    playout = Playout()
+    playout = PlayoutBuffer()
     playout.push(frame(0, end=True, samples=5))
     playout.pull(4)
     assert not playout.has_ended(1)
@@ -93,7 +93,7 @@ def test_an_utterance_has_ended_when_its_last_sample_was_heard_and_not_before() 
 
 
 def test_a_rerouted_utterance_is_played_as_it_comes() -> None:
-    playout = Playout()
+    playout = PlayoutBuffer()
     playout.push(frame(5))
     playout.push(frame(2))
     assert playout.pull(2 * SAMPLES) == frame(5).pcm + frame(2).pcm

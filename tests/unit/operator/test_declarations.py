@@ -8,8 +8,8 @@ import pytest
 from voiceplane_common.models_file import dump_models_file
 from voiceplane_operator.declarations import is_ours, refusals, request_of, wanted_by
 from voiceplane_proto.v1 import tts_pb2
-from voiceplane_worker.models.declared import read_declared
-from voiceplane_worker.models.requests import model_spec
+from voiceplane_worker.residency.load_request import model_spec
+from voiceplane_worker.residency.models_file import read_models_file
 
 from tests.unit.operator.objects import a_lora, a_model, a_pool
 
@@ -120,7 +120,7 @@ def test_a_worker_reads_the_models_file(tmp_path: Path) -> None:
     requests = [request_of(model, models[0] if model.spec.lora else None) for model in models]
     file = tmp_path / "models.yaml"
     file.write_text(dump_models_file(requests), encoding="utf-8")
-    read = {model.model_id: model for model in read_declared(file)}
+    read = {model.model_id: model for model in read_models_file(file)}
     assert list(read) == ["amy", "joe", "lora"]  # in a fixed order, so that nothing is applied twice
     for request in requests:
         assert read[request.model_id] == model_spec(request)
@@ -137,7 +137,7 @@ def test_a_worker_reads_all_that_a_voice_declares(tmp_path: Path) -> None:
     assert request.source.credentials == "s3.keys"
     file = tmp_path / "models.yaml"
     file.write_text(dump_models_file([request]))
-    (spec,) = read_declared(file)
+    (spec,) = read_models_file(file)
     assert spec == model_spec(request)
     assert spec.source is not None
     assert spec.source.credentials == "s3.keys"

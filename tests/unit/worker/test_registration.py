@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import structlog
 from voiceplane_common.errors import VoiceplaneError, unavailable
-from voiceplane_common.registry.registry import Holding
 from voiceplane_common.settings import load_settings
+from voiceplane_common.worker_registry.registry import LeaseClaim
 from voiceplane_worker.metrics import Metrics
 from voiceplane_worker.registration import Registration
 from voiceplane_worker.settings import RegistrationSection, WorkerSettings
@@ -21,7 +21,7 @@ from tests.support.clock import VirtualClock, settle
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from voiceplane_common.registry.records import Record
+    from voiceplane_common.worker_registry.records import WorkerRecord
 
 ADDRESS = "10.0.0.5:50051"
 
@@ -44,14 +44,14 @@ class FakeRegistry:
         self.connections += 1
         yield self
 
-    async def hold(self, address: str, record: Record, *, put_out: bool) -> Holding:
+    async def hold(self, address: str, record: WorkerRecord, *, put_out: bool) -> LeaseClaim:
         self._check()
         self.heartbeats += 1
         before = self.holders.get(address, "")
         if before not in {"", record.worker_id} and not put_out:
-            return Holding(ours=False, before=before)
+            return LeaseClaim(ours=False, before=before)
         self.holders[address] = record.worker_id
-        return Holding(ours=True, before=before)
+        return LeaseClaim(ours=True, before=before)
 
     async def leave(self, address: str, worker_id: str) -> bool:
         if self.hangs:

@@ -115,10 +115,10 @@ class LoraBase(Model, Protocol):
 
 
 @runtime_checkable
-class Mortal(Protocol):
+class Crashable(Protocol):
     """A loaded model that can be lost: its process may end."""
 
-    def when_lost(self, tell: Callable[[VoiceplaneError], None]) -> None:
+    def on_crash(self, tell: Callable[[VoiceplaneError], None]) -> None:
         """Have a function called once it is lost, on any thread; its utterances end with the same error."""
         ...
 

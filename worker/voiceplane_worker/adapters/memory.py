@@ -8,7 +8,7 @@ import gc
 import sys
 from typing import TYPE_CHECKING
 
-from voiceplane_common import heap
+from voiceplane_common import gc_tuning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ MMAP_THRESHOLD_BYTES, TRIM_THRESHOLD_BYTES = 4 << 20, 1 << 20
 
 def release_memory() -> None:
     """Give memory of closed models back to the system, which glibc would otherwise keep for later."""
-    heap.collect()
+    gc_tuning.full_collect()
     _trim()
 
 

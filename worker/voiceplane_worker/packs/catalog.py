@@ -31,7 +31,7 @@ class CatalogPack:
     metadata: PackMetadata
 
 
-class Catalog:
+class PackCatalog:
     """The packs of a folder: <family>/<name>/metadata.yaml, by model id.
 
     A pack that can't be read is left out and logged, so that one broken file does not take the others away; the last

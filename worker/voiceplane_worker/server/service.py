@@ -11,9 +11,9 @@ from voiceplane_common.errors import VoiceplaneError, failed_precondition, inval
 from voiceplane_common.frames import FRAME_BYTES, FRAME_MS, SAMPLE_RATE_HZ
 from voiceplane_proto.v1 import tts_pb2, tts_pb2_grpc
 
-from voiceplane_worker.models.requests import model_spec
-from voiceplane_worker.server.convert import model_status
+from voiceplane_worker.residency.load_request import model_spec
 from voiceplane_worker.server.errors import abort, answers
+from voiceplane_worker.server.proto_conversion import model_status
 from voiceplane_worker.sessions.requests import SessionRequest
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     from voiceplane_worker.adapters.base import FamilyTraits
     from voiceplane_worker.metrics import Metrics
-    from voiceplane_worker.models.manager import ModelManager
-    from voiceplane_worker.server.state import StateFeed
+    from voiceplane_worker.residency.model_manager import ModelManager
+    from voiceplane_worker.server.watch_state import StatePublisher
     from voiceplane_worker.sessions.store import SessionStore
-    from voiceplane_worker.sessions.stream import SynthesisStream
+    from voiceplane_worker.sessions.synthesis_stream import SynthesisStream
     from voiceplane_worker.settings import WorkerSettings
 
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -49,7 +49,7 @@ class TTSService(tts_pb2_grpc.TTSServicer):
         families: Iterable[FamilyTraits],
         manager: ModelManager,
         sessions: SessionStore,
-        state: StateFeed,
+        state: StatePublisher,
         metrics: Metrics,
     ) -> None:
         self._settings = settings
@@ -92,9 +92,9 @@ class TTSService(tts_pb2_grpc.TTSServicer):
         session = await self._sessions.start(SessionRequest.from_proto(request))
         return tts_pb2.StartSessionResponse(
             session_id=session.session_id,
-            model_id=session.lease.model_id,
-            voice=session.profile.delivery.voice,
-            language=session.profile.delivery.language,
+            model_id=session.model_ref.model_id,
+            voice=session.profile.voice_settings.voice,
+            language=session.profile.voice_settings.language,
             audio_format=AUDIO_FORMAT,
             idle_timeout_ms=self._settings.worker.session_idle_timeout_ms,
             revision=self._state.revision,
@@ -112,7 +112,7 @@ class TTSService(tts_pb2_grpc.TTSServicer):
             if not first.session_id:
                 raise invalid("session_id", "the first chunk of a stream must name its session")
             session = self._sessions.get(first.session_id)
-            span.note(worker_session_id=session.session_id, model=session.lease.model_id)
+            span.note(worker_session_id=session.session_id, model=session.model_ref.model_id)
             with tracing.use(span):
                 stream = session.open_stream()
             reader = asyncio.create_task(_read(stream, first, request_iterator))
@@ -121,7 +121,7 @@ class TTSService(tts_pb2_grpc.TTSServicer):
                     yield frame
             finally:
                 reader.cancel()
-                self._metrics.underruns.inc(stream.outlet.underruns)
+                self._metrics.underruns.inc(stream.frame_pacer.underruns)
                 await session.close_stream(stream)
                 with contextlib.suppress(asyncio.CancelledError):
                     await reader
@@ -206,7 +206,7 @@ class TTSService(tts_pb2_grpc.TTSServicer):
         if not (request.model_id or request.session_id):
             raise failed_precondition("MODEL_NOT_NAMED", "RELOAD needs a model_id or a session_id", field="model_id")
         session = self._sessions.get(request.session_id) if request.session_id else None
-        model_id = request.model_id or (session.lease.model_id if session else "")
+        model_id = request.model_id or (session.model_ref.model_id if session else "")
         await self._manager.reload(model_id)
         return session.status() if session else tts_pb2.ControlResponse()
 

@@ -12,7 +12,7 @@ from voiceplane_proto.v1 import tts_pb2
 
 if TYPE_CHECKING:
     from voiceplane_worker.adapters.base import Voice
-    from voiceplane_worker.models.offer import Offer
+    from voiceplane_worker.residency.voice_catalog import VoiceCatalog
 
 MIN_SPEED, MAX_SPEED = 0.5, 2.0
 MAX_ID_CHARS = 128
@@ -60,14 +60,14 @@ class SessionRequest:
             only_if_resident=request.only_if_resident,
         )
 
-    def choose_voice(self, offer: Offer) -> Voice:
+    def choose_voice(self, catalog: VoiceCatalog) -> Voice:
         """The voice asked for by name, else the first of the language asked for, else the first.
 
         Raises:
             VoiceplaneError: NOT_FOUND, naming the voices or languages that there are.
         """
-        voices = offer.voices
-        languages = offer.languages or tuple(sorted({voice.language for voice in voices}))
+        voices = catalog.voices
+        languages = catalog.languages or tuple(sorted({voice.language for voice in voices}))
         if self.language and _primary(self.language) not in map(_primary, languages):
             message = f"the model does not speak {self.language!r}: it speaks {', '.join(languages)}"
             raise not_found("language", message, reason="LANGUAGE_NOT_SUPPORTED")

@@ -10,32 +10,32 @@ import grpc
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_proto.v1 import tts_pb2
 
-from voiceplane_worker.sessions.stream import SynthesisStream
+from voiceplane_worker.sessions.synthesis_stream import SynthesisStream
 
 if TYPE_CHECKING:
-    from voiceplane_worker.compute import ComputePool
-    from voiceplane_worker.models.lease import Lease
-    from voiceplane_worker.sessions.load import LoadMeter
-    from voiceplane_worker.sessions.speech import Delivery
+    from voiceplane_worker.residency.model_reference import ModelReference
+    from voiceplane_worker.scheduler import DeadlineScheduler
+    from voiceplane_worker.sessions.load_metrics import LoadMetrics
+    from voiceplane_worker.sessions.synthesizer import VoiceSettings
     from voiceplane_worker.settings import WorkerSection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Profile:
+class SessionProfile:
     """What the client asked for in StartSession."""
 
-    delivery: Delivery
+    voice_settings: VoiceSettings
     segmentation: Literal["clause", "sentence"]
     credit_flow_control: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Services:
+class SessionServices:
     """What every session of a worker shares."""
 
     settings: WorkerSection
-    pool: ComputePool
-    load: LoadMeter
+    scheduler: DeadlineScheduler
+    load: LoadMetrics
 
 
 class Session:
@@ -47,9 +47,11 @@ class Session:
         last_active: Monotonic seconds of the last call.
     """
 
-    def __init__(self, *, session_id: str, lease: Lease, profile: Profile, services: Services) -> None:
+    def __init__(
+        self, *, session_id: str, model_ref: ModelReference, profile: SessionProfile, services: SessionServices
+    ) -> None:
         self.session_id = session_id
-        self.lease = lease
+        self.model_ref = model_ref
         self.profile = profile
         self.services = services
         self.epoch = 1
@@ -80,7 +82,7 @@ class Session:
             self._stream.stop()
         self._stream = SynthesisStream(self)
         if self._paused:
-            self._stream.outlet.pause()
+            self._stream.frame_pacer.pause()
         self.touch()
         return self._stream
 
@@ -95,14 +97,14 @@ class Session:
         """Silence from the next frame on."""
         self._paused = True
         if self._stream is not None:
-            self._stream.outlet.pause()
+            self._stream.frame_pacer.pause()
         return self.status()
 
     def resume(self) -> tts_pb2.ControlResponse:
         """Go on with the next sample."""
         self._paused = False
         if self._stream is not None:
-            self._stream.outlet.resume()
+            self._stream.frame_pacer.resume()
         return self.status()
 
     def stop(self, epoch: int) -> tts_pb2.ControlResponse:
@@ -124,7 +126,7 @@ class Session:
             self._stream.fail(error or gone)
             self._stream.stop()
             await self._stream.close()
-        self.lease.release()
+        self.model_ref.release()
 
     def status(self, *, dropped_frames: int = 0) -> tts_pb2.ControlResponse:
         """Where the session stands, as Control answers."""

@@ -10,14 +10,14 @@ import grpc
 from voiceplane_common.errors import VoiceplaneError, exhausted, not_found, unavailable
 from voiceplane_common.logs import get_logger
 
-from voiceplane_worker.sessions.session import Profile, Services, Session
-from voiceplane_worker.sessions.speech import Delivery
+from voiceplane_worker.sessions.session import Session, SessionProfile, SessionServices
+from voiceplane_worker.sessions.synthesizer import VoiceSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from voiceplane_worker.metrics import Metrics
-    from voiceplane_worker.models.manager import ModelManager
+    from voiceplane_worker.residency.model_manager import ModelManager
     from voiceplane_worker.sessions.requests import SessionRequest
 
 _log = get_logger("sessions")
@@ -27,7 +27,7 @@ class SessionStore:
     """The sessions. Confined to the event loop."""
 
     def __init__(
-        self, *, manager: ModelManager, services: Services, metrics: Metrics, changed: Callable[[], None]
+        self, *, manager: ModelManager, services: SessionServices, metrics: Metrics, changed: Callable[[], None]
     ) -> None:
         """Make an empty store.
 
@@ -78,28 +78,30 @@ class SessionStore:
         self._opening.add(session_id)
         self._note()
         try:
-            lease = await self._manager.acquire(request.model_id, only_if_resident=request.only_if_resident)
+            model_ref = await self._manager.acquire(request.model_id, only_if_resident=request.only_if_resident)
             try:
-                voice = request.choose_voice(lease.offer)
+                voice = request.choose_voice(model_ref.voice_catalog)
                 if self._draining:  # it may have begun while the model was loaded
                     raise _draining()
             except BaseException:
-                lease.release()
+                model_ref.release()
                 raise
         finally:
             self._opening.discard(session_id)
             self._note()
-        delivery = Delivery(voice=voice.name, language=request.language or voice.language, speed=request.speed)
-        profile = Profile(
-            delivery=delivery,
+        voice_settings = VoiceSettings(
+            voice=voice.name, language=request.language or voice.language, speed=request.speed
+        )
+        profile = SessionProfile(
+            voice_settings=voice_settings,
             segmentation=request.segmentation,
             credit_flow_control=request.credit_flow_control,
         )
-        session = Session(session_id=session_id, lease=lease, profile=profile, services=self._services)
+        session = Session(session_id=session_id, model_ref=model_ref, profile=profile, services=self._services)
         self._sessions[session_id] = session
         self._metrics.sessions_started.inc()
         self._note()
-        _log.info("session_started", session_id=session_id, model_id=lease.model_id, voice=voice.name)
+        _log.info("session_started", session_id=session_id, model_id=model_ref.model_id, voice=voice.name)
         return session
 
     async def end(self, session_id: str, error: VoiceplaneError | None = None) -> Session | None:

@@ -10,11 +10,12 @@ import pytest
 import yaml
 from voiceplane_common.clock import SystemClock
 from voiceplane_worker.adapters.base import Piece
-from voiceplane_worker.models.loader import PackLoader, adapter_of
-from voiceplane_worker.models.manager import ModelManager
-from voiceplane_worker.models.status import ModelSpec, ModelState
-from voiceplane_worker.packs.catalog import Catalog
+from voiceplane_worker.packs.catalog import PackCatalog
 from voiceplane_worker.packs.metadata import METADATA_FILE, PackSource
+from voiceplane_worker.residency.model_manager import ModelManager
+from voiceplane_worker.residency.model_spec import ModelSpec
+from voiceplane_worker.residency.model_status import ModelState
+from voiceplane_worker.residency.pack_loader import PackLoader, adapter_of
 from voiceplane_worker.settings import ModelManagerSection
 
 from tests.support.tiny.csm import lora_pack, pack_of_tiny
@@ -23,15 +24,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from voiceplane_worker.adapters.base import Samples
-    from voiceplane_worker.models.lease import Lease
     from voiceplane_worker.packs.pack import VoicePack
+    from voiceplane_worker.residency.model_reference import ModelReference
 
 
 def write_metadata(pack: VoicePack) -> None:
     (pack.path / METADATA_FILE).write_text(yaml.safe_dump(pack.metadata.model_dump(mode="json")))
 
 
-def speak(lease: Lease) -> Samples:
+def speak(lease: ModelReference) -> Samples:
     with lease.use() as loaded:
         piece = Piece(text="Nine green bottles.", voice="first", language="en")
         return np.concatenate(list(loaded.model.synthesize(piece)))
@@ -47,7 +48,7 @@ async def test_an_adapter_that_is_asked_for_brings_its_base(tmp_path: Path, host
     before = set(psutil.Process().children())
     manager = ModelManager(
         settings=ModelManagerSection(default_model_id=""),
-        catalog=Catalog(tmp_path / "packs"),
+        catalog=PackCatalog(tmp_path / "packs"),
         loader=PackLoader(device="cpu", threads=1, adapter_of=lambda family: adapter_of(family, hosted=hosted)),
         clock=SystemClock(),
         declared=[anna],

@@ -17,7 +17,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_worker.adapters.spark.adapter import SparkAdapter
-from voiceplane_worker.packs.catalog import Catalog
+from voiceplane_worker.packs.catalog import PackCatalog
 from voiceplane_worker.packs.licences import check_licence
 from voiceplane_worker.packs.metadata import PackVoice
 from voiceplane_worker.packs.opening import check_files
@@ -205,7 +205,7 @@ def test_a_model_tells_the_bytes_of_its_weights(whole: VoicePack) -> None:
 
 
 def test_the_public_model_must_be_accepted_for_its_licence() -> None:
-    known = Catalog().find("spark-tts-0.5b")
+    known = PackCatalog().find("spark-tts-0.5b")
     assert known
     with pytest.raises(VoiceplaneError, match=r"CC-BY-NC-SA-4\.0") as caught:
         check_licence(known.metadata, accepted=())

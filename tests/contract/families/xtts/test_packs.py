@@ -17,9 +17,9 @@ from TTS.tts.configs.xtts_config import XttsArgs, XttsAudioConfig, XttsConfig
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_worker.adapters.base import Piece
 from voiceplane_worker.adapters.xtts.adapter import XttsAdapter
-from voiceplane_worker.models.status import ModelSpec
-from voiceplane_worker.packs.catalog import Catalog
+from voiceplane_worker.packs.catalog import PackCatalog
 from voiceplane_worker.packs.opening import open_pack
+from voiceplane_worker.residency.model_spec import ModelSpec
 
 from tests.support.packs import refusal
 from tests.support.tiny.xtts import SPEAKERS, pack_of_tiny
@@ -188,7 +188,7 @@ def test_a_model_tells_the_bytes_of_its_weights(whole: VoicePack) -> None:
 
 
 def test_the_public_model_s_licence_must_be_accepted_before_it_is_fetched() -> None:
-    known = Catalog().find("xtts-v2")
+    known = PackCatalog().find("xtts-v2")
     assert known
     with pytest.raises(VoiceplaneError, match="forbids commercial use") as caught:
         open_pack(ModelSpec(model_id="xtts-v2"), known)

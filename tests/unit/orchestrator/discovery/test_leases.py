@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from voiceplane_common.registry.records import Lease, Snapshot
+from voiceplane_common.worker_registry.records import Lease, Snapshot
 from voiceplane_orchestrator.discovery.leases import RETURN_S, Leases
 
 A, B = "10.0.0.5:50051", "10.0.0.6:50051"

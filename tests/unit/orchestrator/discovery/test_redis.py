@@ -11,8 +11,8 @@ import pytest
 import structlog
 from prometheus_client import CollectorRegistry
 from voiceplane_common.errors import VoiceplaneError, unavailable
-from voiceplane_common.registry.records import Lease, Snapshot
-from voiceplane_common.registry.settings import RedisSection
+from voiceplane_common.worker_registry.records import Lease, Snapshot
+from voiceplane_common.worker_registry.settings import RedisSection
 from voiceplane_orchestrator.app import make_discovery
 from voiceplane_orchestrator.discovery.redis import LeaseMetrics, RedisDiscovery
 from voiceplane_orchestrator.metrics import Metrics
@@ -235,7 +235,7 @@ def test_a_record_that_cannot_be_read_is_told_of_once_and_counted() -> None:
 
 
 def test_without_the_extra_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "voiceplane_common.registry.registry", None)
+    monkeypatch.setitem(sys.modules, "voiceplane_common.worker_registry.registry", None)
     monkeypatch.delitem(sys.modules, "voiceplane_orchestrator.discovery.redis")
     settings = OrchestratorSettings(
         discovery=DiscoverySection(kind="redis"), redis=RedisSection(url="redis://10.0.0.2")

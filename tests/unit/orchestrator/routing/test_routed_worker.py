@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from voiceplane_orchestrator.routing.routed_worker import worker_view
 from voiceplane_proto.v1 import tts_pb2
-from voiceplane_worker.models.status import ModelState, ModelStatus
-from voiceplane_worker.server.convert import model_status
+from voiceplane_worker.residency.model_status import ModelState, ModelStatus
+from voiceplane_worker.server.proto_conversion import model_status
 
 
 def test_how_far_a_fetch_is_reaches_the_view() -> None:

@@ -13,10 +13,10 @@ import numpy as np
 import psutil
 import pytest
 from voiceplane_common.errors import VoiceplaneError
-from voiceplane_worker.adapters.base import LoraBase, Mortal, Piece
+from voiceplane_worker.adapters.base import Crashable, LoraBase, Piece
 from voiceplane_worker.adapters.hosted.adapter import HostedAdapter, HostedModel
 from voiceplane_worker.adapters.mock import MockAdapter
-from voiceplane_worker.priority import COMPUTE_NICENESS
+from voiceplane_worker.thread_priority import COMPUTE_NICENESS
 
 from tests.support.packs import mock_pack
 
@@ -42,7 +42,7 @@ def speak(model: Model) -> Samples:
 def kill(model: HostedModel) -> None:
     """As the kernel does when memory runs out; returns when everyone knows."""
     told: queue.SimpleQueue[VoiceplaneError] = queue.SimpleQueue()
-    model.when_lost(told.put)
+    model.on_crash(told.put)
     psutil.Process(model.pid).send_signal(signal.SIGKILL)
     told.get(timeout=20)
 
@@ -93,7 +93,7 @@ def test_streams_alternate_and_one_that_is_closed_ends_alone(model: HostedModel)
 
 
 def test_a_killed_process_ends_its_streams_with_a_stated_error_and_is_told(model: HostedModel) -> None:
-    assert isinstance(model, Mortal)
+    assert isinstance(model, Crashable)
     chunks = model.synthesize(PIECE)
     next(chunks)
     kill(model)
@@ -102,7 +102,7 @@ def test_a_killed_process_ends_its_streams_with_a_stated_error_and_is_told(model
             next(stream)
         assert caught.value.reason == "MODEL_PROCESS_ENDED"
     late: list[VoiceplaneError] = []
-    model.when_lost(late.append)
+    model.on_crash(late.append)
     assert len(late) == 1
 
 
@@ -132,7 +132,7 @@ def test_a_process_that_dies_while_it_loads_is_a_failed_load(monkeypatch: pytest
 
 def test_an_end_that_was_asked_for_is_no_loss(model: HostedModel) -> None:
     told: list[VoiceplaneError] = []
-    model.when_lost(told.append)
+    model.on_crash(told.append)
     model.close()
     assert told == []
 

@@ -9,10 +9,10 @@ import grpc
 import pytest
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_worker.adapters import registry
-from voiceplane_worker.models.status import ModelSpec
-from voiceplane_worker.packs.catalog import Catalog, shipped_packs
+from voiceplane_worker.packs.catalog import PackCatalog, shipped_packs
 from voiceplane_worker.packs.metadata import read_metadata
 from voiceplane_worker.packs.opening import open_pack
+from voiceplane_worker.residency.model_spec import ModelSpec
 from voiceplane_worker.settings import WorkerSettings
 
 from tests.support.voicepacks import write_pack
@@ -31,7 +31,7 @@ def packs_dir(tmp_path: Path) -> Path:
 
 def test_packs_are_found_by_their_model_ids(packs_dir: Path) -> None:
     write_pack(packs_dir / "mock" / "some-folder", "third")
-    catalog = Catalog(packs_dir)
+    catalog = PackCatalog(packs_dir)
     assert catalog.model_ids == ("first", "second", "third")
     found = catalog.find("third")
     assert found
@@ -44,7 +44,7 @@ def test_packs_are_found_by_their_model_ids(packs_dir: Path) -> None:
 def test_what_is_no_folder_is_refused_with_its_setting(name: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(VoiceplaneError, match="is not a folder") as caught:
-        Catalog(tmp_path / name)
+        PackCatalog(tmp_path / name)
     assert (caught.value.code, caught.value.field) == (grpc.StatusCode.INVALID_ARGUMENT, "worker.packs_dir")
 
 
@@ -52,11 +52,11 @@ def test_only_folders_of_families_are_looked_into(packs_dir: Path) -> None:
     write_pack(packs_dir, "too-high")
     write_pack(packs_dir / "mock", "high")
     write_pack(packs_dir / "mock" / "a" / "b", "too-deep")
-    assert Catalog(packs_dir).model_ids == ("first", "second")
+    assert PackCatalog(packs_dir).model_ids == ("first", "second")
 
 
 def test_a_refresh_sees_what_has_come_changed_and_gone(packs_dir: Path) -> None:
-    catalog = Catalog(packs_dir)
+    catalog = PackCatalog(packs_dir)
     write_pack(packs_dir / "mock" / "third", "third")
     write_pack(packs_dir / "mock" / "second", "second", description="changed")
     shutil.rmtree(packs_dir / "mock" / "first")
@@ -70,13 +70,13 @@ def test_a_refresh_sees_what_has_come_changed_and_gone(packs_dir: Path) -> None:
 
 def test_a_broken_pack_does_not_take_the_others_away(packs_dir: Path) -> None:
     write_pack(packs_dir / "mock" / "broken", "broken", no_such_key=1)
-    catalog = Catalog(packs_dir)
+    catalog = PackCatalog(packs_dir)
     assert catalog.model_ids == ("first", "second")
     assert catalog.refresh() == {}
 
 
 def test_a_pack_that_breaks_keeps_its_last_metadata_and_is_told_until_it_is_mended(packs_dir: Path) -> None:
-    catalog = Catalog(packs_dir)
+    catalog = PackCatalog(packs_dir)
     write_pack(packs_dir / "mock" / "first", "first", no_such_key=1)
     for _ in range(2):
         (problem,) = catalog.refresh().items()
@@ -90,7 +90,7 @@ def test_a_pack_that_breaks_keeps_its_last_metadata_and_is_told_until_it_is_mend
 
 def test_of_two_packs_with_one_model_id_the_first_folder_stands(packs_dir: Path) -> None:
     write_pack(packs_dir / "mock" / "zz", "first", description="the other")
-    catalog = Catalog(packs_dir)
+    catalog = PackCatalog(packs_dir)
     found = catalog.find("first")
     assert found
     assert found.folder.name == "first"
@@ -99,7 +99,7 @@ def test_of_two_packs_with_one_model_id_the_first_folder_stands(packs_dir: Path)
 
 @pytest.mark.parametrize("name", ["aa", "zz"])
 def test_a_pack_that_breaks_is_told_also_when_another_has_its_model_id(name: str, packs_dir: Path) -> None:
-    catalog = Catalog(packs_dir)
+    catalog = PackCatalog(packs_dir)
     write_pack(packs_dir / "mock" / "first", "first", no_such_key=1)
     write_pack(packs_dir / "mock" / name, "first", description="another")
     assert list(catalog.refresh()) == ["first"]
@@ -110,11 +110,11 @@ def test_a_pack_that_breaks_is_told_also_when_another_has_its_model_id(name: str
 
 def test_the_catalog_that_comes_with_voiceplane_is_the_repositorys() -> None:
     assert shipped_packs().samefile(REPOSITORY_PACKS)
-    assert set(Catalog().model_ids) == {read_metadata(file).model_id for file in SHIPPED}
+    assert set(PackCatalog().model_ids) == {read_metadata(file).model_id for file in SHIPPED}
 
 
 def test_the_default_model_comes_with_voiceplane() -> None:
-    assert WorkerSettings().model_manager.default_model_id in Catalog().model_ids
+    assert WorkerSettings().model_manager.default_model_id in PackCatalog().model_ids
 
 
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.parent.name)
@@ -124,7 +124,7 @@ def test_a_shipped_pack_is_complete_and_in_its_familys_folder(file: Path) -> Non
     assert metadata.family in registry.families()
     assert metadata.description
     assert metadata.sample_rate_hz
-    known = Catalog(REPOSITORY_PACKS).find(metadata.model_id)
+    known = PackCatalog(REPOSITORY_PACKS).find(metadata.model_id)
     if metadata.source and metadata.source.uri.startswith("hf:"):  # what the Hub has can't be opened without a network
         return
     pack = open_pack(ModelSpec(model_id=metadata.model_id), known)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 from voiceplane_common.errors import VoiceplaneError
-from voiceplane_worker.models.loader import PackLoader
-from voiceplane_worker.models.status import ModelSpec
-from voiceplane_worker.packs.catalog import Catalog
+from voiceplane_worker.packs.catalog import PackCatalog
 from voiceplane_worker.packs.licences import non_commercial
 from voiceplane_worker.packs.metadata import PackSource
 from voiceplane_worker.packs.opening import open_pack
+from voiceplane_worker.residency.model_spec import ModelSpec
+from voiceplane_worker.residency.pack_loader import PackLoader
 
 from tests.support.voicepacks import write_pack
 
@@ -49,7 +49,7 @@ def test_a_licence_that_allows_it_is_left_alone(licence: str) -> None:
 
 
 def test_every_pack_that_comes_with_voiceplane_may_be_used_commercially_but_for_those_that_are_known() -> None:
-    catalog = Catalog()
+    catalog = PackCatalog()
     packs = [catalog.find(model_id) for model_id in catalog.model_ids]
     known = {"spark-tts-0.5b", "xtts-v2"}
     assert {pack.metadata.model_id for pack in packs if pack and non_commercial(pack.metadata.licence)} == known
@@ -57,7 +57,7 @@ def test_every_pack_that_comes_with_voiceplane_may_be_used_commercially_but_for_
 
 def refused(spec: ModelSpec, known: Path | None = None) -> VoiceplaneError:
     with pytest.raises(VoiceplaneError) as caught:
-        open_pack(spec, Catalog(known).find(spec.model_id) if known else None)
+        open_pack(spec, PackCatalog(known).find(spec.model_id) if known else None)
     assert (caught.value.code, caught.value.reason) == (
         grpc.StatusCode.FAILED_PRECONDITION,
         "LICENCE_NOT_ACCEPTED",
@@ -97,7 +97,7 @@ def test_a_pack_that_brings_its_own_metadata_is_refused_by_it(tmp_path: Path) ->
 )
 def test_a_pack_whose_licence_was_accepted_is_opened(licence: str, accepted: tuple[str, ...], tmp_path: Path) -> None:
     folder = write_pack(tmp_path / "mock" / "voice", "voice", licence=licence)
-    pack = open_pack(ModelSpec(model_id="voice"), Catalog(tmp_path).find("voice"), accept_licences=accepted)
+    pack = open_pack(ModelSpec(model_id="voice"), PackCatalog(tmp_path).find("voice"), accept_licences=accepted)
     assert pack.path == folder
 
 
@@ -105,12 +105,12 @@ def test_a_pack_whose_licence_was_accepted_is_opened(licence: str, accepted: tup
 def test_another_licence_that_was_accepted_does_not_help(accepted: str, tmp_path: Path) -> None:
     write_pack(tmp_path / "mock" / "voice", "voice", licence="CC-BY-NC-4.0")
     with pytest.raises(VoiceplaneError, match="forbids commercial use"):
-        open_pack(ModelSpec(model_id="voice"), Catalog(tmp_path).find("voice"), accept_licences=(accepted,))
+        open_pack(ModelSpec(model_id="voice"), PackCatalog(tmp_path).find("voice"), accept_licences=(accepted,))
 
 
 async def test_the_loader_of_a_worker_asks(tmp_path: Path) -> None:
     write_pack(tmp_path / "mock" / "voice", "voice", licence="CPML")
-    known, spec = Catalog(tmp_path).find("voice"), ModelSpec(model_id="voice")
+    known, spec = PackCatalog(tmp_path).find("voice"), ModelSpec(model_id="voice")
     with pytest.raises(VoiceplaneError, match="CPML"):
         await PackLoader(device="cpu", threads=1).fetch(spec, known, fetched=lambda *_: None)
     accepting = PackLoader(device="cpu", threads=1, accept_licences=("CPML",))

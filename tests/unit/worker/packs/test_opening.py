@@ -9,10 +9,10 @@ import grpc
 import pytest
 from voiceplane_common.artifacts import digest
 from voiceplane_common.errors import VoiceplaneError
-from voiceplane_worker.models.status import ModelSpec
-from voiceplane_worker.packs.catalog import Catalog, CatalogPack
+from voiceplane_worker.packs.catalog import CatalogPack, PackCatalog
 from voiceplane_worker.packs.metadata import PICKLE_SUFFIXES, PackSource
 from voiceplane_worker.packs.opening import open_pack
+from voiceplane_worker.residency.model_spec import ModelSpec
 
 from tests.support.artifacts import left_in, tree_of, write_tree
 from tests.support.voicepacks import pack_yaml, write_pack
@@ -29,7 +29,7 @@ def source(folder: Path, *, sha256: str = "") -> PackSource:
 
 
 def known_pack(packs_dir: Path, model_id: str) -> CatalogPack:
-    found = Catalog(packs_dir).find(model_id)
+    found = PackCatalog(packs_dir).find(model_id)
     assert found
     return found
 

@@ -12,10 +12,10 @@ from voiceplane_common.artifacts import digest
 from voiceplane_common.artifacts.fetching import SCHEMES
 from voiceplane_worker.adapters import registry
 from voiceplane_worker.adapters.mock import MockOptions
-from voiceplane_worker.models.status import ModelSpec
-from voiceplane_worker.packs.catalog import Catalog
+from voiceplane_worker.packs.catalog import PackCatalog
 from voiceplane_worker.packs.metadata import PICKLE_SUFFIXES, PackMetadata, PackSource, PackVoice
 from voiceplane_worker.packs.opening import open_pack
+from voiceplane_worker.residency.model_spec import ModelSpec
 
 from tests.support.artifacts import write_tree
 
@@ -60,7 +60,7 @@ def test_the_example_is_a_pack(tmp_path: Path) -> None:
     beside = yaml.safe_dump({key: value for key, value in values.items() if key != "source"}).encode()
     folder = tmp_path / metadata.family / metadata.model_id
     write_tree(folder, {"metadata.yaml": beside, **dict.fromkeys(metadata.files.values(), b"")})
-    pack = open_pack(ModelSpec(model_id=metadata.model_id), Catalog(tmp_path).find(metadata.model_id))
+    pack = open_pack(ModelSpec(model_id=metadata.model_id), PackCatalog(tmp_path).find(metadata.model_id))
     assert pack.path == folder
     assert metadata.family in registry.families()
 

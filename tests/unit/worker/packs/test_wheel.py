@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from voiceplane_worker.packs.catalog import Catalog
+from voiceplane_worker.packs.catalog import PackCatalog
 
 ROOT = Path(__file__).parents[4]
 
@@ -29,4 +29,4 @@ def test_the_wheel_holds_the_packs_that_come_with_voiceplane(tmp_path: Path) -> 
     with zipfile.ZipFile(wheel) as archive:
         names = [name for name in archive.namelist() if fnmatch(name, "voiceplane_worker/voicepacks/*/metadata.yaml")]
         model_ids = [yaml.safe_load(archive.read(name))["model_id"] for name in names]
-    assert sorted(model_ids) == list(Catalog().model_ids)
+    assert sorted(model_ids) == list(PackCatalog().model_ids)

@@ -10,11 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, NoReturn, cast
 
-from voiceplane_common import heap, logs
+from voiceplane_common import gc_tuning, logs
 
 from voiceplane_worker.adapters.hosted.messages import Answer, Call, ModelFacts, portable
 from voiceplane_worker.adapters.registry import find_adapter
-from voiceplane_worker.priority import give_way
+from voiceplane_worker.thread_priority import lower_thread_priority
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -39,7 +39,7 @@ class Host:
     def load(self, family: str, pack: VoicePack, device: str, threads: int) -> ModelFacts:
         """See Adapter.load."""
         facts = self._keep(find_adapter(family).load(pack, device=device, threads=threads))
-        heap.settle()
+        gc_tuning.freeze()
         return facts
 
     def attach(self, base: int, pack: VoicePack) -> ModelFacts:
@@ -99,5 +99,5 @@ def serve(connection: Connection) -> NoReturn:
 
 if __name__ == "__main__":
     logs.configure()
-    give_way()
+    lower_thread_priority()
     serve(Connection(int(sys.argv[1])))

@@ -84,7 +84,7 @@ class ChildProcess:
             raise copy.copy(answer.error)
         return answer.value
 
-    def when_lost(self, tell: Callable[[VoiceplaneError], None]) -> None:
+    def on_crash(self, tell: Callable[[VoiceplaneError], None]) -> None:
         """Have a function called when the process has ended without having been asked to; at once, if it has."""
         with self._lock:
             self._listeners.append(tell)

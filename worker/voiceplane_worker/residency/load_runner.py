@@ -1,0 +1,247 @@
+"""Loads: from a promise of room to a serving generation, or to nothing at all."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Protocol
+
+from voiceplane_common.errors import VoiceplaneError, invalid, not_found, unavailable
+from voiceplane_common.logs import get_logger
+
+from voiceplane_worker.adapters.base import Crashable
+from voiceplane_worker.residency.async_waits import end, ends_within
+from voiceplane_worker.residency.load_errors import backoff_s, load_failed, load_timed_out
+from voiceplane_worker.residency.model_entry import LoadedModel, ModelLoad
+from voiceplane_worker.residency.model_status import ModelState
+from voiceplane_worker.residency.voice_catalog import voice_catalog_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from voiceplane_common.clock import Clock
+
+    from voiceplane_worker.adapters.base import Model
+    from voiceplane_worker.metrics import Metrics
+    from voiceplane_worker.packs.catalog import CatalogPack, PackCatalog
+    from voiceplane_worker.packs.pack import VoicePack
+    from voiceplane_worker.residency.model_entry import ModelEntry
+    from voiceplane_worker.residency.model_reference import ModelReference
+    from voiceplane_worker.residency.model_spec import ModelSpec
+    from voiceplane_worker.residency.resident_models import ResidentModels
+    from voiceplane_worker.settings import ModelManagerSection
+
+_log = get_logger("models")
+
+
+class Loader(Protocol):
+    """Does the work. Each method, when it is cancelled, ends only after what it began has been undone."""
+
+    async def fetch(
+        self, spec: ModelSpec, known: CatalogPack | None, *, fetched: Callable[[int, int], None]
+    ) -> VoicePack:
+        """Bring a pack to this machine; `known` is what the catalog says of the model.
+
+        Calls `fetched` on the event loop with the bytes done and the bytes in all, 0 if unknown.
+        """
+        ...
+
+    async def load(self, pack: VoicePack, spec: ModelSpec, *, base: Model | None = None) -> Model:
+        """Load it into memory, or attach it to its base, which outlives it."""
+        ...
+
+    async def warm_up(self, model: Model, pack: VoicePack) -> float:
+        """Speak the warm-up text, unheard; returns the gain in dB that brings it to the target loudness."""
+        ...
+
+    async def close(self, model: Model) -> None:
+        """Free it."""
+        ...
+
+
+class LoadRunner:
+    """Runs loads, a bounded number at once."""
+
+    def __init__(
+        self,
+        *,
+        settings: ModelManagerSection,
+        catalog: PackCatalog,
+        loader: Loader,
+        clock: Clock,
+        residents: ResidentModels,
+        metrics: Metrics,
+        acquire: Callable[[str], Coroutine[Any, Any, ModelReference]],
+    ) -> None:
+        self._settings = settings
+        self._catalog = catalog
+        self._loader = loader
+        self._clock = clock
+        self._residents = residents
+        self._metrics = metrics
+        self._acquire = acquire
+        self._slots = asyncio.Semaphore(settings.max_parallel_loads)
+
+    def begin(self, entry: ModelEntry, spec: ModelSpec) -> ModelLoad:
+        """Promise room to a load and start it.
+
+        Raises:
+            VoiceplaneError: RESOURCE_EXHAUSTED: there is none; nothing has changed.
+        """
+        known = self._catalog.find(spec.model_id)
+        load = ModelLoad(spec=spec, started=self._clock.now())
+        load.memory_bytes = (known.metadata.memory_bytes if known else None) or 0
+        self._residents.admit(entry, load)
+        self._residents.entries[spec.model_id] = entry
+        entry.load = load
+        if not entry.serving:
+            entry.spec, entry.error = spec, None
+        load.task = self._residents.spawn(self._run(entry, load))
+        load.task.add_done_callback(functools.partial(self._ended, entry, load))
+        self._residents.note()
+        return load
+
+    async def _run(self, entry: ModelEntry, load: ModelLoad) -> VoiceplaneError | None:
+        hold = ExitStack()
+        try:
+            # Before it takes a slot: the base may need that one for its own load.
+            base = await self._hold_base(load.spec, hold) if load.spec.base_model_id else None
+            async with self._slots:
+                load.started = self._clock.now()
+                return await self._bring_up_in_time(entry, load, base, hold)
+        except VoiceplaneError as error:
+            return error
+        finally:
+            hold.close()  # what the work has not taken over
+
+    async def _hold_base(self, spec: ModelSpec, hold: ExitStack) -> LoadedModel:
+        """A LoRA's base, loaded if it is not resident; it stays while it is held."""
+        base = self._residents.entries.get(spec.base_model_id)
+        if base is None:
+            message = f"the base of model {spec.model_id!r}, {spec.base_model_id!r}, is not known here: load it first"
+            raise not_found("base_model_id", message, reason="BASE_MODEL_NOT_FOUND")
+        if (base.load or base).spec.base_model_id:
+            raise invalid("base_model_id", f"model {base.model_id!r} is a LoRA itself: name its base")
+        reference = await self._acquire(base.model_id)
+        hold.callback(reference.release)
+        return hold.enter_context(reference.use())
+
+    def _ended(self, entry: ModelEntry, load: ModelLoad, task: asyncio.Task[VoiceplaneError | None]) -> None:
+        """Note a load's outcome. A callback, since a task that is cancelled before its first step runs no cleanup."""
+        outcome = "resident"
+        if task.cancelled():
+            outcome = "cancelled"
+            load.error = unavailable("MODEL_UNLOADED", f"model {entry.model_id!r} was unloaded while it was loaded")
+        elif error := task.result():
+            outcome = "failed"
+            load.error = error
+            entry.fail(error, declaration=load.spec.declaration, retry_at=self._clock.now() + backoff_s(entry.failures))
+            _log.warning("load_failed", model_id=entry.model_id, reason=error.reason, message=error.message)
+        label = self._metrics.model(entry.model_id)
+        self._metrics.model_load_seconds.labels(model=label, outcome=outcome).observe(self._clock.now() - load.started)
+        entry.load = None
+        load.ended.set()
+        self._residents.settle(entry)
+
+    async def _bring_up_in_time(
+        self, entry: ModelEntry, load: ModelLoad, base: LoadedModel | None, hold: ExitStack
+    ) -> VoiceplaneError | None:
+        work = asyncio.create_task(self._bring_up(entry, load, base, hold))
+        timeout_s = self._settings.load_timeout_ms / 1000
+        try:
+            in_time = await ends_within(work, clock=self._clock, seconds=timeout_s)
+        except asyncio.CancelledError:
+            await end(work)
+            raise
+        if in_time:
+            return load_failed(entry.model_id, work)
+        entry.abandoned.append(load)
+        self._residents.spawn(self._clear_up(entry, load, work))
+        return load_timed_out(entry.model_id, load.phase, timeout_s=timeout_s)
+
+    async def _clear_up(self, entry: ModelEntry, load: ModelLoad, work: asyncio.Task[None]) -> None:
+        """Wait for the end of a load that came too late; its room is not free before."""
+        await end(work)
+        entry.abandoned.remove(load)
+        self._residents.settle(entry)
+
+    async def _bring_up(self, entry: ModelEntry, load: ModelLoad, base: LoadedModel | None, hold: ExitStack) -> None:
+        with hold.pop_all() as taken:
+            loaded = await self._load(entry, load, base)
+            entry.serve(loaded, load=load, hold=taken.pop_all(), now=self._clock.now())
+        self._residents.missing.pop(entry.model_id, None)
+        self._metrics.models_lost.labels(model=self._metrics.model(entry.model_id))  # 0 is told, too
+        _log.info("model_resident", model_id=entry.model_id, generation=loaded.generation, seconds=entry.load_seconds)
+        self._residents.settle(entry)
+        self._watch(entry, loaded)
+        self._attach_again(entry)
+
+    async def _load(self, entry: ModelEntry, load: ModelLoad, base: LoadedModel | None) -> LoadedModel:
+        known = self._catalog.find(entry.model_id)
+        pack = await self._loader.fetch(load.spec, known, fetched=functools.partial(self._fetched, load))
+        voice_catalog_of(load.spec, pack.metadata.voices)
+        if base and base.pack.metadata.family != pack.metadata.family:
+            families = f"{pack.metadata.family!r}, and its base's is {base.pack.metadata.family!r}"
+            raise invalid("base_model_id", f"the family of model {entry.model_id!r} is {families}: name another base")
+        load.memory_bytes = pack.metadata.memory_bytes or pack.size_bytes
+        self._residents.admit(entry, load)
+        await self._residents.signal.until(lambda: self._residents.room_is_free(entry, load))
+        self._enter(load, ModelState.LOADING)
+        model = await self._loader.load(pack, load.spec, base=base.model if base else None)
+        try:
+            load.memory_bytes = model.memory_bytes
+            self._residents.admit(entry, load)
+            self._enter(load, ModelState.WARMING)
+            gain_db = await self._loader.warm_up(model, pack)
+            voice_catalog_of(load.spec, model.voices)  # it may have been declared anew meanwhile
+        except BaseException:
+            await self._residents.close_model(entry, model)
+            raise
+        return LoadedModel(model=model, gain_db=gain_db, generation=entry.generation + 1, pack=pack)
+
+    def _attach_again(self, base: ModelEntry) -> None:
+        """Let LoRAs follow to a base's new generation; until they have, they keep the old one."""
+        for entry in list(self._residents.entries.values()):
+            if entry.spec.base_model_id != base.model_id or not entry.serving or entry.load or entry.draining:
+                continue
+            try:
+                self.begin(entry, entry.spec)
+            except VoiceplaneError as error:
+                _log.warning("lora_stays_on_old_base", model_id=entry.model_id, message=error.message)
+
+    def _watch(self, entry: ModelEntry, loaded: LoadedModel) -> None:
+        """Notice when the model of the serving generation is lost."""
+        loop = asyncio.get_running_loop()
+
+        def tell(error: VoiceplaneError) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody wants to know any more
+                loop.call_soon_threadsafe(self._lost, entry, loaded, error)
+
+        if isinstance(loaded.model, Crashable):
+            loaded.model.on_crash(tell)
+
+    def _lost(self, entry: ModelEntry, loaded: LoadedModel, error: VoiceplaneError) -> None:
+        """Free what is left of a model, and load it again."""
+        if entry.serving is None or entry.serving.loaded is not loaded:
+            return
+        self._metrics.models_lost.labels(model=self._metrics.model(entry.model_id)).inc()
+        _log.error("model_lost", model_id=entry.model_id, message=error.message)
+        entry.retire()
+        entry.fail(error, declaration=entry.spec.declaration, retry_at=self._clock.now() + backoff_s(entry.failures))
+        self._residents.settle(entry)
+        if entry.load or entry.draining:
+            return
+        try:
+            self.begin(entry, entry.spec)
+        except VoiceplaneError as refused:
+            _log.warning("lost_model_stays_away", model_id=entry.model_id, message=refused.message)
+
+    def _fetched(self, load: ModelLoad, done: int, total: int) -> None:
+        load.fetched_bytes, load.fetch_bytes = done, total
+        self._residents.note()
+
+    def _enter(self, load: ModelLoad, phase: ModelState) -> None:
+        load.phase = phase
+        self._residents.note()

@@ -1,0 +1,401 @@
+"""Which models are resident: loaded on demand, counted by who uses them, let go when their time has come.
+
+The decisions are in `plan`. All state belongs to the event loop and is changed between two awaits, so there are no
+locks: every method first brings its wish into the entries, then waits for it to come true.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from voiceplane_common.errors import VoiceplaneError, failed_precondition, unavailable
+from voiceplane_common.logs import get_logger
+
+from voiceplane_worker.metrics import Metrics
+from voiceplane_worker.residency import eviction
+from voiceplane_worker.residency.async_waits import end, ends_within
+from voiceplane_worker.residency.load_runner import LoadRunner
+from voiceplane_worker.residency.model_entry import ModelEntry
+from voiceplane_worker.residency.model_spec import Residency
+from voiceplane_worker.residency.resident_models import ResidentModels
+from voiceplane_worker.residency.status_builder import build_status
+from voiceplane_worker.residency.voice_catalog import voice_catalog_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from voiceplane_common.clock import Clock
+
+    from voiceplane_worker.packs.catalog import PackCatalog
+    from voiceplane_worker.residency.load_runner import Loader
+    from voiceplane_worker.residency.model_entry import ModelLoad
+    from voiceplane_worker.residency.model_reference import ModelReference
+    from voiceplane_worker.residency.model_spec import ModelSpec
+    from voiceplane_worker.residency.model_status import ModelStatus
+    from voiceplane_worker.settings import ModelManagerSection
+
+_log = get_logger("models")
+
+
+class ModelManager:
+    """The models of one worker."""
+
+    def __init__(
+        self,
+        *,
+        settings: ModelManagerSection,
+        catalog: PackCatalog,
+        loader: Loader,
+        clock: Clock,
+        metrics: Metrics | None = None,
+        changed: Callable[[], None] = lambda: None,
+        declared: Iterable[ModelSpec] = (),
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """Prepare; nothing is loaded before `start`.
+
+        Args:
+            settings: The rules.
+            catalog: The models that are known by name.
+            loader: Fetches, loads, warms up and closes.
+            clock: Monotonic time.
+            metrics: Of the worker; None for some that nobody reads.
+            changed: Called after each change of what `statuses` or `ready` tells.
+            declared: Models that are known from the start, besides the catalog's. Preloaded and pinned ones are loaded
+                at the start, but the worker is ready without them: a broken one must not keep the others from speaking.
+            wall: Unix seconds, for the times that are told.
+        """
+        self._settings = settings
+        self._catalog = catalog
+        self._clock = clock
+        self._wall_offset = wall() - clock.now()
+        metrics = metrics or Metrics()
+        self._residents = ResidentModels(
+            settings=settings, catalog=catalog, closer=loader, clock=clock, metrics=metrics, changed=changed
+        )
+        self._load_runner = LoadRunner(
+            settings=settings,
+            catalog=catalog,
+            loader=loader,
+            clock=clock,
+            residents=self._residents,
+            metrics=metrics,
+            acquire=self.acquire,
+        )
+        self._watcher: asyncio.Task[None] | None = None
+        self._closed = False
+        self._declared = tuple(declared)
+        self._residents.adopt_catalog()
+        for spec in self._declared:
+            self._residents.entries[spec.model_id] = ModelEntry(spec=spec)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the default and the preloaded models have all become resident since the start."""
+        return not self._closed and not self._residents.missing
+
+    async def start(self) -> None:
+        """Load the default and the preloaded models and begin to evict. A load that fails is a state, no exception."""
+        loads = [self._load_missing(model_id) for model_id in self._residents.missing]
+        for spec in self._declared:
+            self._declare_at_start(spec)
+        self._watcher = asyncio.create_task(self._watch_over())
+        for load in filter(None, loads):
+            await load.ended.wait()
+
+    async def close(self) -> None:
+        """Unload everything. Uses that have not ended are waited for, at most the drain timeout."""
+        self._closed = True
+        if self._watcher:
+            await end(self._watcher)
+        entries = self._residents.entries.values()
+        for entry in list(entries):
+            if entry.uses_capacity:
+                self._residents.drain(entry, reason="Closing", asked=True)
+                entry.retire()
+                self._residents.settle(entry)
+        gone = asyncio.create_task(
+            self._residents.signal.until(lambda: not any(entry.uses_capacity for entry in entries))
+        )
+        if not await ends_within(gone, clock=self._clock, seconds=self._settings.unload_drain_timeout_ms / 1000):
+            await end(gone)
+            _log.warning("models_left_open", model_ids=[entry.model_id for entry in entries if entry.uses_capacity])
+
+    def statuses(self) -> tuple[ModelStatus, ...]:
+        """Every known model, by id."""
+        return tuple(self._status(entry) for _, entry in sorted(self._residents.entries.items()))
+
+    async def acquire(self, model_id: str, *, only_if_resident: bool = False) -> ModelReference:
+        """Take a reference, loading the model first if it is not resident.
+
+        Cancelling the caller leaves the load running: another one may wait for it, and the next will find it done.
+
+        Args:
+            model_id: Empty for the default model.
+            only_if_resident: Start the load of a model that is not resident, and fail at once.
+
+        Raises:
+            VoiceplaneError: NOT_FOUND: unknown model. FAILED_PRECONDITION, MODEL_NOT_RESIDENT: see above.
+                UNAVAILABLE: draining, closing, or failed a moment ago. RESOURCE_EXHAUSTED: no room. Or the load's own.
+        """
+        self._check_open()
+        entry = self._residents.find(model_id or self._settings.default_model_id)
+        while entry.draining:
+            if entry.unloading:
+                raise unavailable("MODEL_DRAINING", f"model {entry.model_id!r} is being unloaded: use another one")
+            await self._residents.signal.until(self._drained(entry))
+            self._check_open()
+            entry = self._residents.find(entry.model_id)
+        if entry.serving:
+            return self._residents.add_reference(entry)
+        load = entry.load or self._load_for_session(entry)
+        if only_if_resident:
+            message = f"model {entry.model_id!r} is not resident; its load has been started: use another one meanwhile"
+            raise failed_precondition("MODEL_NOT_RESIDENT", message, field="model_id")
+        reference = self._residents.add_reference(entry)
+        try:
+            await _finish(load)
+        except BaseException:
+            reference.release()
+            raise
+        return reference
+
+    async def load(self, spec: ModelSpec, *, no_wait: bool = False) -> ModelStatus:
+        """Make a model resident; the last request's residency rules hold.
+
+        A resident model of the same content answers at once, and a load of it under way is joined. Other content is
+        loaded beside the old, which serves until the new is resident. A model that drains with references stays.
+        What a spec leaves empty is as it was, or as the catalog says; with a declaration, always as the catalog says.
+
+        Args:
+            spec: What to load.
+            no_wait: Answer with the present state instead of waiting until the model is resident.
+
+        Raises:
+            VoiceplaneError: NOT_FOUND: not known, and no source given. INVALID_ARGUMENT: it has no such voice.
+                RESOURCE_EXHAUSTED: no room. UNAVAILABLE: closing, or unloaded meanwhile. Or the load's own.
+        """
+        entry, begun = self._request(spec)
+        if no_wait:
+            if not begun:
+                self._residents.spawn(self._load_later(spec))
+            return self._status(entry)
+        while not begun:
+            await self._residents.signal.until(self._free_to_load(entry))
+            entry, begun = self._request(spec)
+        if entry.load:
+            await _finish(entry.load)
+        return self._status(entry)
+
+    def declare(self, spec: ModelSpec) -> ModelStatus:
+        """Make a model known by its rules, without loading it: the first session that asks for it does.
+
+        One that is resident, or on its way there, is loaded again if the content differs.
+
+        Raises:
+            VoiceplaneError: NOT_FOUND: not known, and no source given. UNAVAILABLE: closing. RESOURCE_EXHAUSTED: no
+                room for the new content beside the old.
+        """
+        known = self._residents.entries.get(spec.model_id)
+        if known and (known.uses_capacity or known.draining):
+            entry, begun = self._request(spec)
+            if not begun:
+                self._residents.spawn(self._load_later(spec))
+            return self._status(entry)
+        self._check_open()
+        entry = known or (ModelEntry(spec=spec) if spec.source else self._residents.find(spec.model_id))
+        entry.spec = _with_content(_with_rules(entry.spec, spec), spec)
+        entry.error, entry.failures, entry.retry_at = None, 0, 0.0
+        self._residents.entries[spec.model_id] = entry
+        self._residents.note()
+        return self._status(entry)
+
+    async def unload(self, model_id: str, *, drain_timeout_ms: int | None = None) -> ModelStatus:
+        """Drain and unload a model, pinned ones too; ends a load under way. A later acquire or load brings it back.
+
+        Args:
+            model_id: The model.
+            drain_timeout_ms: How long to wait for its references; None for the worker's own.
+
+        Returns:
+            ABSENT, or DRAINING at the deadline: it is then unloaded when its last reference ends. RESIDENT if a load
+            has been asked for meanwhile.
+
+        Raises:
+            VoiceplaneError: NOT_FOUND: unknown model.
+        """
+        entry = self._residents.find(model_id)
+        self._residents.drain(entry, reason="UnloadRequested", asked=True)
+        timeout_ms = self._settings.unload_drain_timeout_ms if drain_timeout_ms is None else drain_timeout_ms
+        gone = asyncio.create_task(self._residents.signal.until(self._drained(entry)))
+        try:
+            await ends_within(gone, clock=self._clock, seconds=timeout_ms / 1000)
+        finally:
+            await end(gone)
+        return self._status(entry)
+
+    async def reload(self, model_id: str) -> ModelStatus:
+        """Re-read a model's pack and load it again; the old generation serves until the new one is resident.
+
+        Raises:
+            VoiceplaneError: NOT_FOUND: unknown model. UNAVAILABLE: it is being unloaded. Or the load's own, and the
+                old generation goes on serving.
+        """
+        problems = await asyncio.to_thread(self._catalog.refresh)
+        self._residents.adopt_catalog()
+        if model_id in problems:
+            raise problems[model_id]
+        self._check_open()
+        entry = self._residents.find(model_id)
+        while entry.load or entry.draining:
+            if entry.unloading:
+                raise unavailable("MODEL_DRAINING", f"model {model_id!r} is being unloaded: load it again afterwards")
+            await self._residents.signal.until(self._free_to_load(entry))
+            self._check_open()
+            entry = self._residents.find(model_id)
+        await _finish(self._load_runner.begin(entry, entry.spec))
+        return self._status(entry)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise unavailable("WORKER_CLOSING", "the worker is exiting: go on with another worker")
+
+    def _status(self, entry: ModelEntry) -> ModelStatus:
+        known = self._catalog.find(entry.model_id)
+        return build_status(
+            entry,
+            usage=self._residents.usage(entry),
+            known=known.metadata if known else None,
+            is_default=entry.model_id == self._settings.default_model_id,
+            wall_offset=self._wall_offset,
+        )
+
+    def _request(self, spec: ModelSpec) -> tuple[ModelEntry, bool]:
+        """Bring a load request into the entry; False if something else has to end first."""
+        self._check_open()
+        entry = self._residents.entries.get(spec.model_id)
+        if entry is None:
+            entry = ModelEntry(spec=spec) if spec.source else self._residents.find(spec.model_id)
+        if entry.draining and entry.serving and not entry.load:
+            entry.draining, entry.unloading = "", False
+        if entry.draining:
+            return entry, False
+        if entry.load:
+            if not self._same_content(entry, entry.load.spec, spec):
+                return entry, False
+            entry.load.spec = _with_rules(entry.load.spec, spec)
+        elif entry.serving and self._same_content(entry, entry.spec, spec):
+            ruled = _with_rules(entry.spec, spec)
+            voice_catalog_of(ruled, entry.serving.loaded.model.voices)
+            entry.spec = ruled
+            entry.error, entry.failures, entry.retry_at = None, 0, 0.0  # what had failed is not wanted any more
+            self._residents.note()
+        else:
+            self._load_runner.begin(entry, _with_content(_with_rules(entry.spec, spec), spec))
+        return entry, True
+
+    @staticmethod
+    def _drained(entry: ModelEntry) -> Callable[[], bool]:
+        return lambda: not entry.draining
+
+    @staticmethod
+    def _free_to_load(entry: ModelEntry) -> Callable[[], bool]:
+        return lambda: not (entry.load or entry.draining)
+
+    async def _load_later(self, spec: ModelSpec) -> None:
+        """The waiting half of a load that nobody waits for; its failure is told by the model's state."""
+        try:
+            await self.load(spec)
+        except VoiceplaneError as error:
+            _log.warning("load_failed", model_id=spec.model_id, reason=error.reason, message=error.message)
+
+    def _same_content(self, entry: ModelEntry, have: ModelSpec, want: ModelSpec) -> bool:
+        """Whether `want` asks for what `have` is.
+
+        What it leaves open of family and source is the same, but the source of a declaration is then the catalog's.
+        """
+        known = self._catalog.find(entry.model_id)
+        listed = known.metadata.source if known else None
+        wanted = _with_content(have, want)
+        sources = {have.source or listed} if want.declaration else {None, have.source or listed}
+        family = have.family or (entry.serving.loaded.pack.metadata.family if entry.serving else want.family)
+        return (
+            (wanted.source or listed) in sources
+            and want.family in {"", family}
+            and (wanted.warm_up_text, wanted.base_model_id, wanted.options)
+            == (have.warm_up_text, have.base_model_id, have.options)
+        )
+
+    def _load_for_session(self, entry: ModelEntry) -> ModelLoad:
+        now = self._clock.now()
+        if entry.error and now < entry.retry_at:
+            wait_ms = max(1, round((entry.retry_at - now) * 1000))
+            message = f"model {entry.model_id!r} failed to load: {entry.error.message}"
+            raise unavailable("MODEL_FAILED", message, retry_after_ms=wait_ms)
+        return self._load_runner.begin(entry, entry.spec)
+
+    def _declare_at_start(self, spec: ModelSpec) -> None:
+        entry = self._residents.entries[spec.model_id]
+        if spec.residency is Residency.ON_DEMAND or entry.uses_capacity or entry.draining:
+            return
+        try:
+            self._load_for_session(entry)
+        except VoiceplaneError as error:
+            _log.warning("declared_model_waits", model_id=spec.model_id, reason=error.reason, message=error.message)
+
+    def _load_missing(self, model_id: str) -> ModelLoad | None:
+        """Begin the load of a default or preloaded model, unless it is under way or has to wait."""
+        first = ModelEntry(spec=self._residents.first_spec(model_id))
+        entry = self._residents.entries.setdefault(model_id, first)
+        if entry.load or entry.draining:
+            return entry.load
+        try:
+            return self._load_for_session(entry)
+        except VoiceplaneError as error:
+            _log.warning("preload_waits", model_id=model_id, reason=error.reason, message=error.message)
+            return None
+
+    async def _watch_over(self) -> None:
+        """Evict by TTL, and try again what the worker's readiness waits for."""
+        while True:
+            await self._clock.sleep(self._settings.evict_check_interval_ms / 1000)
+            for model_id in eviction.expired(self._residents.usages(), now=self._clock.now()):
+                self._residents.drain(self._residents.entries[model_id], reason="TtlExpired", asked=False)
+            for model_id in list(self._residents.missing):
+                self._load_missing(model_id)
+
+
+async def _finish(load: ModelLoad) -> None:
+    """Wait for a load; cancelling the wait leaves the load alone."""
+    await load.ended.wait()
+    if load.error:
+        raise copy.copy(load.error)  # every waiter gets its own, with its own traceback
+
+
+def _with_rules(have: ModelSpec, want: ModelSpec) -> ModelSpec:
+    return replace(
+        have,
+        residency=want.residency,
+        ttl_ms=want.ttl_ms,
+        min_residency_ms=want.min_residency_ms,
+        declaration=want.declaration or have.declaration,
+        voices=want.voices if want.declaration else want.voices or have.voices,
+        languages=want.languages if want.declaration else want.languages or have.languages,
+    )
+
+
+def _with_content(have: ModelSpec, want: ModelSpec) -> ModelSpec:
+    if want.declaration:  # it says all of what is wanted: what it leaves empty is not wanted any more
+        return want
+    return replace(
+        have,
+        source=want.source or have.source,
+        family=want.family or have.family,
+        warm_up_text=want.warm_up_text or have.warm_up_text,
+        base_model_id=want.base_model_id or have.base_model_id,
+        options=want.options or have.options,
+    )

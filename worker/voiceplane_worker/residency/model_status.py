@@ -1,0 +1,64 @@
+"""The state of one model, as the model manager reports it."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from voiceplane_worker.residency.model_spec import Residency
+
+if TYPE_CHECKING:
+    from voiceplane_worker.adapters.base import Voice
+
+
+class ModelState(enum.Enum):
+    """Where a model stands; the names are those of the ABI without their prefix."""
+
+    ABSENT = "absent"
+    FETCHING = "fetching"
+    LOADING = "loading"
+    WARMING = "warming"
+    RESIDENT = "resident"
+    DRAINING = "draining"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelStatus:
+    """One model at one moment; the fields are those of the ABI's ModelStatus.
+
+    Attributes:
+        reason: FAILED: a stable CamelCase reason; DRAINING: why; RESIDENT: "Reloading" while other content is loaded,
+            "ReloadFailed" after that has failed.
+        message: For people; names the remedy.
+        references: Leases that are held.
+        resident_since: Unix seconds.
+        last_used: Unix seconds.
+        expires_at: Unix seconds at which the TTL evicts it if it stays unused; None while it can't.
+        generation: Raised by each load of this model in this process.
+        fetched_bytes: FETCHING: so far.
+        fetch_bytes: FETCHING: in all; 0 while that is not known.
+    """
+
+    model_id: str
+    family: str
+    state: ModelState
+    reason: str = ""
+    message: str = ""
+    references: int = 0
+    residency: Residency = Residency.ON_DEMAND
+    is_default: bool = False
+    memory_bytes: int = 0
+    resident_since: float | None = None
+    last_used: float | None = None
+    expires_at: float | None = None
+    voices: tuple[Voice, ...] = ()
+    languages: tuple[str, ...] = ()
+    sha256: str = ""
+    generation: int = 0
+    load_duration_ms: int = 0
+    base_model_id: str = ""
+    declaration: str = ""
+    fetched_bytes: int = 0
+    fetch_bytes: int = 0

@@ -1,0 +1,161 @@
+"""The loader of real packs: blocking work, each piece in a thread of its own pool."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from voiceplane_common import gc_tuning
+from voiceplane_common.errors import failed_precondition
+
+from voiceplane_worker.adapters.base import LoraBase, Piece
+from voiceplane_worker.adapters.hosted.adapter import HostedAdapter
+from voiceplane_worker.adapters.registry import find_adapter
+from voiceplane_worker.audio.loudness import calibrate
+from voiceplane_worker.packs.opening import open_pack
+from voiceplane_worker.residency.async_waits import complete
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+    from pathlib import Path
+
+    from voiceplane_worker.adapters.base import Adapter, Model
+    from voiceplane_worker.packs.catalog import CatalogPack
+    from voiceplane_worker.packs.pack import VoicePack
+    from voiceplane_worker.residency.model_spec import ModelSpec
+
+T = TypeVar("T")
+STEP_BYTES = 16 << 20
+
+
+class PackLoader:
+    """A Loader, see `loads`."""
+
+    def __init__(
+        self,
+        *,
+        device: str,
+        threads: int,
+        adapter_of: Callable[[str], Adapter] = find_adapter,
+        cache_dir: Path | None = None,
+        credentials_dir: Path | None = None,
+        accept_licences: Collection[str] = (),
+        private_sources: Sequence[str] | None = None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            device: "cpu", "cuda" or "cuda:N".
+            threads: Threads that one inference call may use on a CPU.
+            adapter_of: Gives the adapter of a family.
+            cache_dir: See `voiceplane_common.artifacts.fetch`.
+            credentials_dir: See there, too.
+            accept_licences: See `voiceplane_worker.packs.opening.open_pack`.
+            private_sources: See `voiceplane_common.artifacts.fetch`.
+        """
+        self._device = device
+        self._threads = threads
+        self._adapter_of = adapter_of
+        self._cache_dir = cache_dir
+        self._credentials_dir = credentials_dir
+        self._accept_licences = accept_licences
+        self._private_sources = private_sources
+        self._pool = ThreadPoolExecutor(thread_name_prefix="loader")
+
+    async def fetch(
+        self, spec: ModelSpec, known: CatalogPack | None, *, fetched: Callable[[int, int], None]
+    ) -> VoicePack:
+        """See Loader. A cancelled fetch ends with its thread; what it has fetched stays in the cache."""
+        loop = asyncio.get_running_loop()
+        progress = in_steps(lambda done, total: loop.call_soon_threadsafe(fetched, done, total))
+        return await self._run(
+            lambda: open_pack(
+                spec,
+                known,
+                cache_dir=self._cache_dir,
+                credentials_dir=self._credentials_dir,
+                accept_licences=self._accept_licences,
+                private_sources=self._private_sources,
+                progress=progress,
+            )
+        )
+
+    async def load(self, pack: VoicePack, spec: ModelSpec, *, base: Model | None = None) -> Model:
+        """See Loader. A thread can't be stopped, so a cancelled load ends when it has, and frees what it brought."""
+        del spec  # the pack says it all
+        adapter = self._adapter_of(pack.metadata.family)
+
+        def load() -> Model:
+            if base is None:
+                model = adapter.load(pack, device=self._device, threads=self._threads)
+            elif isinstance(base, LoraBase):
+                model = base.attach(pack)
+            else:
+                message = f"family {pack.metadata.family!r} takes no LoRA adapters: leave base_model_id out"
+                raise failed_precondition("LORA_UNSUPPORTED", message, field="base_model_id")
+            gc_tuning.refreeze()
+            return model
+
+        return await self._run(load, undo=lambda model: model.close())
+
+    async def warm_up(self, model: Model, pack: VoicePack) -> float:
+        """See Loader."""
+        return await self._run(lambda: speak_unheard(model, pack))
+
+    async def close(self, model: Model) -> None:
+        """See Loader."""
+        await self._run(model.close)
+
+    async def _run(self, work: Callable[[], T], *, undo: Callable[[T], object] = lambda _: None) -> T:
+        loop = asyncio.get_running_loop()
+        future = loop.run_in_executor(self._pool, work)
+        if not await complete(future):
+            return future.result()
+        if future.exception() is None:
+            await complete(loop.run_in_executor(self._pool, undo, future.result()))
+        raise asyncio.CancelledError
+
+
+def in_steps(tell: Callable[[int, int], object]) -> Callable[[int, int], None]:
+    """Tell progress at each whole percent, or at each STEP_BYTES while the whole is not known.
+
+    Args:
+        tell: Given the bytes done and the bytes in all, 0 if unknown.
+    """
+    told = -1
+
+    def progress(done: int, total: int) -> None:
+        nonlocal told
+        step = 100 * done // total if total else done // STEP_BYTES
+        if step != told:
+            told = step
+            tell(done, total)
+
+    return progress
+
+
+def adapter_of(family: str, *, hosted: Collection[str]) -> Adapter:
+    """The adapter of a family, in child processes if it is one of the hosted; raises as find_adapter does."""
+    return HostedAdapter(family) if family in hosted else find_adapter(family)
+
+
+def speak_unheard(model: Model, pack: VoicePack) -> float:
+    """Synthesize the warm-up text once. Blocking.
+
+    Returns:
+        The gain in dB that brings it to the target loudness.
+
+    Raises:
+        VoiceplaneError: FAILED_PRECONDITION, PACK_INVALID: it yields no audio, or something that is none.
+    """
+    voice = model.voices[0]
+    text = pack.metadata.warm_up_text
+    chunks = list(model.synthesize(Piece(text=text, voice=voice.name, language=voice.language)))
+    samples = np.concatenate(chunks) if chunks else np.zeros(0, dtype=np.float32)
+    if not samples.size or not np.isfinite(samples).all():
+        problem = "holds values that are no numbers" if samples.size else "is empty"
+        message = f"model {pack.metadata.model_id!r}: the speech of its warm_up_text {problem}: the pack is broken"
+        raise failed_precondition("PACK_INVALID", message, field="warm_up_text")
+    return float(calibrate(samples, sample_rate_hz=model.sample_rate_hz))

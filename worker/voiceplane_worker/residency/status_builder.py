@@ -1,0 +1,79 @@
+"""What is told about one model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from voiceplane_worker.residency.model_status import ModelState, ModelStatus
+from voiceplane_worker.residency.voice_catalog import expected_voice_catalog, voice_catalog_of
+
+if TYPE_CHECKING:
+    from voiceplane_worker.packs.metadata import PackMetadata
+    from voiceplane_worker.residency.eviction import ModelUsage
+    from voiceplane_worker.residency.model_entry import ModelEntry
+    from voiceplane_worker.residency.voice_catalog import VoiceCatalog
+
+
+def build_status(
+    entry: ModelEntry, *, usage: ModelUsage, known: PackMetadata | None, is_default: bool, wall_offset: float
+) -> ModelStatus:
+    """The status of one model.
+
+    Args:
+        entry: The model.
+        usage: The same, as the plan sees it.
+        known: What the catalog says of it.
+        is_default: Whether sessions that name no model get it.
+        wall_offset: Unix seconds minus monotonic seconds.
+    """
+    loaded = entry.serving.loaded if entry.serving else None
+    metadata = loaded.pack.metadata if loaded else known
+    catalog = voice_catalog_of(entry.spec, loaded.model.voices) if loaded else _expected(entry, known)
+    resident = entry.state is ModelState.RESIDENT
+    fetching = entry.load if entry.state is ModelState.FETCHING else None
+    return ModelStatus(
+        model_id=entry.model_id,
+        family=metadata.family if metadata else entry.spec.family,
+        state=entry.state,
+        reason=_reason(entry),
+        message=entry.error.message if entry.error and not entry.draining else "",
+        references=entry.references,
+        residency=entry.spec.residency,
+        is_default=is_default,
+        memory_bytes=entry.memory_bytes,
+        resident_since=entry.resident_since + wall_offset if loaded else None,
+        last_used=None if entry.last_used is None else entry.last_used + wall_offset,
+        expires_at=usage.expires_at + wall_offset if resident and usage.idle else None,
+        voices=catalog.voices,
+        languages=catalog.languages,
+        sha256=loaded.pack.sha256 if loaded else "",
+        generation=entry.generation,
+        load_duration_ms=round(entry.load_seconds * 1000),
+        base_model_id=entry.spec.base_model_id,
+        declaration=_declaration(entry),
+        fetched_bytes=fetching.fetched_bytes if fetching else 0,
+        fetch_bytes=fetching.fetch_bytes if fetching else 0,
+    )
+
+
+def _declaration(entry: ModelEntry) -> str:
+    """What was asked for last, though older content may speak until that is loaded."""
+    if entry.load:
+        return entry.load.spec.declaration
+    return entry.failed_declaration if entry.error and entry.serving else entry.spec.declaration
+
+
+def _reason(entry: ModelEntry) -> str:
+    if entry.draining:
+        return entry.draining
+    if entry.load and entry.serving:
+        return "Reloading"
+    if entry.error is None:
+        return ""
+    if entry.serving:
+        return "ReloadFailed"
+    return entry.error.reason.title().replace("_", "")
+
+
+def _expected(entry: ModelEntry, known: PackMetadata | None) -> VoiceCatalog:
+    return expected_voice_catalog(entry.spec, known.voices if known else ())

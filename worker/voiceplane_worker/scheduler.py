@@ -1,0 +1,175 @@
+"""The device's time, given out by deadline.
+
+A step is one call into a model: the samples of one chunk. Every waiting step has a deadline: the moment at which its
+listener would hear a gap, or for a first chunk, its arrival. The earliest deadline runs first (EDF), so a stream that
+already has audio ahead never delays another one's first sound, and no stream starves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import heapq
+import itertools
+import threading
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from voiceplane_worker.thread_priority import lower_thread_priority
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+# How much the latest step counts in the mean duration of its kind.
+LATEST_WEIGHT = 0.2
+
+
+class DeadlineScheduler:
+    """Threads that run steps, the most urgent first."""
+
+    def __init__(self, *, workers: int, name: str = "compute") -> None:
+        """Start the threads.
+
+        Args:
+            workers: Steps that run at the same time.
+            name: Prefix of the threads' names.
+        """
+        self._waiting: list[tuple[float, int, _Step]] = []
+        self._order = itertools.count()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._running: list[str] = []
+        self._mean_s: dict[str, float] = {}
+        self._threads = [
+            threading.Thread(target=self._work, name=f"{name}-{index}", daemon=True) for index in range(workers)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def queue_depth(self) -> int:
+        """Steps that wait or run."""
+        return len(self._waiting) + len(self._running)
+
+    def expected_s(self, kind: str, *, deadline: float) -> float:
+        """How long a step would take if it came now, its wait included, in seconds; 0 before the first of its kind.
+
+        Args:
+            kind: As in run().
+            deadline: Steps with an earlier one go first.
+        """
+        with self._changed:
+            waiting = sum(self._mean_s.get(entry.kind, 0.0) for due, _, entry in self._waiting if due <= deadline)
+            running = sum(self._mean_s.get(kind, 0.0) for kind in self._running)
+        # A running step is half done, on average.
+        return (waiting + running / 2) / len(self._threads) + self._mean_s.get(kind, 0.0)
+
+    async def run(self, step: Callable[[], T], *, deadline: float, kind: str = "") -> T:
+        """Run a step on a compute thread and return what it returns.
+
+        Cancelling the caller removes a waiting step. A running one can't be interrupted: its result is dropped, and the
+        cancellation is delivered when the step has ended, so whoever cancels knows that the compute is free again.
+
+        Args:
+            step: A blocking function.
+            deadline: Monotonic seconds; the earliest goes first.
+            kind: Steps of one kind take about the same time.
+        """
+        loop = asyncio.get_running_loop()
+        entry = _Step(step, kind, loop, loop.create_future())
+        with self._changed:
+            if self._closed:
+                raise RuntimeError("the compute pool is closed")
+            heapq.heappush(self._waiting, (deadline, next(self._order), entry))
+            self._changed.notify()
+        try:
+            await asyncio.wait([entry.future])
+        except asyncio.CancelledError:
+            if not entry.withdraw():
+                await _finish(entry.future)
+            raise
+        result: T = entry.future.result()
+        return result
+
+    def close(self) -> None:
+        """Stop after the running steps; waiting ones are cancelled."""
+        with self._changed:
+            self._closed = True
+            for _, _, entry in self._waiting:
+                if entry.withdraw():
+                    entry.resolve(None, asyncio.CancelledError())
+            self._waiting.clear()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self) -> None:
+        lower_thread_priority()
+        while (entry := self._next()) is not None:
+            began = time.monotonic()
+            outcome = entry.run()
+            took = time.monotonic() - began
+            with self._changed:  # before the caller is told, who may look at once
+                self._running.remove(entry.kind)
+                mean = self._mean_s.get(entry.kind, took)
+                self._mean_s[entry.kind] = mean + LATEST_WEIGHT * (took - mean)
+            entry.resolve(*outcome)
+
+    def _next(self) -> _Step | None:
+        with self._changed:
+            while True:
+                while self._waiting:
+                    entry = heapq.heappop(self._waiting)[2]
+                    if entry.start():
+                        self._running.append(entry.kind)
+                        return entry
+                if self._closed:
+                    return None
+                self._changed.wait()
+
+
+class _Step:
+    """A step on its way through the pool: it is either withdrawn by its caller or started by a thread, never both."""
+
+    def __init__(
+        self, step: Callable[[], Any], kind: str, loop: asyncio.AbstractEventLoop, future: asyncio.Future[Any]
+    ) -> None:
+        self.kind = kind
+        self.future = future
+        self._step = step
+        self._loop = loop
+        self._taken = threading.Lock()
+
+    def start(self) -> bool:
+        return self._taken.acquire(blocking=False)
+
+    withdraw = start
+
+    def run(self) -> tuple[object, BaseException | None]:
+        try:
+            return self._step(), None
+        except BaseException as error:
+            return None, error
+
+    def resolve(self, result: object, error: BaseException | None) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(self._set, result, error)
+
+    def _set(self, result: object, error: BaseException | None) -> None:
+        if self.future.done():
+            return
+        if error is None:
+            self.future.set_result(result)
+        else:
+            self.future.set_exception(error)
+
+
+async def _finish(future: asyncio.Future[Any]) -> None:
+    """Wait for a step that can't be interrupted, through further cancellations, and drop its outcome."""
+    while not future.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([future])
+    if not future.cancelled():
+        future.exception()

@@ -1,0 +1,204 @@
+"""Between the model and the wire: ready frames, and whether the next one may leave.
+
+A frame leaves when it is ready, its time has come (PacingClock), the session is not paused and the listener has granted
+credit for it; and an utterance begins to leave only when its next chunk is expected before the first has been played.
+A full queue makes the model wait; that, and nothing else, is what bounds the audio computed ahead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from voiceplane_common.frames import FRAME_MS, FRAME_SECONDS
+
+from voiceplane_worker.sessions.pacing_clock import PacingClock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from voiceplane_worker.sessions.utterance_text import UtteranceText
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadyFrame:
+    """A frame that waits to leave; see AudioFrame in the proto for the fields."""
+
+    utterance: UtteranceText
+    pcm: bytes
+    valid_samples: int
+    media_time_samples: int
+    text_start: int
+    text_end: int
+    end: int = 0
+    compute_us: int = 0
+
+
+class FramePacer:
+    """The frames of one stream. Confined to the event loop.
+
+    Attributes:
+        underruns: Times that a listener who plays at once has run dry in the middle of an utterance.
+    """
+
+    def __init__(
+        self,
+        *,
+        burst_frames: int,
+        buffer_ms: int,
+        credit_frames: int | None,
+        on_late_frame: Callable[[float], None] = lambda _: None,
+    ) -> None:
+        """Make an empty queue.
+
+        Args:
+            burst_frames: See PacingClock.
+            buffer_ms: Audio that may wait here.
+            credit_frames: Frames granted at first; None for no credit flow control.
+            on_late_frame: Called for each frame after an utterance's first burst, with its
+                lateness in seconds. A frame that waited for the listener (a pause, or no credit) is left out.
+        """
+        self.underruns = 0
+        self._loop = asyncio.get_running_loop()
+        self._pacing = PacingClock(burst_frames=burst_frames)
+        self._capacity = buffer_ms // FRAME_MS
+        self._credit = credit_frames
+        self._burst_frames = burst_frames
+        self._unpaced = burst_frames
+        self._on_late_frame = on_late_frame
+        self._frames: deque[ReadyFrame] = deque()
+        self._paused_at: float | None = None
+        self._closed = False
+        self._error: BaseException | None = None
+        self._in_utterance = False
+        self._held = False
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+
+    @property
+    def paused(self) -> bool:
+        """Whether a PAUSE is in force."""
+        return self._paused_at is not None
+
+    def deadline(self) -> float:
+        """When the listener will run dry unless more audio is put: the deadline of the next chunk's computation."""
+        now = self._loop.time()
+        shift = now - self._paused_at if self._paused_at is not None else 0.0
+        return max(now, self._pacing.played_out_at() + shift) + self.ahead_s
+
+    @property
+    def ahead_s(self) -> float:
+        """Seconds of audio that are ready."""
+        return len(self._frames) * FRAME_SECONDS
+
+    def hold_start(self, hold: bool) -> None:
+        """Whether an utterance that has not begun to leave should wait: begun now, it would soon run dry."""
+        self._held = hold
+        self._wake.set()
+
+    async def room(self) -> None:
+        """Return when there is room for more frames."""
+        await self._room.wait()
+
+    def put(self, frames: Iterable[ReadyFrame]) -> None:
+        """Add frames. One chunk may exceed the capacity; then room() waits the longer."""
+        self._frames.extend(frames)
+        self._balance()
+
+    async def take(self) -> ReadyFrame | None:
+        """The next frame, when it may leave; None when it is closed and empty.
+
+        Raises:
+            BaseException: What fail() was given, once no frame can leave before it.
+        """
+        while True:
+            self._wake.clear()
+            if self._frames and self._may_leave():
+                wait = self._pacing.due() - self._loop.time()
+                if wait <= 0:
+                    return self._leave()
+                alarm = self._loop.call_later(wait, self._wake.set)
+                try:
+                    await self._wake.wait()
+                finally:
+                    alarm.cancel()
+            elif self._error is not None:
+                raise self._error
+            elif self._closed and not self._frames:
+                return None
+            else:
+                await self._wake.wait()
+
+    def grant(self, frames: int) -> None:
+        """The listener takes this many more frames."""
+        if self._credit is not None and frames:
+            if self._credit == 0:
+                self._unpaced = max(self._unpaced, self._burst_frames)
+            self._credit += frames
+            self._wake.set()
+
+    def pause(self) -> None:
+        """Let no frame leave."""
+        if self._paused_at is None:
+            self._paused_at = self._loop.time()
+
+    def resume(self) -> None:
+        """Go on with the frame that is next."""
+        if self._paused_at is not None:
+            self._pacing.shift(self._loop.time() - self._paused_at)
+            self._unpaced = max(self._unpaced, 1)
+            self._paused_at = None
+            self._wake.set()
+
+    def drop(self) -> int:
+        """Drop all frames, as STOP does, and end a pause; returns how many there were."""
+        dropped = len(self._frames)
+        self._frames.clear()
+        self._paused_at = None
+        self._held = False
+        self._in_utterance = False
+        self._pacing.reset()
+        self._balance()
+        return dropped
+
+    def close(self) -> None:
+        """No more frames will be put."""
+        self._closed = True
+        self._wake.set()
+
+    def fail(self, error: BaseException) -> None:
+        """What cannot be spoken ends the stream, after the frames that are ready; the first error counts."""
+        self._error = self._error or error
+        self._wake.set()
+
+    def _may_leave(self) -> bool:
+        held = self._held and not self._in_utterance and self._room.is_set()
+        return not (held or self.paused or self._credit == 0)
+
+    def _leave(self) -> ReadyFrame:
+        frame = self._frames.popleft()
+        now = self._loop.time()
+        if self._in_utterance and now > self._pacing.played_out_at():
+            self.underruns += 1
+        if not self._in_utterance:
+            self._unpaced = self._burst_frames
+        if self._unpaced:
+            self._unpaced -= 1
+        else:
+            self._on_late_frame(max(0.0, now - self._pacing.due()))
+        self._in_utterance = not frame.end
+        self._pacing.leave(now)
+        if self._credit is not None:
+            self._credit -= 1
+        self._balance()
+        return frame
+
+    def _balance(self) -> None:
+        if len(self._frames) < self._capacity:
+            self._room.set()
+        else:
+            self._room.clear()
+        self._wake.set()

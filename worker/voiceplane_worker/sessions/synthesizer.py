@@ -1,0 +1,212 @@
+"""Turning the utterances of one stream into frames: the model's side of a Synthesize call."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from voiceplane_common.frames import FRAME_SAMPLES, FRAME_SECONDS, SILENCE
+from voiceplane_proto.v1 import tts_pb2
+
+from voiceplane_worker.adapters.base import Piece
+from voiceplane_worker.audio.chain import AudioChain
+from voiceplane_worker.audio.framing import Frame
+from voiceplane_worker.sessions.frame_pacer import ReadyFrame
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from voiceplane_worker.adapters.base import Samples
+    from voiceplane_worker.residency.model_entry import LoadedModel
+    from voiceplane_worker.residency.model_reference import ModelReference
+    from voiceplane_worker.scheduler import DeadlineScheduler
+    from voiceplane_worker.sessions.frame_pacer import FramePacer
+    from voiceplane_worker.sessions.utterance_text import UtteranceText
+    from voiceplane_worker.text.segmenter import TextSegment
+
+
+# A new utterance gives way to those whose listeners are about to run dry, and to no others.
+FIRST_CHUNK_SLACK_S = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoiceSettings:
+    """How a session wants its speech."""
+
+    voice: str
+    language: str
+    speed: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepTimes:
+    """When an inference step was asked for, began and ended; monotonic seconds."""
+
+    asked_s: float
+    began_s: float
+    ended_s: float
+
+    @property
+    def waited_s(self) -> float:
+        """How long it waited for its turn."""
+        return self.began_s - self.asked_s
+
+
+@dataclass(slots=True)
+class SynthesisCost:
+    """What an utterance has cost.
+
+    Attributes:
+        compute_s: Seconds of inference and audio processing.
+        audio_s: Seconds of audio that they gave.
+        first_step: Of its first inference step, once that has ended.
+    """
+
+    compute_s: float = 0.0
+    audio_s: float = 0.0
+    first_step: StepTimes | None = None
+
+
+class UtteranceSynthesizer:
+    """Speaks one utterance at a time: piece by piece, chunk by chunk, into a frame pacer."""
+
+    def __init__(
+        self,
+        *,
+        model_ref: ModelReference,
+        voice_settings: VoiceSettings,
+        scheduler: DeadlineScheduler,
+        frame_pacer: FramePacer,
+    ) -> None:
+        self._model_ref = model_ref
+        self._voice_settings = voice_settings
+        self._scheduler = scheduler
+        self._frame_pacer = frame_pacer
+        self._gains: dict[int, float] = {}  # with which the latest utterance of a model's generation has ended
+
+    async def speak(self, utterance: UtteranceText, cost: SynthesisCost) -> None:
+        """Speak all of an utterance, as its text arrives, and mark its last frame.
+
+        Raises:
+            Exception: Whatever the model raises.
+        """
+        first = await utterance.next_segment()
+        if first is None:
+            self._frame_pacer.put([_silent_end(utterance, tts_pb2.UTTERANCE_END_EMPTY)])
+            return
+        with self._model_ref.use() as loaded:
+            progress = _UtteranceProgress(utterance, loaded, gain_db=self._gains.get(loaded.generation, loaded.gain_db))
+            piece: TextSegment | None = first
+            while piece is not None:
+                await self._speak_piece(progress, piece, cost)
+                piece = await utterance.next_segment()
+            self._frame_pacer.hold_start(False)
+            self._frame_pacer.put(progress.finish(cost))
+            self._gains = {loaded.generation: progress.chain.gain_db}
+
+    async def _speak_piece(self, progress: _UtteranceProgress, piece: TextSegment, cost: SynthesisCost) -> None:
+        chunks = progress.loaded.model.synthesize(
+            Piece(
+                text=piece.text,
+                voice=self._voice_settings.voice,
+                language=self._voice_settings.language,
+                speed=self._voice_settings.speed,
+            )
+        )
+
+        asked_s = 0.0
+
+        def step() -> list[Frame] | None:
+            began_s = time.monotonic()
+            samples = next(chunks, None)
+            frames = None if samples is None else progress.chain.push(samples)
+            ended_s = time.monotonic()
+            cost.compute_s += ended_s - began_s
+            cost.first_step = cost.first_step or StepTimes(asked_s=asked_s, began_s=began_s, ended_s=ended_s)
+            cost.audio_s += 0.0 if samples is None else len(samples) / progress.loaded.model.sample_rate_hz
+            return frames
+
+        try:
+            while True:
+                await self._frame_pacer.room()
+                slack_s = 0.0 if progress.chunks else FIRST_CHUNK_SLACK_S
+                deadline = self._frame_pacer.deadline() + slack_s
+                asked_s = time.monotonic()
+                frames = await self._scheduler.run(step, deadline=deadline, kind=_kind(progress.chunks))
+                if frames is None:
+                    return
+                ready = progress.frames(frames, piece)
+                self._guard(progress, len(ready) * FRAME_SECONDS)
+                self._frame_pacer.put(ready)
+        finally:
+            _close(chunks)
+
+    def _guard(self, progress: _UtteranceProgress, new_s: float) -> None:
+        """Hold the utterance's start back while its next chunk is farther away than what is ready lasts."""
+        ahead_s = self._frame_pacer.ahead_s + new_s
+        deadline = self._frame_pacer.deadline() + new_s
+        self._frame_pacer.hold_start(self._scheduler.expected_s(_kind(progress.chunks), deadline=deadline) > ahead_s)
+
+
+class _UtteranceProgress:
+    """An utterance on its way: the model that speaks it, its audio chain, and how far it has come."""
+
+    def __init__(self, utterance: UtteranceText, loaded: LoadedModel, *, gain_db: float) -> None:
+        self.loaded = loaded
+        self.chunks = 0
+        self.chain = AudioChain(model_rate_hz=loaded.model.sample_rate_hz, gain_db=gain_db)
+        self._utterance = utterance
+        self._media_time_samples = 0
+        self._text_start = 0
+        self._text_end = 0
+
+    def frames(self, frames: list[Frame], piece: TextSegment) -> list[ReadyFrame]:
+        """Frames that speak a piece."""
+        self.chunks += 1
+        self._text_start, self._text_end = piece.start, piece.end
+        return [self._frame(frame) for frame in frames]
+
+    def finish(self, cost: SynthesisCost) -> list[ReadyFrame]:
+        """The last frames; the very last one says that the utterance has ended, and what it has cost."""
+        tail = self.chain.finish() or [Frame(pcm=SILENCE, valid_samples=0)]
+        last = [self._frame(frame) for frame in tail]
+        last[-1] = replace(last[-1], end=tts_pb2.UTTERANCE_END_COMPLETE, compute_us=round(cost.compute_s * 1_000_000))
+        return last
+
+    def _frame(self, frame: Frame) -> ReadyFrame:
+        began = self._media_time_samples
+        self._media_time_samples += FRAME_SAMPLES
+        return ReadyFrame(
+            utterance=self._utterance,
+            pcm=frame.pcm,
+            valid_samples=frame.valid_samples,
+            media_time_samples=began,
+            text_start=self._text_start,
+            text_end=self._text_end,
+        )
+
+
+def _kind(chunk: int) -> str:
+    """The first chunks of an utterance are smaller than the later ones, and the first has the text encoder's work."""
+    return ("first", "second", "later")[min(chunk, 2)]
+
+
+def _silent_end(utterance: UtteranceText, end: int) -> ReadyFrame:
+    """A frame that holds no speech and only says that the utterance has ended."""
+    return ReadyFrame(
+        utterance=utterance,
+        pcm=SILENCE,
+        valid_samples=0,
+        media_time_samples=0,
+        text_start=0,
+        text_end=0,
+        end=end,
+    )
+
+
+def _close(chunks: Iterator[Samples]) -> None:
+    """End a model's generator; it is not running, since the pool has delivered its last step."""
+    close = getattr(chunks, "close", None)
+    if close is not None:
+        close()
