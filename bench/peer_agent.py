@@ -30,8 +30,8 @@ from livekit.agents import (
     utils,
 )
 from piper import PiperVoice
-from voiceplane_orchestrator.asr.settings import WHISPER_BASE
-from voiceplane_orchestrator.asr.whisper import find_model
+from voiceplane_speech_input.asr.settings import WHISPER_BASE
+from voiceplane_speech_input.asr.whisper import find_model
 
 from bench.peer import voice_file
 

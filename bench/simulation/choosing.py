@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from voiceplane_orchestrator.routing.routed_worker import worker_view
 from voiceplane_orchestrator.routing.score import choose
-from voiceplane_orchestrator.routing.view import Wanted
+from voiceplane_orchestrator.routing.voice_request import VoiceRequest
 from voiceplane_proto.v1 import tts_pb2
 
 from bench.simulation.costs import Costs
@@ -52,7 +52,7 @@ def choice_us(workers: int, *, held: int = 3) -> float:
         for _ in range(int(chance.integers(0, 14))):
             worker.begin(next(iter(resident)))
         views.append(worker.view(queue_depth=int(chance.integers(0, 3))))
-    wanted = Wanted(model_id=known[0])
+    wanted = VoiceRequest(model_id=known[0])
     return _cpu_us(
         lambda number: choose(views, wanted, session_key=str(number)), times=CHOICES // workers // ROUNDS + 1
     )

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, overload
 
-from voiceplane_orchestrator.routing.placements import Placements
+from voiceplane_orchestrator.routing.pending_sessions import PendingSessions
 
 if TYPE_CHECKING:
-    from voiceplane_orchestrator.routing.view import WorkerView
+    from voiceplane_orchestrator.routing.worker_view import WorkerView
 
 Place = tuple[int, int]
 """A worker: its pool, and its number there."""
@@ -31,7 +31,7 @@ class Knowledge:
         self._delay_s = delay_s
         self._news: deque[tuple[float, Place, int, WorkerView]] = deque()
         self._revision = 0
-        self._own: list[dict[int, dict[int, Placements]]] = [defaultdict(dict) for _ in range(orchestrators)]
+        self._own: list[dict[int, dict[int, PendingSessions]]] = [defaultdict(dict) for _ in range(orchestrators)]
 
     def tell(self, place: Place, view: WorkerView, *, now_s: float) -> None:
         """A worker's snapshot leaves."""
@@ -57,7 +57,7 @@ class Knowledge:
     def begun(self, session: str, place: Place, *, orchestrator: int) -> None:
         """A worker has taken a session, which its latest snapshot counts."""
         pool, number = place
-        own = self._own[orchestrator][pool].setdefault(number, Placements())
+        own = self._own[orchestrator][pool].setdefault(number, PendingSessions())
         own.sent()
         own.begun(session, revision=self._revision)
 
@@ -75,7 +75,7 @@ class Knowledge:
 class _Pools(Sequence[Sequence["WorkerView"]]):
     """Only pools that are looked at are worth the work."""
 
-    def __init__(self, told: list[list[WorkerView]], own: dict[int, dict[int, Placements]]) -> None:
+    def __init__(self, told: list[list[WorkerView]], own: dict[int, dict[int, PendingSessions]]) -> None:
         self._told = told
         self._own = own
 

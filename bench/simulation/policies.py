@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from voiceplane_orchestrator.routing.score import Choice, choose
-from voiceplane_orchestrator.routing.view import Wanted
+from voiceplane_orchestrator.routing.score import RoutingDecision, choose
+from voiceplane_orchestrator.routing.voice_request import VoiceRequest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     import numpy as np
-    from voiceplane_orchestrator.routing.view import WorkerView
+    from voiceplane_orchestrator.routing.worker_view import WorkerView
 
 Policy = Literal["balanced", "least_loaded", "random"]
 POLICIES: tuple[Policy, ...] = ("balanced", "least_loaded", "random")
@@ -26,7 +26,7 @@ def route(
     policy: Policy,
     avoid: Collection[str],
     chance: np.random.Generator,
-) -> Choice:
+) -> RoutingDecision:
     """Choose a worker.
 
     Only the pool's workers know its models, so that the others matter only as substitutes. To leave them out until then
@@ -47,9 +47,9 @@ def route(
     if policy == "random":
         able = [view for view in pools[pool] if _can_begin(view, model_id) and view.address not in avoid]
         if able:
-            return Choice(address=able[int(chance.integers(len(able)))].address, model_id=model_id)
+            return RoutingDecision(address=able[int(chance.integers(len(able)))].address, model_id=model_id)
     scored = "balanced" if policy == "random" else policy
-    wanted = Wanted(model_id=model_id)
+    wanted = VoiceRequest(model_id=model_id)
     choice = choose(pools[pool], wanted, session_key=key, policy=scored, avoid=avoid)
     if _begins_at_once(choice, pools[pool]):
         return choice
@@ -62,7 +62,7 @@ def _can_begin(view: WorkerView, model_id: str) -> bool:
     return view.takes_sessions and model is not None and model.resident
 
 
-def _begins_at_once(choice: Choice, views: Sequence[WorkerView]) -> bool:
+def _begins_at_once(choice: RoutingDecision, views: Sequence[WorkerView]) -> bool:
     if choice.fallback:
         return False
     view = next(view for view in views if view.address == choice.address)

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from voiceplane_orchestrator.routing.view import ModelView, VoiceView, WorkerView
+from voiceplane_orchestrator.routing.worker_view import ModelView, VoiceView, WorkerView
 
 from bench.simulation.costs import queue
 

@@ -11,8 +11,9 @@ from voiceplane_common.addresses import listening
 from voiceplane_common.clock import SystemClock
 from voiceplane_common.errors import failed_precondition, unavailable
 from voiceplane_common.logs import get_logger
+from voiceplane_speech_input.asr.whisper import WhisperRecognizer
+from voiceplane_speech_input.vad.silero import VoiceActivityDetector
 
-from voiceplane_orchestrator.asr.whisper import WhisperRecognizer
 from voiceplane_orchestrator.discovery.embedded import EmbeddedDiscovery
 from voiceplane_orchestrator.discovery.static import StaticDiscovery
 from voiceplane_orchestrator.metrics import Metrics
@@ -20,19 +21,19 @@ from voiceplane_orchestrator.replies.echo import EchoReplier
 from voiceplane_orchestrator.replies.llm import LlmReplier
 from voiceplane_orchestrator.routing.router import Router
 from voiceplane_orchestrator.sessions.factory import SessionFactory
-from voiceplane_orchestrator.transports.live import LiveSessions
-from voiceplane_orchestrator.transports.websocket.gate import Gate
-from voiceplane_orchestrator.transports.websocket.http import make_app
-from voiceplane_orchestrator.transports.websocket.keys import KeyRing
-from voiceplane_orchestrator.turns.vad import VoiceActivityDetector
+from voiceplane_orchestrator.transports.admission import SessionAdmission
+from voiceplane_orchestrator.transports.api_key_store import ApiKeyStore
+from voiceplane_orchestrator.transports.http.app import make_app
+from voiceplane_orchestrator.transports.rate_limit import RateLimiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from voiceplane_orchestrator.asr.base import Recognizer
+    from voiceplane_speech_input.asr.recognizer import Recognizer
+    from voiceplane_speech_input.audio_input import VoiceActivity
+
     from voiceplane_orchestrator.discovery.base import Discovery
     from voiceplane_orchestrator.replies.base import Replier
-    from voiceplane_orchestrator.sessions.ears import VoiceActivity
     from voiceplane_orchestrator.settings import OrchestratorSettings
     from voiceplane_orchestrator.transports.livekit.agent import RoomAgent
 
@@ -86,9 +87,11 @@ class Orchestrator:
             metrics=self.metrics,
             clock=clock,
         )
-        self._live = LiveSessions(max_sessions=settings.limits.max_sessions, metrics=self.metrics)
-        self._keys = KeyRing((key.get_secret_value() for key in settings.auth.api_keys), file=settings.auth.keys_file)
-        gate = Gate(
+        self._live = SessionAdmission(max_sessions=settings.limits.max_sessions, metrics=self.metrics)
+        self._keys = ApiKeyStore(
+            (key.get_secret_value() for key in settings.auth.api_keys), file=settings.auth.keys_file
+        )
+        gate = RateLimiter(
             requests_per_minute=settings.limits.requests_per_minute,
             connections_per_caller=settings.limits.connections_per_caller,
             clock=clock,
@@ -178,7 +181,7 @@ class Orchestrator:
         _log.info("listening", url=self.url)
 
 
-def make_agent(factory: SessionFactory, *, live: LiveSessions, app: web.Application) -> RoomAgent | None:
+def make_agent(factory: SessionFactory, *, live: SessionAdmission, app: web.Application) -> RoomAgent | None:
     """The agent in LiveKit's rooms and its endpoints, as the settings say; None for no agent.
 
     Raises:
@@ -190,7 +193,7 @@ def make_agent(factory: SessionFactory, *, live: LiveSessions, app: web.Applicat
     try:
         # Only here: who has no LiveKit server needs no library for it.
         from voiceplane_orchestrator.transports.livekit.agent import RoomAgent  # noqa: PLC0415
-        from voiceplane_orchestrator.transports.livekit.http import RoomEndpoints  # noqa: PLC0415
+        from voiceplane_orchestrator.transports.livekit.endpoints import RoomEndpoints  # noqa: PLC0415
     except ImportError as error:
         message = f"livekit.url is given, and WebRTC needs the extra voiceplane-orchestrator[webrtc]: {error}"
         raise failed_precondition("EXTRA_MISSING", message, field="livekit.url") from None

@@ -12,9 +12,9 @@ from voiceplane_common.addresses import HostAndPort, host_and_port
 from voiceplane_common.settings import Section
 from voiceplane_common.tls import ClientTlsSection
 from voiceplane_common.worker_registry.settings import RedisSection
-
-from voiceplane_orchestrator.asr.settings import AsrSection
-from voiceplane_orchestrator.turns.settings import EndpointingSection, InterruptionsSection, VadSection
+from voiceplane_speech_input.asr.settings import AsrSection
+from voiceplane_speech_input.turns.settings import EndpointingSection, InterruptionsSection
+from voiceplane_speech_input.vad.settings import VadSection
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1", "[::1]"})
 

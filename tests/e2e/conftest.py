@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 from aiohttp.test_utils import TestServer
-from voiceplane_orchestrator.asr.settings import AsrSection
-from voiceplane_orchestrator.asr.whisper import WhisperRecognizer
+from voiceplane_speech_input.asr.settings import AsrSection
+from voiceplane_speech_input.asr.whisper import WhisperRecognizer
 
 from tests.e2e.cluster_fixtures import cluster_images, cluster_kubeconfig, kubectl
 from tests.support import processes

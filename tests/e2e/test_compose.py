@@ -163,7 +163,7 @@ def test_a_person_in_a_room_is_heard_and_answered(running: Engine, tmp_path: Pat
         {"do": "speak", "text": SENTENCES[4]},
     ]
     lines = "".join(json.dumps(order) + "\n" for order in orders)
-    command = [sys.executable, "-m", "tests.support.far_person", granted["url"], granted["token"]]
+    command = [sys.executable, "-m", "tests.support.remote_participant", granted["url"], granted["token"]]
     answers = client(running, command, lines=lines)
     _, heard, spoken = (json.loads(line) for line in answers.splitlines())
     assert heard["seconds"] > 1.0

@@ -12,12 +12,12 @@ import pytest
 import soxr
 
 from bench.websocket import Audio, Socket
-from tests.support.listener import Listener
+from tests.support.playing_client import PlayingClient
 from tests.support.speech import SENTENCES, silence, synthesize, word_error_rate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from voiceplane_orchestrator.asr.whisper import WhisperRecognizer
+    from voiceplane_speech_input.asr.whisper import WhisperRecognizer
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
@@ -54,7 +54,7 @@ async def test_ten_sentences_are_understood_and_answered_in_words_that_are_under
     answered: list[str] = []
     for sentence in SENTENCES:
         async with Socket.open(server, "/v1/talk", sample_rate_hz=RATE_HZ) as socket:
-            listener = Listener(socket)
+            listener = PlayingClient(socket)
             await speak(socket, synthesize(sentence))
             transcript = await listener.until("transcript", role="user", final=True)
             await listener.until("done", result="complete")
@@ -70,7 +70,7 @@ async def test_ten_sentences_are_understood_and_answered_in_words_that_are_under
 
 async def test_an_interruption_stops_the_reply_and_is_heard_from_its_first_word(server: str) -> None:
     async with Socket.open(server, "/v1/talk", sample_rate_hz=RATE_HZ) as socket:
-        listener = Listener(socket)
+        listener = PlayingClient(socket)
         await socket.send(type="say", text=LONG_REPLY)
         await listener.until_frames(60)
         await speak(socket, synthesize("Please stop talking and listen to me."))
@@ -90,7 +90,7 @@ async def test_a_short_sound_pauses_the_reply_which_goes_on_without_a_sample_los
         assert response.status == 200, "the mock voice is always the same, so its samples can be compared"
     cough = synthesize("Ah.")[: RATE_HZ // 10] * np.float32(1.5)
     async with Socket.open(server, "/v1/talk", sample_rate_hz=RATE_HZ, model="mock") as socket:
-        listener = Listener(socket)
+        listener = PlayingClient(socket)
         await socket.send(type="say", text="One two three four five six seven eight nine ten eleven twelve.")
         await listener.until_frames(60)
         await speak(socket, cough)
@@ -98,7 +98,7 @@ async def test_a_short_sound_pauses_the_reply_which_goes_on_without_a_sample_los
         await listener.until("resume")
         await listener.until("done", result="complete")
     async with Socket.open(server, "/v1/speak", model="mock") as socket:
-        undisturbed = Listener(socket)
+        undisturbed = PlayingClient(socket)
         await socket.send(type="text", text="One two three four five six seven eight nine ten eleven twelve.", end=True)
         await undisturbed.until("done", result="complete")
     kinds = [event["type"] for event in listener.events]

@@ -13,7 +13,7 @@ from voiceplane_client import WorkerClient
 
 from bench.websocket import Socket
 from tests.support import processes
-from tests.support.listener import Listener
+from tests.support.playing_client import PlayingClient
 
 if TYPE_CHECKING:
     from tests.support.processes import Process
@@ -54,7 +54,7 @@ async def test_a_worker_is_killed_in_mid_utterance_and_another_one_goes_on() -> 
         processes.orchestrator("--workers", first, "--workers", second) as (server, _),
         Socket.open(server, "/v1/speak") as socket,
     ):
-        listener = Listener(socket)
+        listener = PlayingClient(socket)
         await socket.send(type="text", text=TEXT, end=True)
         await listener.until_frames(60)
         victim, survivor = await speaking(first, first_process, second, second_process)
@@ -81,7 +81,7 @@ async def test_without_a_worker_the_session_says_so_and_goes_on_within_two_secon
         processes.orchestrator("--workers", address) as (server, _),
         Socket.open(server, "/v1/speak") as socket,
     ):
-        listener = Listener(socket)
+        listener = PlayingClient(socket)
         await socket.send(type="text", text=TEXT, end=True)
         await listener.until_frames(60)
         await process.kill()
@@ -101,7 +101,7 @@ async def test_a_client_that_vanishes_leaves_no_session() -> None:
     async with processes.worker(*MOCK) as (address, _), processes.orchestrator("--workers", address) as (server, _):
         for path, hello in (("/v1/speak", {}), ("/v1/talk", {"sample_rate_hz": 16_000})):
             async with Socket.open(server, path, **hello) as socket:
-                listener = Listener(socket)
+                listener = PlayingClient(socket)
                 kind = {"type": "text", "end": True} if path == "/v1/speak" else {"type": "say"}
                 await socket.send(text=TEXT, **kind)
                 await listener.until_frames(5)

@@ -16,8 +16,8 @@ from tests.support.workers import pcm, say
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from voiceplane_orchestrator.asr.whisper import WhisperRecognizer
     from voiceplane_proto.v1.tts_pb2 import AudioFrame
+    from voiceplane_speech_input.asr.whisper import WhisperRecognizer
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)]
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from selenium.webdriver.chrome.webdriver import WebDriver
-    from voiceplane_orchestrator.asr.whisper import WhisperRecognizer
+    from voiceplane_speech_input.asr.whisper import WhisperRecognizer
 
     from tests.support.track_recorder import Recording
 

@@ -16,9 +16,9 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.e2e.cluster.binaries import system_program
 from tests.support.browser import browser, console_errors
+from tests.support.impaired_network import NEAR_ADDRESS, RoughPath, inside, rough_path
 from tests.support.livekit import KEY, SECRET, LiveKitServer, tone
 from tests.support.orchestrators import ScriptedRecognizer, orchestrator
-from tests.support.rough_path import NEAR_ADDRESS, RoughPath, inside, rough_path
 from tests.support.tls_proxy import NAME, TURN_NAME, Site, host_and_port, nginx, orchestrator_settings
 
 if TYPE_CHECKING:

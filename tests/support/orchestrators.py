@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import websockets
 from voiceplane_orchestrator.app import Orchestrator
-from voiceplane_orchestrator.asr.base import Transcript
 from voiceplane_orchestrator.settings import OrchestratorSettings
-from voiceplane_orchestrator.turns.vad import HOP_SAMPLES, WINDOW_SAMPLES, VadFrame
+from voiceplane_speech_input.asr.recognizer import RecognitionResult
+from voiceplane_speech_input.vad.silero import HOP_SAMPLES, WINDOW_SAMPLES, VadFrame
 from voiceplane_worker.app import Worker
 
 from tests.support.workers import mock_worker_settings
@@ -21,7 +21,7 @@ from tests.support.workers import mock_worker_settings
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from voiceplane_orchestrator.turns.events import Samples
+    from voiceplane_speech_input.audio.format import Samples
 
 # The header as docs/reference/websocket.md says it, written down a second time.
 HEADER = struct.Struct("<BBHIIQHH")
@@ -55,10 +55,10 @@ class ScriptedRecognizer:
     async def start(self) -> None:
         pass
 
-    async def transcribe(self, samples: Samples, *, language: str | None, partial: bool = False) -> Transcript:
+    async def transcribe(self, samples: Samples, *, language: str | None, partial: bool = False) -> RecognitionResult:
         duration_ms = samples.size // 16
         self.longest_ms = max(self.longest_ms, duration_ms)
-        return Transcript(
+        return RecognitionResult(
             text=self.text, language="en", avg_logprob=0.0, no_speech_probability=0.0, duration_ms=duration_ms
         )
 

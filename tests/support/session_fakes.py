@@ -6,31 +6,32 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from voiceplane_orchestrator.asr.base import Transcript
-from voiceplane_orchestrator.speech.frames import SpeechFrame
+from voiceplane_orchestrator.tts.speech_frame import SpeechFrame
+from voiceplane_speech_input.asr.recognizer import RecognitionResult
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
-    from voiceplane_orchestrator.replies.base import Message
-    from voiceplane_orchestrator.routing.view import Wanted
-    from voiceplane_orchestrator.sessions.events import Event
-    from voiceplane_orchestrator.turns.events import Samples, SpeechEvent
+    from voiceplane_orchestrator.replies.base import ChatMessage
+    from voiceplane_orchestrator.routing.voice_request import VoiceRequest
+    from voiceplane_orchestrator.sessions.events import SessionEvent
+    from voiceplane_speech_input.audio.format import Samples
+    from voiceplane_speech_input.vad.events import SpeechEvent
 
 FRAME_SAMPLES = 960
 
 
-class FakeListener:
+class FakeOutputTransport:
     """Keeps what it is sent: events, and frames, in one order."""
 
     def __init__(self) -> None:
-        self.got: list[Event | SpeechFrame] = []
+        self.got: list[SessionEvent | SpeechFrame] = []
         self._news = asyncio.Event()
 
     async def send_frame(self, frame: SpeechFrame) -> None:
         self._take(frame)
 
-    async def send_event(self, event: Event) -> None:
+    async def send_event(self, event: SessionEvent) -> None:
         self._take(event)
 
     def of(self, kind: type) -> list[Any]:
@@ -45,12 +46,12 @@ class FakeListener:
             self._news.clear()
             await self._news.wait()
 
-    def _take(self, item: Event | SpeechFrame) -> None:
+    def _take(self, item: SessionEvent | SpeechFrame) -> None:
         self.got.append(item)
         self._news.set()
 
 
-class FakeSpeaker:
+class FakeTts:
     """One frame for each word; `log` has what it was told, in order.
 
     Attributes:
@@ -98,7 +99,7 @@ class FakeSpeaker:
             text_end=0,
         )
 
-    def select(self, wanted: Wanted) -> None:
+    def select(self, wanted: VoiceRequest) -> None:
         self.log.append(f"select {wanted.voice}")
 
     async def pause(self) -> None:
@@ -123,7 +124,7 @@ class FakeSpeaker:
         self.log.append("close")
 
 
-class FakeEars:
+class FakeAudioInput:
     """Hears the events that a test puts into `events`."""
 
     def __init__(self) -> None:
@@ -151,13 +152,15 @@ class FakeRecognizer:
     async def start(self) -> None:
         pass
 
-    async def transcribe(self, samples: Samples, *, language: str | None, partial: bool = False) -> Transcript:
+    async def transcribe(self, samples: Samples, *, language: str | None, partial: bool = False) -> RecognitionResult:
         del samples, language
         self.partials.append(partial)
         await self.gate.wait()
         if self.error is not None:
             raise self.error
-        return Transcript(text=self.text, language="en", avg_logprob=0.0, no_speech_probability=0.0, duration_ms=1000)
+        return RecognitionResult(
+            text=self.text, language="en", avg_logprob=0.0, no_speech_probability=0.0, duration_ms=1000
+        )
 
     async def aclose(self) -> None:
         pass
@@ -171,7 +174,7 @@ class FakeReplier:
         self.error: Exception | None = None
         self.asked: list[list[tuple[str, str]]] = []
 
-    async def reply(self, history: Sequence[Message], *, language: str) -> AsyncIterator[str]:
+    async def reply(self, history: Sequence[ChatMessage], *, language: str) -> AsyncIterator[str]:
         del language
         self.asked.append([(message.role, message.text) for message in history])
         if self.error is not None:

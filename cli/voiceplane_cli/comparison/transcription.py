@@ -50,10 +50,10 @@ async def open_transcriber() -> AsyncIterator[Transcribe]:
         raise CliError(f"--transcribe needs {' and '.join(missing)}: {INSTALL}")
     logs.configure(level="warning", json=False)
     # Seconds of imports, and an extra.
-    from voiceplane_orchestrator.asr.settings import AsrSection  # noqa: PLC0415
-    from voiceplane_orchestrator.asr.whisper import WhisperRecognizer  # noqa: PLC0415
-    from voiceplane_orchestrator.turns.events import USER_SAMPLE_RATE_HZ  # noqa: PLC0415
-    from voiceplane_orchestrator.turns.words import words_of  # noqa: PLC0415
+    from voiceplane_speech_input.asr.settings import AsrSection  # noqa: PLC0415
+    from voiceplane_speech_input.asr.whisper import WhisperRecognizer  # noqa: PLC0415
+    from voiceplane_speech_input.audio.format import USER_SAMPLE_RATE_HZ  # noqa: PLC0415
+    from voiceplane_speech_input.turns.words import words_of  # noqa: PLC0415
 
     recognizer = WhisperRecognizer(AsrSection())
 

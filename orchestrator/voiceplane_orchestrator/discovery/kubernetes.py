@@ -39,7 +39,7 @@ LOOK_EVERY_S = 2.0
 _log = get_logger("discovery")
 
 
-class Declared(NamedTuple):
+class PoolsAndModels(NamedTuple):
     """The TTSWorkerPools and VoiceModels of a namespace."""
 
     pools: list[dict[str, Any]]
@@ -66,7 +66,7 @@ class KubernetesDiscovery:
         self._news = asyncio.Event()
         self._closed = False
         self._demanding = asyncio.Lock()
-        self._declared: dict[str, Declared] = {}
+        self._declared: dict[str, PoolsAndModels] = {}
         self._looked_at = -LOOK_EVERY_S
         self._asked_at: dict[tuple[str, str], float] = {}
 
@@ -102,7 +102,7 @@ class KubernetesDiscovery:
             self._news.clear()
             if self._closed:
                 return
-            yield offers(each for informer in self._informers for each in informer.objects.values())
+            yield worker_addresses(each for informer in self._informers for each in informer.objects.values())
 
     async def demand(self, model_id: str) -> bool:
         """See Discovery: pools without a ready worker that would serve it are marked, and the operator scales them."""
@@ -115,18 +115,18 @@ class KubernetesDiscovery:
                 self._looked_at = now
             found = False
             for namespace, (pools, models) in self._declared.items():
-                for name in wakeable(pools, models, model_id):
+                for name in pools_to_scale_up(pools, models, model_id):
                     found = await self._ask_for(self._api, namespace, name, model_id) or found
             return found
 
-    async def _look(self, api: Api, namespace: str) -> Declared:
+    async def _look(self, api: Api, namespace: str) -> PoolsAndModels:
         try:
             pools = (await api.list(API_VERSION, "TTSWorkerPool", namespace))["items"]
             models = (await api.list(API_VERSION, "VoiceModel", namespace))["items"]
         except ApiError as error:
             _log.warning("pools_not_known", namespace=namespace, error=str(error))
-            return Declared([], [])
-        return Declared(pools, models)
+            return PoolsAndModels([], [])
+        return PoolsAndModels(pools, models)
 
     async def _ask_for(self, api: Api, namespace: str, name: str, model_id: str) -> bool:
         now = asyncio.get_running_loop().time()
@@ -156,7 +156,7 @@ class KubernetesDiscovery:
         self._news.set()
 
 
-def offers(slices: Iterable[Mapping[str, Any]]) -> dict[str, bool]:
+def worker_addresses(slices: Iterable[Mapping[str, Any]]) -> dict[str, bool]:
     """Addresses, and whether each is open to new sessions, from EndpointSlices.
 
     A terminating endpoint is left out, though it may still serve: what it is saying goes on, and nothing else begins
@@ -178,7 +178,9 @@ def offers(slices: Iterable[Mapping[str, Any]]) -> dict[str, bool]:
     return found
 
 
-def wakeable(pools: Iterable[Mapping[str, Any]], models: Iterable[Mapping[str, Any]], model_id: str) -> list[str]:
+def pools_to_scale_up(
+    pools: Iterable[Mapping[str, Any]], models: Iterable[Mapping[str, Any]], model_id: str
+) -> list[str]:
     """The names of the pools that an autoscaler keeps without a ready worker and that would serve a model.
 
     Args:

@@ -18,7 +18,7 @@ RETURN_S = 3.0
 SAME_MOMENT_S = 0.1
 
 
-class Change(NamedTuple):
+class LeaseChange(NamedTuple):
     """What has become of a worker."""
 
     kind: Literal["registered", "replaced", "left", "expired"]
@@ -33,7 +33,7 @@ class _Held:
     awaited: bool = False  # not seen since Redis came back
 
 
-class Leases:
+class LeaseTable:
     """The workers that are believed in."""
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class Leases:
         """Redis can't be asked: nothing ends until it can."""
         self._was_away = True
 
-    def see(self, snapshot: Snapshot, now_s: float) -> list[Change]:
+    def see(self, snapshot: Snapshot, now_s: float) -> list[LeaseChange]:
         """Take a snapshot in; returns what has changed.
 
         Args:
@@ -92,17 +92,17 @@ class Leases:
             wait_s = max(RETURN_S, held.lease.lease_ms / 1000)
             self._held[address] = replace(held, ends_s=now_s + wait_s, awaited=True)
 
-    def _renew(self, lease: Lease, now_s: float) -> Change | None:
+    def _renew(self, lease: Lease, now_s: float) -> LeaseChange | None:
         held = self._held.get(lease.address)
         ends_s = now_s + lease.left_ms / 1000
         if held is not None and not held.awaited and held.lease.ends_ms == lease.ends_ms:
             ends_s = min(ends_s, held.ends_s)  # no heartbeat since then, whatever Redis' clock says
         self._held[lease.address] = _Held(lease, ends_s)
         if held is None:
-            return Change("registered", lease.address, lease.worker_id)
+            return LeaseChange("registered", lease.address, lease.worker_id)
         if held.lease.worker_id != lease.worker_id:
-            return Change("replaced", lease.address, lease.worker_id)
+            return LeaseChange("replaced", lease.address, lease.worker_id)
         return None
 
-    def _drop(self, address: str, kind: Literal["left", "expired"]) -> Change:
-        return Change(kind, address, self._held.pop(address).lease.worker_id)
+    def _drop(self, address: str, kind: Literal["left", "expired"]) -> LeaseChange:
+        return LeaseChange(kind, address, self._held.pop(address).lease.worker_id)

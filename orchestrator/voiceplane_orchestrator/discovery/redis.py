@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from voiceplane_common.errors import VoiceplaneError, failed_precondition
 from voiceplane_common.logs import get_logger
 
-from voiceplane_orchestrator.discovery.leases import Leases
+from voiceplane_orchestrator.discovery.leases import LeaseTable
 
 try:
     from voiceplane_common.worker_registry.registry import WorkerRegistry
@@ -40,7 +40,7 @@ SLOW_S = 0.5
 _log = get_logger("discovery")
 
 
-class Reading(Protocol):
+class RegistryReader(Protocol):
     """What discovery needs of a WorkerRegistry."""
 
     async def listen(self) -> None:
@@ -82,7 +82,7 @@ class RedisDiscovery:
         settings: RedisSection,
         *,
         metrics: LeaseMetrics,
-        connect: Callable[[RedisSection], AbstractAsyncContextManager[Reading]] = WorkerRegistry.connect,
+        connect: Callable[[RedisSection], AbstractAsyncContextManager[RegistryReader]] = WorkerRegistry.connect,
     ) -> None:
         """Prepare; `start` connects.
 
@@ -94,7 +94,7 @@ class RedisDiscovery:
         self._settings = settings
         self._metrics = metrics
         self._connect = connect
-        self._leases = Leases()
+        self._leases = LeaseTable()
         self._unreadable: dict[str, str] = {}
         self._trouble = ""
         self._news = asyncio.Event()
@@ -136,7 +136,7 @@ class RedisDiscovery:
                 self._note_trouble(error)
                 await asyncio.sleep(RECONNECT_S)
 
-    async def _look_again_and_again(self, registry: Reading) -> None:
+    async def _look_again_and_again(self, registry: RegistryReader) -> None:
         loop = asyncio.get_running_loop()
         while True:
             asked_s = loop.time()

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class ChatMessage:
     """One thing that was said.
 
     Attributes:
@@ -25,7 +25,7 @@ class Message:
 class Replier(Protocol):
     """Answers, piece by piece."""
 
-    def reply(self, history: Sequence[Message], *, language: str) -> AsyncIterator[str]:
+    def reply(self, history: Sequence[ChatMessage], *, language: str) -> AsyncIterator[str]:
         """The answer to the last message, as it is made; closing the iterator ends the work.
 
         Args:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from openai.types.chat import ChatCompletionMessageParam
 
-    from voiceplane_orchestrator.replies.base import Message
+    from voiceplane_orchestrator.replies.base import ChatMessage
     from voiceplane_orchestrator.settings import RepliesSection
 
 
@@ -31,7 +31,7 @@ class LlmReplier:
             max_retries=1,
         )
 
-    async def reply(self, history: Sequence[Message], *, language: str) -> AsyncIterator[str]:
+    async def reply(self, history: Sequence[ChatMessage], *, language: str) -> AsyncIterator[str]:
         """See Replier."""
         prompt = self._settings.system_prompt
         if language:

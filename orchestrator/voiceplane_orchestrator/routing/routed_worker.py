@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from voiceplane_client import Snapshot, WorkerClient, state_name, watch_worker
 from voiceplane_common.logs import get_logger
 
-from voiceplane_orchestrator.routing.breaker import Breaker
-from voiceplane_orchestrator.routing.placements import Placements
-from voiceplane_orchestrator.routing.view import ModelView, VoiceView, WorkerView
+from voiceplane_orchestrator.routing.circuit_breaker import CircuitBreaker
+from voiceplane_orchestrator.routing.pending_sessions import PendingSessions
+from voiceplane_orchestrator.routing.worker_view import ModelView, VoiceView, WorkerView
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,8 +45,8 @@ class RoutedWorker:
         self._changed = changed
         self._known = WorkerView(address=address)
         self._told_sessions = 0
-        self._placements = Placements()
-        self._breaker = Breaker(jitter=lambda: random.uniform(0.8, 1.2))  # noqa: S311 - it spreads waits
+        self._placements = PendingSessions()
+        self._breaker = CircuitBreaker(jitter=lambda: random.uniform(0.8, 1.2))  # noqa: S311 - it spreads waits
         self.open = True
         self.leaving = False
         self._full = False

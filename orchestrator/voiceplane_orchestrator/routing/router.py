@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from voiceplane_common.tls import ClientTlsSection
 
     from voiceplane_orchestrator.discovery.base import Discovery
-    from voiceplane_orchestrator.routing.score import Choice
-    from voiceplane_orchestrator.routing.view import Wanted, WorkerView
+    from voiceplane_orchestrator.routing.score import RoutingDecision
+    from voiceplane_orchestrator.routing.voice_request import VoiceRequest
+    from voiceplane_orchestrator.routing.worker_view import WorkerView
     from voiceplane_orchestrator.settings import RoutingSection
 
 # Whoever asks for a model that nobody knows is told so after this, even if the cluster does not answer.
@@ -71,7 +72,7 @@ class Router:
         """Whether a session could be served now."""
         return any(worker.ready and worker.takes_sessions for worker in self.workers())
 
-    def choose(self, wanted: Wanted, *, session_key: str, avoid: Iterable[str] = ()) -> Choice:
+    def choose(self, wanted: VoiceRequest, *, session_key: str, avoid: Iterable[str] = ()) -> RoutingDecision:
         """Choose a worker; a wanted model that is resident nowhere begins to load.
 
         Raises:

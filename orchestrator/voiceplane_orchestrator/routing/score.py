@@ -11,7 +11,8 @@ from voiceplane_common.errors import VoiceplaneError, not_found, unavailable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from voiceplane_orchestrator.routing.view import ModelView, Wanted, WorkerView
+    from voiceplane_orchestrator.routing.voice_request import VoiceRequest
+    from voiceplane_orchestrator.routing.worker_view import ModelView, WorkerView
 
 Policy = Literal["balanced", "least_loaded"]
 
@@ -27,7 +28,7 @@ QUEUE_WEIGHT_MS = 25.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class RoutingDecision:
     """A decision.
 
     Attributes:
@@ -49,13 +50,13 @@ class Choice:
 
 def choose(
     workers: Sequence[WorkerView],
-    wanted: Wanted,
+    wanted: VoiceRequest,
     *,
     session_key: str,
     policy: Policy = "balanced",
     prefer_resident: bool = True,
     avoid: Iterable[str] = (),
-) -> Choice:
+) -> RoutingDecision:
     """Choose a worker and a model.
 
     Args:
@@ -83,7 +84,7 @@ def choose(
     best = _best(resident if resident and prefer_resident else candidates, session_key=session_key, policy=policy)
     model = served[id(best)]
     if model.resident:
-        return Choice(address=best.address, model_id=model.model_id, reason=explain(best, policy=policy))
+        return RoutingDecision(address=best.address, model_id=model.model_id, reason=explain(best, policy=policy))
     if resident:
         return _elsewhere(resident, wanted, best, model, session_key=session_key, policy=policy)
     others = [worker for worker in open_workers if worker.address not in shunned]
@@ -108,17 +109,17 @@ def explain(worker: WorkerView, *, policy: Policy) -> str:
 
 def _elsewhere(
     resident: Sequence[WorkerView],
-    wanted: Wanted,
+    wanted: VoiceRequest,
     best: WorkerView,
     model: ModelView,
     *,
     session_key: str,
     policy: Policy,
-) -> Choice:
+) -> RoutingDecision:
     """The model is to spread to a less loaded worker, and speaks meanwhile where it is resident."""
     worker = _best(resident, session_key=session_key, policy=policy)
     here = _model(worker, wanted)
-    return Choice(
+    return RoutingDecision(
         address=worker.address,
         model_id=here.model_id if here else model.model_id,
         load_on=best.address,
@@ -129,13 +130,13 @@ def _elsewhere(
 
 def _while_loading(
     workers: Sequence[WorkerView],
-    wanted: Wanted,
+    wanted: VoiceRequest,
     best: WorkerView,
     model: ModelView,
     *,
     session_key: str,
     policy: Policy,
-) -> Choice:
+) -> RoutingDecision:
     """The wanted model is resident nowhere: load it on the best worker, and speak with another model meanwhile."""
     language = wanted.language or (model.voices[0].language if model.voices else "")
     news = f"{model.model_id} is being loaded on {best.address}"
@@ -144,11 +145,11 @@ def _while_loading(
     substitutes = [worker for worker in workers if _substitute(worker, language) is not None]
     if not substitutes:
         reason = f"{news}, and no other model is resident: the session waits"
-        return Choice(address=best.address, model_id=model.model_id, reason=reason)
+        return RoutingDecision(address=best.address, model_id=model.model_id, reason=reason)
     worker = _best(substitutes, session_key=session_key, policy=policy)
     substitute = _substitute(worker, language)
     assert substitute is not None  # noqa: S101 - substitutes were chosen by this
-    return Choice(
+    return RoutingDecision(
         address=worker.address,
         model_id=substitute.model_id,
         fallback=True,
@@ -171,7 +172,7 @@ def _rendezvous(session_key: str, address: str) -> bytes:
     return hashlib.blake2b(f"{session_key}\0{address}".encode(), digest_size=8).digest()
 
 
-def _model(worker: WorkerView, wanted: Wanted) -> ModelView | None:
+def _model(worker: WorkerView, wanted: VoiceRequest) -> ModelView | None:
     """The model that would serve the session on this worker: the wanted one, else one with the voice and language."""
     if wanted.model_id:
         model = worker.model(wanted.model_id)
@@ -183,7 +184,7 @@ def _model(worker: WorkerView, wanted: Wanted) -> ModelView | None:
     return next((model for model in speaking if model.resident), speaking[0] if speaking else None)
 
 
-def _suits(model: ModelView, wanted: Wanted) -> bool:
+def _suits(model: ModelView, wanted: VoiceRequest) -> bool:
     return model.speaks(wanted.language) and model.has_voice(wanted.voice)
 
 
@@ -207,7 +208,7 @@ def _no_worker(workers: Sequence[WorkerView]) -> VoiceplaneError:
     return unavailable(NO_WORKER, f"no worker takes a session: {why}", retry_after_ms=1000)
 
 
-def _voice_not_served(models: Sequence[ModelView], wanted: Wanted) -> VoiceplaneError:
+def _voice_not_served(models: Sequence[ModelView], wanted: VoiceRequest) -> VoiceplaneError:
     speaking = [model for model in models if model.model_id == wanted.model_id or not wanted.model_id]
     voices = ", ".join(sorted({voice.name for model in speaking for voice in model.voices})) or "none"
     whose = f"the model {wanted.model_id!r}" if wanted.model_id else "no model"
@@ -217,7 +218,7 @@ def _voice_not_served(models: Sequence[ModelView], wanted: Wanted) -> Voiceplane
     return not_found("voice", message, reason="UNKNOWN_VOICE")
 
 
-def _not_served(workers: Sequence[WorkerView], wanted: Wanted) -> VoiceplaneError:
+def _not_served(workers: Sequence[WorkerView], wanted: VoiceRequest) -> VoiceplaneError:
     away = [worker for worker in workers if not worker.takes_sessions and _model(worker, wanted) is not None]
     if away:
         return _no_worker(away)

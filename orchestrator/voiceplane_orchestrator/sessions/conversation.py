@@ -11,19 +11,10 @@ from typing import TYPE_CHECKING
 
 from voiceplane_common import tracing
 from voiceplane_common.logs import get_logger
-
-from voiceplane_orchestrator.asr.partials import Partials
-from voiceplane_orchestrator.replies.base import Message
-from voiceplane_orchestrator.sessions.ears import to_pcm
-from voiceplane_orchestrator.sessions.events import Latency, Partial, State, StateName, Transcript
-from voiceplane_orchestrator.sessions.inbox import Inbox
-from voiceplane_orchestrator.sessions.mouth import Mouth
-from voiceplane_orchestrator.sessions.pieces import unheard_from_sentence
-from voiceplane_orchestrator.sessions.text import check_text, once
-from voiceplane_orchestrator.sessions.turn_spans import TurnSpans
-from voiceplane_orchestrator.turns.actions import (
+from voiceplane_speech_input.asr.partial_recognizer import PartialRecognizer
+from voiceplane_speech_input.audio.format import USER_SAMPLE_RATE_HZ, to_pcm
+from voiceplane_speech_input.turns.actions import (
     AcceptTurn,
-    Action,
     BeginTurn,
     DiscardTurn,
     EndTurn,
@@ -32,35 +23,37 @@ from voiceplane_orchestrator.turns.actions import (
     RespeakInterrupted,
     ResumeSpeech,
     StopSpeech,
+    TurnAction,
 )
-from voiceplane_orchestrator.turns.events import (
-    USER_SAMPLE_RATE_HZ,
-    AgentSpeechEnded,
-    AgentSpeechStarted,
-    PartialTranscript,
-    SpeechEnded,
-    SpeechStarted,
-    TurnTranscript,
-)
-from voiceplane_orchestrator.turns.machine import AgentState, TurnMachine
-from voiceplane_orchestrator.turns.vad import WINDOW_SAMPLES
+from voiceplane_speech_input.turns.events import AgentSpeechEnded, AgentSpeechStarted, PartialTranscript, TurnTranscript
+from voiceplane_speech_input.turns.turn_machine import AgentState, TurnMachine
+from voiceplane_speech_input.vad.events import SpeechEnded, SpeechStarted
+from voiceplane_speech_input.vad.silero import WINDOW_SAMPLES
+
+from voiceplane_orchestrator.replies.base import ChatMessage
+from voiceplane_orchestrator.sessions.event_queue import EventQueue
+from voiceplane_orchestrator.sessions.events import Latency, Partial, State, StateName, Transcript
+from voiceplane_orchestrator.sessions.respeak import unheard_from_sentence
+from voiceplane_orchestrator.sessions.speech_output import SpeechOutput
+from voiceplane_orchestrator.sessions.text_stream import check_text_length, single_chunk
+from voiceplane_orchestrator.sessions.turn_spans import TurnSpans
 
 if TYPE_CHECKING:
     from voiceplane_common.clock import Clock
+    from voiceplane_speech_input.asr.recognizer import RecognitionResult as Understood
+    from voiceplane_speech_input.asr.recognizer import Recognizer
+    from voiceplane_speech_input.audio_input import AudioInput
+    from voiceplane_speech_input.turns.events import TurnEvent
+    from voiceplane_speech_input.turns.settings import EndpointingSection, InterruptionsSection
 
-    from voiceplane_orchestrator.asr.base import Recognizer
-    from voiceplane_orchestrator.asr.base import Transcript as Understood
     from voiceplane_orchestrator.metrics import Metrics
     from voiceplane_orchestrator.replies.base import Replier
-    from voiceplane_orchestrator.sessions.ears import Ears
-    from voiceplane_orchestrator.sessions.events import Event as Told
-    from voiceplane_orchestrator.sessions.listener import Listener
-    from voiceplane_orchestrator.sessions.mouth import Speaker
+    from voiceplane_orchestrator.sessions.events import SessionEvent as Told
+    from voiceplane_orchestrator.sessions.output_transport import OutputTransport
     from voiceplane_orchestrator.sessions.retention import Retention
-    from voiceplane_orchestrator.sessions.selection import Selection
-    from voiceplane_orchestrator.sessions.utterance import SpokenWith, Utterance
-    from voiceplane_orchestrator.turns.events import Event as TurnEvent
-    from voiceplane_orchestrator.turns.settings import EndpointingSection, InterruptionsSection
+    from voiceplane_orchestrator.sessions.utterance import ActiveVoice, AgentUtterance
+    from voiceplane_orchestrator.sessions.voice_selection import VoiceSelection
+    from voiceplane_orchestrator.tts.base import Tts
 
 _log = get_logger("conversation")
 
@@ -72,12 +65,12 @@ class Conversation:
         self,
         *,
         session_id: str,
-        listener: Listener,
-        ears: Ears,
+        listener: OutputTransport,
+        ears: AudioInput,
         recognizer: Recognizer,
         replier: Replier,
-        speaker: Speaker,
-        selection: Selection,
+        speaker: Tts,
+        selection: VoiceSelection,
         interruptions: InterruptionsSection,
         endpointing: EndpointingSection,
         max_text_chars: int,
@@ -100,7 +93,7 @@ class Conversation:
         self._machine = TurnMachine(
             interruptions=interruptions, endpointing=endpointing, language=selection.language or "en"
         )
-        self._mouth = Mouth(
+        self._mouth = SpeechOutput(
             session_id=session_id,
             speaker=speaker,
             listener=listener,
@@ -111,11 +104,11 @@ class Conversation:
             on_started=self._agent_started,
             on_ended=self._agent_ended,
         )
-        self._partials = Partials(recognizer=recognizer, on_transcript=self._partial_understood)
-        self._inbox = Inbox(clock)
+        self._partials = PartialRecognizer(recognizer=recognizer, on_transcript=self._partial_understood)
+        self._inbox = EventQueue(clock)
         self._recognizing: dict[int, asyncio.Task[None]] = {}
-        self._history: list[tuple[int, Message]] = []  # with the turn; 0 for the agent's
-        self._interrupted: Utterance | None = None
+        self._history: list[tuple[int, ChatMessage]] = []  # with the turn; 0 for the agent's
+        self._interrupted: AgentUtterance | None = None
         self._user_quiet_since_s = clock.now()
         self._state = State(state="listening")
         self._trouble: State | None = None
@@ -128,7 +121,7 @@ class Conversation:
         return self._mouth.epoch
 
     @property
-    def history(self) -> list[Message]:
+    def history(self) -> list[ChatMessage]:
         """What was said and heard so far."""
         return [message for _, message in self._history]
 
@@ -165,12 +158,12 @@ class Conversation:
         Raises:
             VoiceplaneError: The text is too long.
         """
-        check_text(text, max_chars=self._max_text_chars)
+        check_text_length(text, max_chars=self._max_text_chars)
         since_s = self._clock.now()
 
         async def command() -> None:
             await self._silence()
-            await self._mouth.start(once(text), since_s=since_s)
+            await self._mouth.start(single_chunk(text), since_s=since_s)
 
         self._inbox.put(command)
 
@@ -178,12 +171,12 @@ class Conversation:
         """Stop what is being said."""
         self._inbox.put(self._silence)
 
-    def select(self, selection: Selection) -> None:
+    def select(self, selection: VoiceSelection) -> None:
         """Speak with another voice from the next utterance on."""
         self.selection = selection
         self._mouth.select(selection.wanted())
 
-    def speaks_with(self, spoken_with: SpokenWith) -> None:
+    def speaks_with(self, spoken_with: ActiveVoice) -> None:
         """A worker session was opened with this voice."""
         self._mouth.spoken_with = spoken_with
 
@@ -214,7 +207,7 @@ class Conversation:
             if isinstance(action, PauseSpeech) and isinstance(event, SpeechStarted):
                 await self._tell_barge_in(at_s)
 
-    async def _carry_out(self, action: Action) -> None:
+    async def _carry_out(self, action: TurnAction) -> None:
         match action:
             case PauseSpeech():
                 await self._mouth.pause()
@@ -232,7 +225,7 @@ class Conversation:
             case _:
                 await self._carry_out_turn(action)
 
-    async def _carry_out_turn(self, action: Action) -> None:
+    async def _carry_out_turn(self, action: TurnAction) -> None:
         match action:
             case BeginTurn(turn_id=turn_id, continues=replaced):
                 self._spans.begin(turn_id)
@@ -316,7 +309,7 @@ class Conversation:
         span = self._spans.take(turn.turn_id)
         with tracing.use(span or tracing.SILENT):
             _log.info("turn", session_id=self._session_id, turn=turn.turn_id, text=turn.text)
-        self._history.append((turn.turn_id, Message(role="user", text=turn.text)))
+        self._history.append((turn.turn_id, ChatMessage(role="user", text=turn.text)))
         await self._listener.send_event(Transcript(role="user", turn=turn.turn_id, text=turn.text))
         reply = self._replier.reply(self.history, language=self.selection.language)
         await self._mouth.start(reply, since_s=self._user_quiet_since_s, after="speech", span=span)
@@ -325,7 +318,7 @@ class Conversation:
         interrupted, self._interrupted = self._interrupted, None
         rest = unheard_from_sentence(interrupted.text, interrupted.heard_text) if interrupted else ""
         if rest:
-            await self._mouth.start(once(rest), since_s=self._clock.now())
+            await self._mouth.start(single_chunk(rest), since_s=self._clock.now())
         else:
             await self._handle(AgentSpeechEnded(), at_s=self._clock.now())
 
@@ -334,12 +327,12 @@ class Conversation:
         await self._mouth.stop()
         await self._handle(AgentSpeechEnded(), at_s=self._clock.now())
 
-    def _agent_started(self, utterance: Utterance) -> None:
+    def _agent_started(self, utterance: AgentUtterance) -> None:
         self._inbox.put(AgentSpeechStarted(), epoch=utterance.epoch)
 
-    def _agent_ended(self, utterance: Utterance) -> None:
+    def _agent_ended(self, utterance: AgentUtterance) -> None:
         if utterance.heard_text:
-            self._history.append((0, Message(role="assistant", text=utterance.heard_text)))
+            self._history.append((0, ChatMessage(role="assistant", text=utterance.heard_text)))
         if utterance.result == "interrupted":
             self._interrupted = utterance
         else:

@@ -150,7 +150,7 @@ class Rerouted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failed:
+class ErrorEvent:
     """Something went wrong; the session goes on unless it is fatal."""
 
     type: ClassVar[str] = "error"
@@ -162,7 +162,7 @@ class Failed:
     fatal: bool = False
 
 
-Event = (
+SessionEvent = (
     State
     | Partial
     | Transcript
@@ -175,13 +175,13 @@ Event = (
     | Latency
     | Selected
     | Rerouted
-    | Failed
+    | ErrorEvent
 )
 
 
-def failed(error: VoiceplaneError, *, fatal: bool = False) -> Failed:
+def error_event(error: VoiceplaneError, *, fatal: bool = False) -> ErrorEvent:
     """The event of an error."""
-    return Failed(
+    return ErrorEvent(
         code=error.code.name,
         reason=error.reason,
         message=error.message,

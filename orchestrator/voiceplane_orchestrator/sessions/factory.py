@@ -7,28 +7,28 @@ from typing import TYPE_CHECKING
 
 import grpc
 from voiceplane_common.errors import VoiceplaneError
+from voiceplane_speech_input.audio_input import AudioInput
 
 from voiceplane_orchestrator.routing.score import UNKNOWN_MODEL
 from voiceplane_orchestrator.sessions.conversation import Conversation
-from voiceplane_orchestrator.sessions.ears import Ears
-from voiceplane_orchestrator.sessions.events import Event, Rerouted, State
-from voiceplane_orchestrator.sessions.reading import Reading
+from voiceplane_orchestrator.sessions.events import Rerouted, SessionEvent, State
 from voiceplane_orchestrator.sessions.retention import Retention
-from voiceplane_orchestrator.sessions.selection import Selection, SelectionStore
-from voiceplane_orchestrator.sessions.utterance import SpokenWith
-from voiceplane_orchestrator.speech.speaker import Speaker, SpeakerState
+from voiceplane_orchestrator.sessions.streaming_tts import StreamingTtsSession
+from voiceplane_orchestrator.sessions.utterance import ActiveVoice
+from voiceplane_orchestrator.sessions.voice_selection import VoiceSelection, VoiceSelectionStore
+from voiceplane_orchestrator.tts.failover_tts import FailoverTts, TtsState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from voiceplane_common.clock import Clock
+    from voiceplane_speech_input.asr.recognizer import Recognizer
+    from voiceplane_speech_input.audio_input import VoiceActivity
 
-    from voiceplane_orchestrator.asr.base import Recognizer
     from voiceplane_orchestrator.metrics import Metrics
     from voiceplane_orchestrator.replies.base import Replier
     from voiceplane_orchestrator.routing.router import Router
-    from voiceplane_orchestrator.sessions.ears import VoiceActivity
-    from voiceplane_orchestrator.sessions.listener import Listener
+    from voiceplane_orchestrator.sessions.output_transport import OutputTransport
     from voiceplane_orchestrator.settings import OrchestratorSettings
 
 SELECTION_TTL_MS = 24 * 3600 * 1000
@@ -60,27 +60,27 @@ class SessionFactory:
         self._replier = replier
         self._voice_activity = voice_activity
         self._clock = clock
-        self._selections = SelectionStore(ttl_ms=SELECTION_TTL_MS, clock=clock)
+        self._selections = VoiceSelectionStore(ttl_ms=SELECTION_TTL_MS, clock=clock)
         privacy = settings.privacy
         self._retention = Retention(privacy.retention_dir if privacy.retain_audio else None)
 
-    async def selection(self, client_id: str, **choices: object) -> Selection:
+    async def selection(self, client_id: str, **choices: object) -> VoiceSelection:
         """A client's last selection with these choices; a model that has to be loaded begins to load.
 
         Raises:
             VoiceplaneError: No worker knows the model or the voice. That no worker is there now is no error.
         """
-        known = self._selections.get(client_id) if client_id else Selection()
+        known = self._selections.get(client_id) if client_id else VoiceSelection()
         selection = known.changed(**choices)  # type: ignore[arg-type]  # the message was validated
         try:
             await self._check(selection, session_key=client_id)
         except VoiceplaneError:
             # What was remembered may have gone since; what is asked for now must be there.
-            selection = Selection().changed(**choices)  # type: ignore[arg-type]  # likewise
+            selection = VoiceSelection().changed(**choices)  # type: ignore[arg-type]  # likewise
             await self._check(selection, session_key=client_id)
         return selection
 
-    async def _check(self, selection: Selection, *, session_key: str) -> None:
+    async def _check(self, selection: VoiceSelection, *, session_key: str) -> None:
         try:
             self._router.choose(selection.wanted(), session_key=session_key)
         except VoiceplaneError as error:
@@ -90,11 +90,11 @@ class SessionFactory:
                 return
             raise
 
-    def remember(self, client_id: str, selection: Selection) -> None:
+    def remember(self, client_id: str, selection: VoiceSelection) -> None:
         """Keep a client's selection for its next session."""
         self._selections.put(client_id, selection)
 
-    def ready(self, *, session_id: str, client_id: str, selection: Selection) -> str:
+    def ready(self, *, session_id: str, client_id: str, selection: VoiceSelection) -> str:
         """The ready event, as JSON."""
         limits = self.settings.limits
         return json.dumps(
@@ -117,10 +117,10 @@ class SessionFactory:
         )
 
     def speaker(
-        self, *, session_id: str, selection: Selection, on_state: Callable[[SpeakerState], None] = lambda _: None
-    ) -> Speaker:
+        self, *, session_id: str, selection: VoiceSelection, on_state: Callable[[TtsState], None] = lambda _: None
+    ) -> FailoverTts:
         """A speaker that is not yet open."""
-        return Speaker(
+        return FailoverTts(
             router=self._router,
             wanted=selection.wanted(),
             session_key=session_id,
@@ -129,7 +129,7 @@ class SessionFactory:
         )
 
     def conversation(
-        self, *, session_id: str, listener: Listener, selection: Selection, sample_rate_hz: int
+        self, *, session_id: str, listener: OutputTransport, selection: VoiceSelection, sample_rate_hz: int
     ) -> Conversation:
         """A conversation; run() and close() it."""
         settings = self.settings
@@ -137,7 +137,7 @@ class SessionFactory:
         conversation = Conversation(
             session_id=session_id,
             listener=listener,
-            ears=Ears(
+            ears=AudioInput(
                 sample_rate_hz=sample_rate_hz,
                 voices=self._voice_activity(),
                 vad=settings.vad,
@@ -157,10 +157,10 @@ class SessionFactory:
         news.session = conversation
         return conversation
 
-    def reading(self, *, session_id: str, listener: Listener, selection: Selection) -> Reading:
+    def reading(self, *, session_id: str, listener: OutputTransport, selection: VoiceSelection) -> StreamingTtsSession:
         """A Stream-TTS session; run() and close() it."""
         news = _News(self.metrics)
-        reading = Reading(
+        reading = StreamingTtsSession(
             session_id=session_id,
             listener=listener,
             speaker=self.speaker(session_id=session_id, selection=selection, on_state=news.tell),
@@ -178,10 +178,10 @@ class _News:
     """Tells a session what becomes of its speaker; the two need each other, so the session comes later."""
 
     def __init__(self, metrics: Metrics) -> None:
-        self.session: Conversation | Reading | None = None
+        self.session: Conversation | StreamingTtsSession | None = None
         self._metrics = metrics
 
-    def tell(self, news: SpeakerState) -> None:
+    def tell(self, news: TtsState) -> None:
         session = self.session
         if session is None:
             return
@@ -190,12 +190,12 @@ class _News:
             session.trouble(State(state="no_worker", reason=news.reason, retry_after_ms=1000))
         elif news.kind == "rerouted":
             self._metrics.reroutes.labels(news.cause).inc()
-            event: Event = Rerouted(reason=news.reason)
+            event: SessionEvent = Rerouted(reason=news.reason)
             session.tell(event)
         else:
             fallback = news.kind == "fallback"
             self._metrics.fallbacks.inc(int(fallback))
             session.speaks_with(
-                SpokenWith(model=news.model_id, voice=news.voice, fallback=fallback, reason=news.reason)
+                ActiveVoice(model=news.model_id, voice=news.voice, fallback=fallback, reason=news.reason)
             )
             session.trouble(None)

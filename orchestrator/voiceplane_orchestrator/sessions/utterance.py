@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from voiceplane_orchestrator.sessions.account import Account
+    from voiceplane_orchestrator.sessions.utterance_metrics import UtteranceMetrics
 
 
 @dataclass(slots=True, kw_only=True)
-class Utterance:
+class AgentUtterance:
     """One thing said.
 
     Attributes:
@@ -24,7 +24,7 @@ class Utterance:
 
     number: int
     epoch: int
-    account: Account
+    account: UtteranceMetrics
     text: str = ""
     samples: int = 0
     compute_us: int = 0
@@ -42,7 +42,7 @@ class Utterance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SpokenWith:
+class ActiveVoice:
     """The voice that a worker speaks with."""
 
     model: str = ""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from tests.e2e.cluster.binaries import binary, system_program
 from tests.e2e.cluster.commands import attempt, run
 from tests.e2e.cluster.daemons import Daemon
-from tests.support.rough_path import inside
+from tests.support.impaired_network import inside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bench.websocket import Socket
-from tests.support.listener import Listener
+from tests.support.playing_client import PlayingClient
 
 if TYPE_CHECKING:
     from tests.e2e.kubernetes.site import Site
@@ -26,14 +26,14 @@ async def test_a_session_wakes_a_sleeping_pool_which_grows_and_sleeps_again(site
     assert not site.items("pods", "voiceplane.dev/pool=sleepy")
     with site.orchestrator() as server:
         async with Socket.open(server, "/v1/speak") as socket:
-            listener = Listener(socket)
+            listener = PlayingClient(socket)
             await socket.send(type="text", text=TEXT, end=True)
             await listener.until("state", state="no_worker")
             await listener.until("done", result="complete")
             assert len(listener.frames) > 100
             assert site.get("ttspool", "sleepy")["metadata"]["annotations"]["voiceplane.dev/demand-at"]
             async with Socket.open(server, "/v1/speak") as second:
-                other = Listener(second)
+                other = PlayingClient(second)
                 await second.send(type="text", text=TEXT, end=True)
                 speaking = asyncio.ensure_future(other.until("done", result="complete"))
                 await socket.send(type="text", text=TEXT, end=True)
@@ -52,7 +52,7 @@ async def test_a_model_that_only_a_sleeping_pool_has_is_waited_for(site: Site) -
     site.wait_ready("awake", workers=1)
     with site.orchestrator() as server:
         async with Socket.open(server, "/v1/speak", model="rare") as socket:
-            listener = Listener(socket)
+            listener = PlayingClient(socket)
             await socket.send(type="text", text=TEXT, end=True)
             await listener.until("done", result="complete")
         assert site.get("vmodel", "rare")["status"]["phase"] == "Resident"

@@ -11,7 +11,7 @@ import pytest
 
 from bench.websocket import Socket
 from tests.e2e.kubernetes.site import OPERATOR
-from tests.support.listener import Listener
+from tests.support.playing_client import PlayingClient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,7 +81,7 @@ async def test_a_wiped_status_is_made_again(site: Site, pool: str) -> None:
 async def test_a_killed_worker_reroutes_its_session_and_gets_its_voices_again(site: Site, pool: str) -> None:
     with site.orchestrator() as server:
         async with Socket.open(server, "/v1/speak", model="steady") as socket:
-            listener = Listener(socket)
+            listener = PlayingClient(socket)
             await socket.send(type="text", text=TEXT, end=True)
             await listener.until_frames(60)
             (victim,) = await asyncio.to_thread(site.busy_workers, pool, 1)
@@ -115,7 +115,7 @@ async def test_a_voice_that_is_deleted_while_it_speaks_ends_its_sentence(site: S
     site.wait("vmodel/leaving", "jsonpath={.status.residency}=2/2")
     with site.orchestrator() as server:
         async with Socket.open(server, "/v1/speak", model="leaving") as socket:
-            listener = Listener(socket)
+            listener = PlayingClient(socket)
             await socket.send(type="text", text=TEXT, end=True)
             await listener.until_frames(60)
             await asyncio.to_thread(site.kubectl, "delete", "vmodel", "leaving", "--timeout=10s")
@@ -164,7 +164,7 @@ async def test_a_drained_node_takes_no_session_with_it(site: Site, pool: str) ->
     node = site.items("pods", f"voiceplane.dev/pool={pool}")[0]["spec"]["nodeName"]
     with site.orchestrator() as server:
         async with Socket.open(server, "/v1/speak", model="steady") as socket:
-            listener = Listener(socket)
+            listener = PlayingClient(socket)
             await socket.send(type="text", text=TEXT, end=True)
             await listener.until_frames(60)
             try:

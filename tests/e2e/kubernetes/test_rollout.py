@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bench.websocket import Socket
-from tests.support.listener import Listener
+from tests.support.playing_client import PlayingClient
 
 if TYPE_CHECKING:
     from tests.e2e.kubernetes.site import Site
@@ -40,7 +40,7 @@ class Load:
         """One session."""
         try:
             async with Socket.open(self.server, "/v1/speak") as socket:
-                listener = Listener(socket)
+                listener = PlayingClient(socket)
                 while not self.enough.is_set():
                     listener.frames.clear()
                     await socket.send(type="text", text=SENTENCE, end=True)
@@ -49,7 +49,7 @@ class Load:
         except Exception as error:  # a session must not end by itself, whatever the reason
             self.problems.append(f"session {name} ended: {error!r}")
 
-    def _judge(self, name: int, result: str, listener: Listener) -> None:
+    def _judge(self, name: int, result: str, listener: PlayingClient) -> None:
         if result != "complete" or not listener.is_whole:
             self.problems.append(f"session {name}: {result}, {len(listener.frames)} frames")
         if listener.was_told("rerouted"):
@@ -94,7 +94,7 @@ async def test_a_scale_down_takes_the_idle_worker(site: Site) -> None:
             listeners = []
             for _ in range(2):
                 socket = await stack.enter_async_context(Socket.open(server, "/v1/speak"))
-                listeners.append(Listener(socket))
+                listeners.append(PlayingClient(socket))
                 await socket.send(type="text", text=" ".join([SENTENCE] * 6), end=True)
                 # By then the worker's load is known to the orchestrator, which sends the next one elsewhere.
                 await listeners[-1].until_frames(50)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
-    from voiceplane_orchestrator.asr.whisper import WhisperRecognizer
+    from voiceplane_speech_input.asr.whisper import WhisperRecognizer
 
     from tests.e2e.kubernetes.site import Site
 

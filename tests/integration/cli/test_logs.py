@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from tests.integration.cli.test_commands import voiceplane
-from tests.support.spoken_stack import client, say_it_in_every_way, stack, take_a_turn
+from tests.support.logged_stack import client, say_it_in_every_way, stack, take_a_turn
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,9 +14,9 @@ import yaml
 from voiceplane_operator.metrics import Metrics as OperatorMetrics
 
 from scripts.generate_dashboards import DASHBOARDS, RANGE
+from tests.support.logged_stack import KEY, Stack, client, say_it_in_every_way, stack, take_a_turn
 from tests.support.processes import POLL_S, free_port
 from tests.support.promql import asked
-from tests.support.spoken_stack import KEY, Stack, client, say_it_in_every_way, stack, take_a_turn
 from tests.unit.observability.test_alerts import ALERTS, RULES
 
 if TYPE_CHECKING:

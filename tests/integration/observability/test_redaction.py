@@ -11,9 +11,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from tests.support.logged_stack import PHRASE, VOICE, WORDS, client, stack
 from tests.support.otlp import receiver
 from tests.support.quoting_worker import UNSPEAKABLE
-from tests.support.spoken_stack import PHRASE, VOICE, WORDS, client, stack
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.logged import logged_python
+from tests.support.logged_stack import WORDS, client, say_it_in_every_way, stack, take_a_turn
 from tests.support.otlp import receiver
 from tests.support.processes import free_port
-from tests.support.spoken_stack import WORDS, client, say_it_in_every_way, stack, take_a_turn
 
 if TYPE_CHECKING:
     from tests.support.otlp import Receiver

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from pydantic import SecretStr
 from voiceplane_common.errors import VoiceplaneError
-from voiceplane_orchestrator.replies.base import Message
+from voiceplane_orchestrator.replies.base import ChatMessage
 from voiceplane_orchestrator.replies.llm import LlmReplier
 from voiceplane_orchestrator.settings import RepliesSection
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Act = Callable[["Server", web.StreamResponse], Coroutine[Any, Any, None]]
 
-HISTORY = [Message("user", "Who are you?")]
+HISTORY = [ChatMessage("user", "Who are you?")]
 
 
 class Server:
@@ -115,9 +115,9 @@ async def test_the_server_gets_the_key_the_model_the_prompt_and_the_latest_messa
         await done(response)
 
     history = [
-        Message("user", "one"),
-        Message("assistant", "two"),
-        Message("user", "three"),
+        ChatMessage("user", "one"),
+        ChatMessage("assistant", "two"),
+        ChatMessage("user", "three"),
     ]
     settings = {"api_key": SecretStr("hush"), "system_prompt": "Be brief.", "max_history": 2}
     async with Server(act) as server, replier(server.base_url, **settings) as llm:

@@ -18,11 +18,11 @@ import pytest
 
 from bench.websocket import Socket
 from tests.support import processes
+from tests.support.impaired_network import inside
 from tests.support.lan import Lan, lan
-from tests.support.listener import Listener
 from tests.support.notes import note
+from tests.support.playing_client import PlayingClient
 from tests.support.redis_server import redis_server
-from tests.support.rough_path import inside
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -57,7 +57,7 @@ async def story(network: Lan, folder: Path) -> str:
     ):
         await until_workers(server, {"a": 0, "b": 0}, network)
         async with two_sessions(server, network) as sessions:
-            heard = {name: Listener(socket) for name, socket in sessions.items()}
+            heard = {name: PlayingClient(socket) for name, socket in sessions.items()}
             for name in ("a", "b"):
                 await sessions[name].send(type="text", text=TEXT, end=True)
             await asyncio.gather(*(listener.until_frames(60) for listener in heard.values()))
@@ -89,7 +89,7 @@ async def two_sessions(server: str, network: Lan) -> AsyncIterator[dict[str, Soc
         while len(sessions) < 2:
             socket = await stack.enter_async_context(Socket.open(server, "/v1/speak"))
             await socket.send(type="text", text="One.", end=True)
-            await Listener(socket).until("done")
+            await PlayingClient(socket).until("done")
             busy = await until_busy(server, len(sessions) + 1, network)
             sessions[(busy - sessions.keys()).pop()] = socket
         yield sessions
@@ -109,7 +109,7 @@ async def until_served_by(server: str, name: str, network: Lan) -> None:
         while (await workers(server, network))[name] == before:
             socket = await stack.enter_async_context(Socket.open(server, "/v1/speak"))
             await socket.send(type="text", text="One.", end=True)
-            await Listener(socket).until("done")
+            await PlayingClient(socket).until("done")
 
 
 def config(folder: Path, url: str) -> str:

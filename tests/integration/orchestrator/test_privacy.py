@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from tests.support.spoken_stack import KEY, WORDS, WRONG_KEY, client, say_it_in_every_way, stack
+from tests.support.logged_stack import KEY, WORDS, WRONG_KEY, client, say_it_in_every_way, stack
 
 
 @pytest.mark.parametrize("allowed", [False, True])

@@ -17,9 +17,9 @@ from voiceplane_orchestrator.app import Orchestrator
 from voiceplane_orchestrator.settings import OrchestratorSettings
 
 from bench.websocket import Socket
-from tests.support.listener import Listener
 from tests.support.notes import note
 from tests.support.orchestrators import LoudIsVoice, ScriptedRecognizer
+from tests.support.playing_client import PlayingClient
 from tests.support.processes import Process, worker
 from tests.support.redis_server import RedisServer, Sentinel, redis_server
 
@@ -43,7 +43,7 @@ class Stage:
 
     def __init__(self, url: str, workers: dict[str, Process], socket: Socket) -> None:
         self.workers = workers
-        self.listener = Listener(socket)
+        self.listener = PlayingClient(socket)
         self._url = url
         self._socket = socket
 

@@ -17,8 +17,8 @@ import pytest
 import websockets
 from aiohttp.abc import AbstractResolver
 from voiceplane_orchestrator.settings import OrchestratorSettings
+from voiceplane_orchestrator.transports.http.app import MAX_BODY_BYTES
 from voiceplane_orchestrator.transports.websocket import sessions
-from voiceplane_orchestrator.transports.websocket.http import MAX_BODY_BYTES
 from voiceplane_worker.settings import WorkerSettings
 
 from tests.support.orchestrators import Client, Frame, orchestrator

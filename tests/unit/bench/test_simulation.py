@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from voiceplane_common.errors import VoiceplaneError
-from voiceplane_orchestrator.routing.score import Choice, choose
-from voiceplane_orchestrator.routing.view import ModelView, Wanted, WorkerView
+from voiceplane_orchestrator.routing.score import RoutingDecision, choose
+from voiceplane_orchestrator.routing.voice_request import VoiceRequest
+from voiceplane_orchestrator.routing.worker_view import ModelView, WorkerView
 
 from bench.simulation.costs import Costs, queue
 from bench.simulation.knowledge import Knowledge
@@ -161,13 +162,13 @@ OTHERS = st.lists(
 def test_to_ask_the_pool_first_changes_no_choice(
     mine: list[WorkerView], others: list[WorkerView], policy: Policy
 ) -> None:
-    def outcome(routed: bool) -> Choice | None:
+    def outcome(routed: bool) -> RoutingDecision | None:
         chance = np.random.default_rng(1)
         try:
             if routed:
                 return route([mine, others], 0, "mine", key="k", policy=policy, avoid=(), chance=chance)
             assert policy != "random"
-            return choose([*mine, *others], Wanted(model_id="mine"), session_key="k", policy=policy)
+            return choose([*mine, *others], VoiceRequest(model_id="mine"), session_key="k", policy=policy)
         except VoiceplaneError:
             return None
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from livekit.agents.job import RunningJobInfo
 
     from voiceplane_orchestrator.sessions.factory import SessionFactory
-    from voiceplane_orchestrator.transports.live import LiveSessions
+    from voiceplane_orchestrator.transports.admission import SessionAdmission
 
 RESTART_S = 2.0
 CALL_TIMEOUT_S = 5.0
@@ -57,7 +57,7 @@ class _Server(AgentServer):
 class RoomAgent:
     """Our registration with a LiveKit server. Use as an asynchronous context manager."""
 
-    def __init__(self, *, factory: SessionFactory, live: LiveSessions) -> None:
+    def __init__(self, *, factory: SessionFactory, live: SessionAdmission) -> None:
         self._factory = factory
         self._settings = factory.settings.livekit
         self._live = live

@@ -14,21 +14,21 @@ from voiceplane_common.errors import VoiceplaneError, invalid
 from voiceplane_common.frames import SAMPLE_RATE_HZ
 from voiceplane_common.logs import get_logger
 from voiceplane_common.tasks import first_to_end, until_first
+from voiceplane_speech_input.audio.format import USER_SAMPLE_RATE_HZ
 
-from voiceplane_orchestrator.sessions.events import State, Transcript, failed
-from voiceplane_orchestrator.sessions.reading import selected
+from voiceplane_orchestrator.sessions.events import State, Transcript, error_event
+from voiceplane_orchestrator.sessions.voice_selection import selected_event
+from voiceplane_orchestrator.transports.livekit.audio_output import QUEUE_MS, RoomAudioOutput
 from voiceplane_orchestrator.transports.livekit.tokens import ATTRIBUTE_PREFIX
-from voiceplane_orchestrator.transports.livekit.voice import QUEUE_MS, RoomVoice
 from voiceplane_orchestrator.transports.websocket import protocol
-from voiceplane_orchestrator.turns.events import USER_SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from voiceplane_orchestrator.sessions.conversation import Conversation
-    from voiceplane_orchestrator.sessions.events import Event
+    from voiceplane_orchestrator.sessions.events import SessionEvent
     from voiceplane_orchestrator.sessions.factory import SessionFactory
-    from voiceplane_orchestrator.sessions.selection import Selection
+    from voiceplane_orchestrator.sessions.voice_selection import VoiceSelection
 
 TOPIC = "voiceplane"
 TRANSCRIPTION_TOPIC = "lk.transcription"
@@ -111,7 +111,7 @@ class RoomSession:
             if not await self._within(self._leave_after_s, self._present):
                 _log.info("room_left", session_id=self._session_id, reason="nobody came")
                 return
-            voice = RoomVoice(source=source, tell=self._tell, played=self._played)
+            voice = RoomAudioOutput(source=source, tell=self._tell, played=self._played)
             selection = await self._selection(self._room.remote_participants[self._person].attributes)
             conversation = self._conversation = self._factory.conversation(
                 session_id=self._session_id, listener=voice, selection=selection, sample_rate_hz=MICROPHONE_RATE_HZ
@@ -126,10 +126,10 @@ class RoomSession:
         finally:
             await source.aclose()
 
-    async def _greet(self, selection: Selection) -> None:
+    async def _greet(self, selection: VoiceSelection) -> None:
         await self._send(self._factory.ready(session_id=self._session_id, client_id=self._person, selection=selection))
 
-    async def _until_over(self, conversation: Conversation, voice: RoomVoice) -> str:
+    async def _until_over(self, conversation: Conversation, voice: RoomAudioOutput) -> str:
         """Run the conversation; returns why it has ended."""
         await first_to_end(
             conversation.run(),
@@ -258,16 +258,16 @@ class RoomSession:
                 case _:
                     raise invalid("type", f"{message.type} has no use in a room", reason="INVALID_MESSAGE")
         except VoiceplaneError as error:
-            await self._tell(failed(error))
+            await self._tell(error_event(error))
 
     # ---------------------------------------------------------------- what they choose
 
-    async def _selection(self, attributes: Mapping[str, str]) -> Selection:
+    async def _selection(self, attributes: Mapping[str, str]) -> VoiceSelection:
         """What a person wants, by attributes and by what was chosen before; without what can't be had."""
         try:
             selection = await self._factory.selection(self._person, **choices_of(attributes))
         except VoiceplaneError as error:
-            await self._tell(failed(error))
+            await self._tell(error_event(error))
             selection = await self._factory.selection("")
         self._factory.remember(self._person, selection)
         return selection
@@ -276,7 +276,7 @@ class RoomSession:
         try:
             await self._select(choices_of(attributes))
         except VoiceplaneError as error:
-            await self._tell(failed(error))
+            await self._tell(error_event(error))
 
     async def _select(self, choices: Mapping[str, object]) -> None:
         if self._conversation is None:
@@ -284,7 +284,7 @@ class RoomSession:
         selection = await self._factory.selection(self._person, **choices)
         self._factory.remember(self._person, selection)
         self._conversation.select(selection)
-        await self._tell(selected(selection))
+        await self._tell(selected_event(selection))
 
     # ---------------------------------------------------------------- what they are told
 
@@ -292,7 +292,7 @@ class RoomSession:
         if self._conversation:
             self._conversation.playout(utterance=utterance, media_time_samples=samples)
 
-    async def _tell(self, event: Event) -> None:
+    async def _tell(self, event: SessionEvent) -> None:
         await self._send(protocol.encode_event(event))
         match event:
             case State():

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from typing import TYPE_CHECKING
 
 import grpc
 from aiohttp import WSMsgType
 from voiceplane_common.errors import VoiceplaneError, exhausted, failed_precondition
 
-from voiceplane_orchestrator.sessions.events import failed
+from voiceplane_orchestrator.sessions.events import error_event
 from voiceplane_orchestrator.transports.websocket import protocol
 
 if TYPE_CHECKING:
     from aiohttp import WSMessage, web
 
     from voiceplane_orchestrator.metrics import Metrics
-    from voiceplane_orchestrator.sessions.events import Event
-    from voiceplane_orchestrator.speech.frames import SpeechFrame
+    from voiceplane_orchestrator.sessions.events import SessionEvent
+    from voiceplane_orchestrator.tts.speech_frame import SpeechFrame
 
 HELLO_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 1.0
 MAX_ERRORS = 20
-UNSENT_BYTES = 16 * 1024
 
 
-class Closing(Exception):  # noqa: N818  # it is a way out, not an error of the program
+class CloseSession(Exception):  # noqa: N818  # it is a way out, not an error of the program
     """The session ends, with an error that the client is told and a close code."""
 
     def __init__(self, error: VoiceplaneError, code: int) -> None:
@@ -35,7 +33,7 @@ class Closing(Exception):  # noqa: N818  # it is a way out, not an error of the 
         self.code = code
 
 
-class Connection:
+class WebSocketConnection:
     """A Listener over a WebSocket."""
 
     def __init__(self, socket: web.WebSocketResponse, *, write_timeout_s: float, metrics: Metrics) -> None:
@@ -51,7 +49,7 @@ class Connection:
         """See Listener."""
         await self._send(protocol.encode_frame(frame))
 
-    async def send_event(self, event: Event) -> None:
+    async def send_event(self, event: SessionEvent) -> None:
         """See Listener."""
         await self._send(protocol.encode_event(event))
 
@@ -63,14 +61,14 @@ class Connection:
         """The next message; None when the client has closed or is gone.
 
         Raises:
-            Closing: Both sides were silent for so long.
+            CloseSession: Both sides were silent for so long.
         """
         while True:
             rest_s = self._active_s + timeout_s - self._now()
             if rest_s <= 0:
                 text = f"nothing was sent or received for {timeout_s:g} s: the session ends"
                 error = VoiceplaneError(grpc.StatusCode.DEADLINE_EXCEEDED, "IDLE_TIMEOUT", text)
-                raise Closing(error, protocol.CLOSE_TIMEOUT)
+                raise CloseSession(error, protocol.CLOSE_TIMEOUT)
             try:
                 message = await self._socket.receive(timeout=rest_s)
                 break
@@ -83,45 +81,45 @@ class Connection:
         """The client's first message; None when it has gone.
 
         Raises:
-            Closing: It is something else, or did not come.
+            CloseSession: It is something else, or did not come.
         """
         try:
             message = await self.receive(timeout_s=HELLO_TIMEOUT_S)
-        except Closing:
+        except CloseSession:
             text = f"no hello in {HELLO_TIMEOUT_S:g} s: send it first"
             error = VoiceplaneError(grpc.StatusCode.DEADLINE_EXCEEDED, "HELLO_TIMEOUT", text)
-            raise Closing(error, protocol.CLOSE_TIMEOUT) from None
+            raise CloseSession(error, protocol.CLOSE_TIMEOUT) from None
         if message is None:
             return None
         try:
             hello = protocol.decode(message.data) if message.type is WSMsgType.TEXT else None
         except VoiceplaneError as error:
-            raise Closing(error, protocol.CLOSE_PROTOCOL) from None
+            raise CloseSession(error, protocol.CLOSE_PROTOCOL) from None
         if isinstance(hello, protocol.Hello):
             return hello
         text = 'the first message must be a hello, such as {"type":"hello","version":1}'
-        raise Closing(failed_precondition("HELLO_EXPECTED", text, field="type"), protocol.CLOSE_PROTOCOL)
+        raise CloseSession(failed_precondition("HELLO_EXPECTED", text, field="type"), protocol.CLOSE_PROTOCOL)
 
     async def complain(self, error: VoiceplaneError) -> None:
         """Tell the client about an error of its own.
 
         Raises:
-            Closing: There were too many.
+            CloseSession: There were too many.
         """
         self._metrics.error_told(error.reason)
-        await self.send_event(failed(error))
+        await self.send_event(error_event(error))
         self._errors += 1
         if self._errors >= MAX_ERRORS:
             text = f"{MAX_ERRORS} messages were wrong: correct the client"
-            raise Closing(exhausted("TOO_MANY_ERRORS", text), protocol.CLOSE_PROTOCOL)
+            raise CloseSession(exhausted("TOO_MANY_ERRORS", text), protocol.CLOSE_PROTOCOL)
 
-    async def end(self, closing: Closing) -> None:
+    async def end(self, closing: CloseSession) -> None:
         """Tell why, if the client still reads, and close."""
         self._metrics.error_told(closing.error.reason)
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 if not self.slow.is_set():
-                    await self._socket.send_str(protocol.encode_event(failed(closing.error, fatal=True)))
+                    await self._socket.send_str(protocol.encode_event(error_event(closing.error, fatal=True)))
                 await self._socket.close(code=closing.code, message=closing.error.reason.encode())
         except (TimeoutError, ConnectionError):
             return  # a client that does not read is not told; its connection ends with the handler
@@ -156,14 +154,7 @@ class Connection:
         return asyncio.get_running_loop().time()
 
 
-def hold_little(request: web.BaseRequest) -> None:
-    """Let the system keep little that it cannot send, so that a client that does not read is noticed soon."""
-    raw = None if request.transport is None else request.transport.get_extra_info("socket")
-    if raw is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
-
-
-def slow_reader() -> Closing:
+def slow_reader() -> CloseSession:
     """The client does not read."""
     text = "the client does not read what it is sent: read faster, or ask for less"
-    return Closing(exhausted("SLOW_READER", text), protocol.CLOSE_SLOW)
+    return CloseSession(exhausted("SLOW_READER", text), protocol.CLOSE_SLOW)

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from voiceplane_common.errors import invalid
 
 if TYPE_CHECKING:
-    from voiceplane_orchestrator.sessions.events import Event
-    from voiceplane_orchestrator.speech.frames import SpeechFrame
+    from voiceplane_orchestrator.sessions.events import SessionEvent
+    from voiceplane_orchestrator.tts.speech_frame import SpeechFrame
 
 VERSION = 1
 SUBPROTOCOL = "voiceplane.v1"
@@ -135,7 +135,7 @@ def decode(text: str) -> Message:
     raise invalid(name, message, reason="INVALID_MESSAGE")
 
 
-def encode_event(event: Event) -> str:
+def encode_event(event: SessionEvent) -> str:
     """An event as JSON."""
     return json.dumps({"type": event.type, **dataclasses.asdict(event)}, ensure_ascii=False, separators=(",", ":"))
 

@@ -11,7 +11,7 @@ import pytest
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_common.kube.api import Api, ApiError
 from voiceplane_orchestrator.app import make_discovery
-from voiceplane_orchestrator.discovery.kubernetes import KubernetesDiscovery, offers, wakeable
+from voiceplane_orchestrator.discovery.kubernetes import KubernetesDiscovery, pools_to_scale_up, worker_addresses
 from voiceplane_orchestrator.metrics import Metrics
 from voiceplane_orchestrator.settings import DiscoverySection, OrchestratorSettings
 
@@ -40,21 +40,21 @@ def slice_of(*endpoints: dict[str, Any], port: int = 50051) -> dict[str, Any]:
     ids=["unsaid", "ready", "starting", "draining", "ending"],
 )
 def test_conditions_decide(conditions: dict[str, bool], found: dict[str, bool]) -> None:
-    assert offers([slice_of(endpoint("10.0.0.1", **conditions))]) == found
+    assert worker_addresses([slice_of(endpoint("10.0.0.1", **conditions))]) == found
 
 
 def test_the_port_of_that_name_and_ipv6() -> None:
-    assert offers([slice_of(endpoint("fd00::1", ready=True), port=6000)]) == {"[fd00::1]:6000": True}
-    assert offers([{"endpoints": [endpoint("10.0.0.1")]}]) == {"10.0.0.1:50051": True}
+    assert worker_addresses([slice_of(endpoint("fd00::1", ready=True), port=6000)]) == {"[fd00::1]:6000": True}
+    assert worker_addresses([{"endpoints": [endpoint("10.0.0.1")]}]) == {"10.0.0.1:50051": True}
 
 
 def test_an_endpoint_of_two_slices_is_one_worker_and_one_yes_is_enough() -> None:
     slices = [slice_of(endpoint("10.0.0.1", ready=False)), slice_of(endpoint("10.0.0.1", ready=True))]
-    assert offers(slices) == offers(reversed(slices)) == {"10.0.0.1:50051": True}
+    assert worker_addresses(slices) == worker_addresses(reversed(slices)) == {"10.0.0.1:50051": True}
 
 
 def test_a_slice_may_be_empty() -> None:
-    assert offers([{"ports": None, "endpoints": None}]) == {}
+    assert worker_addresses([{"ports": None, "endpoints": None}]) == {}
 
 
 def pool(name: str, *, labels: dict[str, str] | None = None, ready: int = 0, **spec: Any) -> dict[str, Any]:
@@ -92,7 +92,7 @@ MODELS = [
     ],
 )
 def test_a_session_wakes_the_pools_that_would_serve_it(model_id: str, names: list[str]) -> None:
-    assert wakeable(POOLS, MODELS, model_id) == names
+    assert pools_to_scale_up(POOLS, MODELS, model_id) == names
 
 
 async def test_without_a_cluster_the_start_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from voiceplane_common.worker_registry.records import Lease, Snapshot
-from voiceplane_orchestrator.discovery.leases import RETURN_S, Leases
+from voiceplane_orchestrator.discovery.leases import RETURN_S, LeaseTable
 
 A, B = "10.0.0.5:50051", "10.0.0.6:50051"
 
@@ -16,12 +16,12 @@ def snapshot(*leases: Lease, incarnation: str = "first") -> Snapshot:
     return Snapshot(incarnation=incarnation, leases={each.address: each for each in leases}, unreadable={})
 
 
-def told(leases: Leases, now_s: float, *seen: Lease, incarnation: str = "first") -> list[tuple[str, str]]:
+def told(leases: LeaseTable, now_s: float, *seen: Lease, incarnation: str = "first") -> list[tuple[str, str]]:
     return [change[:2] for change in leases.see(snapshot(*seen, incarnation=incarnation), now_s)]
 
 
 def test_a_worker_comes_stays_with_each_heartbeat_and_leaves_at_once() -> None:
-    leases = Leases()
+    leases = LeaseTable()
     assert told(leases, 0.0, lease()) == [("registered", A)]
     assert told(leases, 1.5, lease(ends_ms=103_500)) == []
     assert told(leases, 3.0, lease(ends_ms=105_000)) == []
@@ -31,14 +31,14 @@ def test_a_worker_comes_stays_with_each_heartbeat_and_leaves_at_once() -> None:
 
 
 def test_a_lease_without_a_heartbeat_ends_with_its_length() -> None:
-    leases = Leases()
+    leases = LeaseTable()
     told(leases, 0.0, lease())
     assert told(leases, 1.99, lease(left_ms=10)) == []
     assert told(leases, 2.0) == [("expired", A)]
 
 
 def test_a_lease_ends_on_our_clock_though_redis_clock_stands_or_goes_back() -> None:
-    leases = Leases()
+    leases = LeaseTable()
     told(leases, 0.0, lease())
     assert told(leases, 1.0, lease()) == []
     assert told(leases, 2.0, lease()) == [("expired", A)]
@@ -48,14 +48,14 @@ def test_a_lease_ends_on_our_clock_though_redis_clock_stands_or_goes_back() -> N
 
 
 def test_another_worker_at_the_address_is_told_and_the_address_stays() -> None:
-    leases = Leases()
+    leases = LeaseTable()
     told(leases, 0.0, lease())
     assert told(leases, 0.5, lease(worker_id="w2", ends_ms=102_500)) == [("replaced", A)]
     assert leases.addresses == {A}
 
 
 def test_while_redis_is_away_nothing_ends() -> None:
-    leases = Leases()
+    leases = LeaseTable()
     told(leases, 0.0, lease())
     leases.away()
     assert told(leases, 600.0, lease(ends_ms=702_000)) == []
@@ -63,7 +63,7 @@ def test_while_redis_is_away_nothing_ends() -> None:
 
 
 def test_after_redis_comes_back_empty_workers_have_the_time_to_register_again() -> None:
-    leases = Leases()
+    leases = LeaseTable()
     told(leases, 0.0, lease(A), lease(B))
     leases.away()
     assert told(leases, 10.0, incarnation="") == []
@@ -74,7 +74,7 @@ def test_after_redis_comes_back_empty_workers_have_the_time_to_register_again() 
 
 
 def test_data_that_are_lost_without_a_lost_connection_are_noticed() -> None:
-    leases = Leases()
+    leases = LeaseTable()
     told(leases, 0.0, lease())
     assert told(leases, 1.0, incarnation="") == []
     assert told(leases, 1.5, lease(ends_ms=103_500), incarnation="second") == []
@@ -82,7 +82,7 @@ def test_data_that_are_lost_without_a_lost_connection_are_noticed() -> None:
 
 
 def test_after_a_fail_over_to_a_server_whose_clock_is_ahead_workers_stay() -> None:
-    leases = Leases()
+    leases = LeaseTable()
     told(leases, 0.0, lease())
     leases.away()
     # Its copy of the lease counts as ended there, so it is not in the snapshot; a heartbeat follows.

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_orchestrator.routing import score
 from voiceplane_orchestrator.routing.score import choose
-from voiceplane_orchestrator.routing.view import ModelView, VoiceView, Wanted, WorkerView
+from voiceplane_orchestrator.routing.voice_request import VoiceRequest
+from voiceplane_orchestrator.routing.worker_view import ModelView, VoiceView, WorkerView
 
 
 def model(model_id: str, *, state: str = "resident", languages: tuple[str, ...] = ("en-US",), **more: Any) -> ModelView:
@@ -33,14 +34,14 @@ def worker(address: str, *models: ModelView, **more: Any) -> WorkerView:
     return WorkerView(address=address, models=models or (JOE,), **facts)
 
 
-def chosen(*workers: WorkerView, wanted: Wanted | None = None, key: str = "s", **more: Any) -> tuple[str, str]:
-    choice = choose(workers, wanted or Wanted(), session_key=key, **more)
+def chosen(*workers: WorkerView, wanted: VoiceRequest | None = None, key: str = "s", **more: Any) -> tuple[str, str]:
+    choice = choose(workers, wanted or VoiceRequest(), session_key=key, **more)
     return choice.address, choice.model_id
 
 
-def refusal(*workers: WorkerView, wanted: Wanted | None = None) -> VoiceplaneError:
+def refusal(*workers: WorkerView, wanted: VoiceRequest | None = None) -> VoiceplaneError:
     with pytest.raises(VoiceplaneError) as caught:
-        choose(workers, wanted or Wanted(), session_key="s")
+        choose(workers, wanted or VoiceRequest(), session_key="s")
     return caught.value
 
 
@@ -71,7 +72,7 @@ def test_the_policy_least_loaded_ignores_latency() -> None:
 
 
 def test_the_reason_names_what_was_weighed() -> None:
-    choice = choose([worker("a", sessions=2, queue_depth=1, first_audio_p50_ms=40.0)], Wanted(), session_key="s")
+    choice = choose([worker("a", sessions=2, queue_depth=1, first_audio_p50_ms=40.0)], VoiceRequest(), session_key="s")
     assert choice.reason == "balanced: score 105.0 (2/10 sessions, 1 queued, first audio p50 40 ms)"
 
 
@@ -114,28 +115,28 @@ def test_a_worker_that_has_just_failed_is_avoided_unless_it_is_the_only_one() ->
 
 def test_only_a_worker_that_knows_the_model_is_chosen() -> None:
     workers = worker("a", JOE), worker("b", JOE, AMY, sessions=9)
-    assert chosen(*workers, wanted=Wanted(model_id="amy")) == ("b", "amy")
+    assert chosen(*workers, wanted=VoiceRequest(model_id="amy")) == ("b", "amy")
 
 
 def test_an_unknown_model_is_refused_and_the_known_ones_named() -> None:
-    error = refusal(worker("a", JOE), worker("b", AMY), wanted=Wanted(model_id="zoe"))
+    error = refusal(worker("a", JOE), worker("b", AMY), wanted=VoiceRequest(model_id="zoe"))
     assert (error.code, error.reason) == (grpc.StatusCode.NOT_FOUND, "UNKNOWN_MODEL")
     assert "known models are amy, joe" in error.message
 
 
 def test_a_model_of_a_worker_that_is_away_is_no_unknown_model() -> None:
-    error = refusal(worker("a", JOE), worker("b", AMY, connected=False), wanted=Wanted(model_id="amy"))
+    error = refusal(worker("a", JOE), worker("b", AMY, connected=False), wanted=VoiceRequest(model_id="amy"))
     assert error.code is grpc.StatusCode.UNAVAILABLE
 
 
 def test_a_language_finds_a_model_that_speaks_it() -> None:
     workers = worker("a", JOE), worker("b", JOE, EVA, sessions=9)
-    assert chosen(*workers, wanted=Wanted(language="de-AT")) == ("b", "eva")
-    assert chosen(*workers, wanted=Wanted(language="en-GB")) == ("a", "joe")
+    assert chosen(*workers, wanted=VoiceRequest(language="de-AT")) == ("b", "eva")
+    assert chosen(*workers, wanted=VoiceRequest(language="en-GB")) == ("a", "joe")
 
 
 def test_a_language_that_nobody_speaks_is_refused() -> None:
-    error = refusal(worker("a", JOE), wanted=Wanted(language="fi"))
+    error = refusal(worker("a", JOE), wanted=VoiceRequest(language="fi"))
     assert (error.code, error.reason) == (grpc.StatusCode.NOT_FOUND, "UNKNOWN_LANGUAGE")
 
 
@@ -144,20 +145,20 @@ def test_a_language_that_nobody_speaks_is_refused() -> None:
 
 def test_a_resident_model_beats_an_idle_worker_that_would_have_to_load_it() -> None:
     workers = worker("a", JOE, AMY_ABSENT), worker("b", JOE, AMY, sessions=9)
-    choice = choose(workers, Wanted(model_id="amy"), session_key="s")
+    choice = choose(workers, VoiceRequest(model_id="amy"), session_key="s")
     assert (choice.address, choice.model_id, choice.load_on) == ("b", "amy", "")
 
 
 def test_without_that_preference_the_idle_worker_loads_it_and_the_other_one_speaks_meanwhile() -> None:
     workers = worker("a", JOE, AMY_ABSENT), worker("b", JOE, AMY, sessions=9)
-    choice = choose(workers, Wanted(model_id="amy"), session_key="s", prefer_resident=False)
+    choice = choose(workers, VoiceRequest(model_id="amy"), session_key="s", prefer_resident=False)
     assert (choice.address, choice.model_id, choice.fallback) == ("b", "amy", False)
     assert (choice.load_on, choice.load_model_id) == ("a", "amy")
 
 
 def test_a_model_that_is_resident_nowhere_is_loaded_while_another_one_speaks() -> None:
     workers = worker("a", JOE, AMY_ABSENT, sessions=5), worker("b", JOE, AMY_ABSENT)
-    choice = choose(workers, Wanted(model_id="amy"), session_key="s")
+    choice = choose(workers, VoiceRequest(model_id="amy"), session_key="s")
     assert (choice.model_id, choice.fallback) == ("joe", True)
     assert (choice.load_on, choice.load_model_id) == ("b", "amy")
     assert "joe speaks meanwhile" in choice.reason
@@ -165,19 +166,19 @@ def test_a_model_that_is_resident_nowhere_is_loaded_while_another_one_speaks() -
 
 def test_the_model_that_speaks_meanwhile_has_the_same_language_where_there_is_one() -> None:
     lisa = model("lisa", state="absent", languages=("de-DE",))
-    choice = choose([worker("a", JOE, lisa, EVA)], Wanted(model_id="lisa"), session_key="s")
+    choice = choose([worker("a", JOE, lisa, EVA)], VoiceRequest(model_id="lisa"), session_key="s")
     assert (choice.model_id, choice.fallback) == ("eva", True)
 
 
 def test_with_nothing_resident_the_session_waits_for_its_model() -> None:
-    choice = choose([worker("a", AMY_ABSENT)], Wanted(model_id="amy"), session_key="s")
+    choice = choose([worker("a", AMY_ABSENT)], VoiceRequest(model_id="amy"), session_key="s")
     assert (choice.address, choice.model_id, choice.fallback) == ("a", "amy", False)
     assert "the session waits" in choice.reason
 
 
 def test_a_load_that_failed_is_tried_again_and_the_reason_told() -> None:
     broken = model("amy", state="failed", message="sha256 differs")
-    choice = choose([worker("a", JOE, broken)], Wanted(model_id="amy"), session_key="s")
+    choice = choose([worker("a", JOE, broken)], VoiceRequest(model_id="amy"), session_key="s")
     assert choice.load_model_id == "amy"
     assert "sha256 differs" in choice.reason
 
@@ -220,11 +221,11 @@ def test_a_worker_that_goes_moves_only_its_own_sessions(key: str, gone: str) -> 
         max_size=5,
         unique_by=lambda view: view.address,
     ),
-    st.sampled_from([Wanted(), Wanted(model_id="amy"), Wanted(language="de")]),
+    st.sampled_from([VoiceRequest(), VoiceRequest(model_id="amy"), VoiceRequest(language="de")]),
     st.booleans(),
 )
 def test_whatever_the_workers_say_a_choice_can_be_served(
-    workers: list[WorkerView], wanted: Wanted, prefer_resident: bool
+    workers: list[WorkerView], wanted: VoiceRequest, prefer_resident: bool
 ) -> None:
     try:
         choice = choose(workers, wanted, session_key="s", prefer_resident=prefer_resident)
@@ -252,30 +253,30 @@ def test_a_full_worker_is_taken_again_when_a_session_leaves_it() -> None:
 
 def test_a_voice_finds_the_model_that_has_it() -> None:
     two = model("two", languages=("en-US", "en-US"))
-    assert chosen(worker("a"), worker("b", JOE, two), wanted=Wanted(voice="v1")) == ("b", "two")
-    assert chosen(worker("a", JOE, two), wanted=Wanted(voice="v0")) == ("a", "joe")
+    assert chosen(worker("a"), worker("b", JOE, two), wanted=VoiceRequest(voice="v1")) == ("b", "two")
+    assert chosen(worker("a", JOE, two), wanted=VoiceRequest(voice="v0")) == ("a", "joe")
 
 
 def test_a_model_is_taken_where_it_has_the_voice() -> None:
     two = model("joe", languages=("en-US", "en-US"))
     workers = worker("a"), worker("b", two, sessions=5)
-    assert chosen(*workers, wanted=Wanted(model_id="joe", voice="v1"))[0] == "b"
-    assert chosen(*workers, wanted=Wanted(model_id="joe", voice="v0"))[0] == "a"
+    assert chosen(*workers, wanted=VoiceRequest(model_id="joe", voice="v1"))[0] == "b"
+    assert chosen(*workers, wanted=VoiceRequest(model_id="joe", voice="v0"))[0] == "a"
 
 
 def test_a_voice_that_nobody_has_is_named_with_those_that_there_are() -> None:
-    error = refusal(worker("a"), wanted=Wanted(model_id="joe", voice="eva"))
+    error = refusal(worker("a"), wanted=VoiceRequest(model_id="joe", voice="eva"))
     assert (error.reason, error.field) == ("UNKNOWN_VOICE", "voice")
     assert error.message == "the model 'joe' has no voice 'eva': known voices are v0"
-    error = refusal(worker("a"), wanted=Wanted(voice="v0", language="de"))
+    error = refusal(worker("a"), wanted=VoiceRequest(voice="v0", language="de"))
     assert error.message == "no model has a voice 'v0' in 'de': known voices are v0"
 
 
 def test_what_a_model_says_that_it_speaks_counts_more_than_its_voices_languages() -> None:
     many = model("many", languages=("en-US",), is_default=True)
     many = replace(many, languages=("fr", "de"))
-    assert chosen(worker("a", many), wanted=Wanted(language="de-AT")) == ("a", "many")
-    assert refusal(worker("a", many), wanted=Wanted(language="en")).reason == "UNKNOWN_LANGUAGE"
+    assert chosen(worker("a", many), wanted=VoiceRequest(language="de-AT")) == ("a", "many")
+    assert refusal(worker("a", many), wanted=VoiceRequest(language="en")).reason == "UNKNOWN_LANGUAGE"
 
 
 # ------------------------------------------------------------ at scale
@@ -320,4 +321,4 @@ def test_a_resident_model_is_found_as_one_would_by_hand(views: list[WorkerView],
     if not resident:
         return
     best = min(resident, key=lambda view: (score.score(view, policy="balanced"), score._rendezvous("s", view.address)))
-    assert chosen(*views, wanted=Wanted(model_id="amy"), avoid=avoid) == (best.address, "amy")
+    assert chosen(*views, wanted=VoiceRequest(model_id="amy"), avoid=avoid) == (best.address, "amy")

@@ -11,14 +11,21 @@ from voiceplane_common.clock import SystemClock
 from voiceplane_common.errors import unavailable
 from voiceplane_orchestrator.metrics import Metrics
 from voiceplane_orchestrator.sessions.conversation import Conversation
-from voiceplane_orchestrator.sessions.events import Done, Failed, Pause, Resume, State, Stop, Transcript
+from voiceplane_orchestrator.sessions.events import Done, ErrorEvent, Pause, Resume, State, Stop, Transcript
 from voiceplane_orchestrator.sessions.retention import Retention
-from voiceplane_orchestrator.sessions.selection import Selection
-from voiceplane_orchestrator.speech.frames import SpeechFrame
-from voiceplane_orchestrator.turns.events import SpeechContinues, SpeechEnded, SpeechStarted
-from voiceplane_orchestrator.turns.settings import EndpointingSection, InterruptionsSection
+from voiceplane_orchestrator.sessions.voice_selection import VoiceSelection
+from voiceplane_orchestrator.tts.speech_frame import SpeechFrame
+from voiceplane_speech_input.turns.settings import EndpointingSection, InterruptionsSection
+from voiceplane_speech_input.vad.events import SpeechContinues, SpeechEnded, SpeechStarted
 
-from tests.support.session_fakes import FRAME_SAMPLES, FakeEars, FakeListener, FakeRecognizer, FakeReplier, FakeSpeaker
+from tests.support.session_fakes import (
+    FRAME_SAMPLES,
+    FakeAudioInput,
+    FakeOutputTransport,
+    FakeRecognizer,
+    FakeReplier,
+    FakeTts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -31,7 +38,7 @@ class Talk:
     """A conversation whose user speaks by events; the clock is real, the silences that it waits for are short."""
 
     def __init__(self) -> None:
-        self.speaker, self.listener, self.ears = FakeSpeaker(), FakeListener(), FakeEars()
+        self.speaker, self.listener, self.ears = FakeTts(), FakeOutputTransport(), FakeAudioInput()
         self.recognizer, self.replier = FakeRecognizer("How are you?"), FakeReplier()
         self.conversation = Conversation(
             session_id="s",
@@ -40,7 +47,7 @@ class Talk:
             recognizer=self.recognizer,
             replier=self.replier,
             speaker=self.speaker,
-            selection=Selection(),
+            selection=VoiceSelection(),
             interruptions=InterruptionsSection(resume_after_silence_ms=50),
             endpointing=QUICK,
             max_text_chars=1000,
@@ -115,7 +122,7 @@ async def test_a_turn_whose_recognition_fails_is_told_and_the_next_one_is_answer
         await talk.until(State, state="thinking")
         talk.recognizer.error = unavailable("ASR_FAILED", "no memory")
         talk.recognizer.gate.set()
-        await talk.until(Failed, reason="ASR_FAILED")
+        await talk.until(ErrorEvent, reason="ASR_FAILED")
         talk.recognizer.error = None
         talk.user_speaks(400)
         await talk.hear_out(1)
@@ -193,7 +200,7 @@ async def test_a_reply_that_fails_is_told_and_the_next_turn_is_answered(error: E
         talk.replier.error = error
         talk.speaker.gate.set()
         talk.user_speaks(500)
-        assert not (await talk.until(Failed, reason=reason)).fatal
+        assert not (await talk.until(ErrorEvent, reason=reason)).fatal
         talk.replier.error = None
         talk.user_speaks(500)
         await talk.until(Done, result="complete")
@@ -204,7 +211,7 @@ async def test_a_recognition_that_fails_is_told_and_the_next_turn_is_answered(er
     async with talking() as talk:
         talk.recognizer.error = error
         talk.user_speaks(500)
-        assert not (await talk.until(Failed)).fatal
+        assert not (await talk.until(ErrorEvent)).fatal
         talk.recognizer.error = None
         talk.user_speaks(500)
         await talk.until(Done, result="complete")

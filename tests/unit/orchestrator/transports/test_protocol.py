@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_orchestrator.sessions.events import Done
-from voiceplane_orchestrator.speech.frames import SpeechFrame
 from voiceplane_orchestrator.transports.websocket import protocol
+from voiceplane_orchestrator.tts.speech_frame import SpeechFrame
 
 TYPES = ["hello", "select", "say", "text", "interrupt", "pause", "resume", "playout"]
 JSON = st.recursive(

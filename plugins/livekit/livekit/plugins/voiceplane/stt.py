@@ -18,8 +18,8 @@ from voiceplane_common.errors import VoiceplaneError, failed_precondition
 
 if TYPE_CHECKING:
     from livekit.agents.types import NotGivenOr
-    from voiceplane_orchestrator.asr.whisper import WhisperRecognizer
-    from voiceplane_orchestrator.turns.events import Samples
+    from voiceplane_speech_input.asr.whisper import WhisperRecognizer
+    from voiceplane_speech_input.audio.format import Samples
 
 RATE_HZ = 16_000
 FULL_SCALE = np.float32(32_768)
@@ -42,8 +42,8 @@ class STT(stt.STT[Literal["error", "metrics_collected"]]):
         super().__init__(capabilities=stt.STTCapabilities(streaming=False, interim_results=False))
         try:
             # Only here: who only speaks needs no recognizer.
-            from voiceplane_orchestrator.asr.settings import AsrSection  # noqa: PLC0415
-            from voiceplane_orchestrator.asr.whisper import WhisperRecognizer  # noqa: PLC0415
+            from voiceplane_speech_input.asr.settings import AsrSection  # noqa: PLC0415
+            from voiceplane_speech_input.asr.whisper import WhisperRecognizer  # noqa: PLC0415
         except ImportError as error:
             message = f"STT needs the extra livekit-plugins-voiceplane[stt]: {error}"
             raise failed_precondition("EXTRA_MISSING", message) from None

@@ -36,7 +36,7 @@ class VAD(vad.VAD):
         try:
             # Only here: who only speaks needs no ears.
             from livekit.plugins.voiceplane.ears import TELL_EVERY_S, Ears  # noqa: PLC0415
-            from voiceplane_orchestrator.turns.settings import VadSection  # noqa: PLC0415
+            from voiceplane_speech_input.vad.settings import VadSection  # noqa: PLC0415
         except ImportError as error:
             message = f"VAD needs the extra livekit-plugins-voiceplane[stt]: {error}"
             raise failed_precondition("EXTRA_MISSING", message) from None

@@ -1,0 +1,109 @@
+"""What routing knows of the workers at one moment; plain data, so that decisions can be tested and explained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoiceView:
+    """A voice and its language (BCP 47)."""
+
+    name: str
+    language: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelView:
+    """A model on one worker; the fields are those of the ABI's ModelStatus.
+
+    Attributes:
+        languages: What it speaks; empty: the languages of its voices.
+    """
+
+    model_id: str
+    family: str
+    state: str
+    reason: str = ""
+    message: str = ""
+    references: int = 0
+    memory_bytes: int = 0
+    is_default: bool = False
+    voices: tuple[VoiceView, ...] = ()
+    languages: tuple[str, ...] = ()
+    fetched_bytes: int = 0
+    fetch_bytes: int = 0
+
+    @property
+    def resident(self) -> bool:
+        """Whether a session can begin at once."""
+        return self.state == "resident"
+
+    def speaks(self, language: str) -> bool:
+        """Whether it speaks that language; any, if none is asked for or nothing is known."""
+        languages = self.languages or tuple(voice.language for voice in self.voices)
+        return not language or not languages or primary(language) in map(primary, languages)
+
+    def has_voice(self, name: str) -> bool:
+        """Whether it has a voice of that name; any, if none is asked for or nothing is known."""
+        return not name or not self.voices or any(voice.name == name for voice in self.voices)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerView:
+    """A worker; the fields are those of the ABI's WorkerState and GetCapabilities.
+
+    Attributes:
+        address: Where it listens.
+        open: Discovery lets new sessions go there.
+        connected: Its state is being watched; otherwise the rest is what was known last.
+        barred: The circuit breaker keeps sessions away from it.
+        full: It is barred because it had no room for a session.
+    """
+
+    address: str
+    open: bool = True
+    connected: bool = False
+    barred: bool = False
+    full: bool = False
+    ready: bool = False
+    draining: bool = False
+    worker_id: str = ""
+    device: str = ""
+    models: tuple[ModelView, ...] = ()
+    sessions: int = 0
+    max_sessions: int = 0
+    queue_depth: int = 0
+    first_audio_p50_ms: float = 0.0
+    rtf_p50: float = 0.0
+
+    @property
+    def takes_sessions(self) -> bool:
+        """Whether a new session may be sent here."""
+        full = self.max_sessions > 0 and self.sessions >= self.max_sessions
+        return self.open and self.connected and not self.barred and not self.draining and not full
+
+    @property
+    def standing(self) -> str:
+        """How it stands, in one word: one of metrics.WORKER_STATES."""
+        if not self.connected:
+            return "lost"
+        if self.draining:
+            return "draining"
+        if self.barred and not self.full:
+            return "barred"
+        if not self.ready:
+            return "not_ready"
+        return "ready" if self.takes_sessions else "full"
+
+    def model(self, model_id: str) -> ModelView | None:
+        """A model that the worker knows; empty for its default."""
+        for model in self.models:
+            if model.model_id == model_id or (not model_id and model.is_default):
+                return model
+        return None
+
+
+def primary(language: str) -> str:
+    """The primary subtag of a BCP 47 tag."""
+    return language.replace("_", "-").partition("-")[0].lower()

@@ -1,0 +1,93 @@
+"""What a client wants to be spoken to with, kept from one of its sessions to the next."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from voiceplane_orchestrator.routing.voice_request import Segmentation, VoiceRequest
+from voiceplane_orchestrator.sessions.events import Selected
+
+if TYPE_CHECKING:
+    from voiceplane_common.clock import Clock
+
+MAX_CLIENTS = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoiceSelection:
+    """A choice of voice; an empty string is the server's choice."""
+
+    model: str = ""
+    voice: str = ""
+    language: str = ""
+    speed: float = 1.0
+    segmentation: Segmentation = ""
+
+    def wanted(self) -> VoiceRequest:
+        """The same, for routing."""
+        return VoiceRequest(
+            model_id=self.model,
+            voice=self.voice,
+            language=self.language,
+            speed=self.speed,
+            segmentation=self.segmentation,
+        )
+
+    def changed(
+        self,
+        *,
+        model: str | None = None,
+        voice: str | None = None,
+        language: str | None = None,
+        speed: float | None = None,
+        segmentation: Segmentation | None = None,
+    ) -> VoiceSelection:
+        """A copy with what is not None; another model without a voice takes that model's first voice."""
+        if model is not None and model != self.model and voice is None:
+            voice = ""
+        return VoiceSelection(
+            model=self.model if model is None else model,
+            voice=self.voice if voice is None else voice,
+            language=self.language if language is None else language,
+            speed=self.speed if speed is None else speed,
+            segmentation=self.segmentation if segmentation is None else segmentation,
+        )
+
+
+class VoiceSelectionStore:
+    """The selections of clients, each for a while after its last use; the least recently used give way."""
+
+    def __init__(self, *, ttl_ms: int, clock: Clock) -> None:
+        self._ttl_s = ttl_ms / 1000
+        self._clock = clock
+        self._kept: OrderedDict[str, tuple[float, VoiceSelection]] = OrderedDict()
+
+    def get(self, client_id: str) -> VoiceSelection:
+        """The client's selection, or the default one."""
+        kept_s, selection = self._kept.get(client_id, (0.0, None))
+        if selection is None or self._clock.now() - kept_s > self._ttl_s:
+            self._kept.pop(client_id, None)
+            return VoiceSelection()
+        self.put(client_id, selection)
+        return selection
+
+    def put(self, client_id: str, selection: VoiceSelection) -> None:
+        """Remember a client's selection; those that nobody came back for in time are forgotten."""
+        now_s = self._clock.now()
+        self._kept[client_id] = (now_s, selection)
+        self._kept.move_to_end(client_id)
+        while len(self._kept) > MAX_CLIENTS or now_s - next(iter(self._kept.values()))[0] > self._ttl_s:
+            self._kept.popitem(last=False)
+
+
+def selected_event(selection: VoiceSelection) -> Selected:
+    """The event that tells a selection."""
+    return Selected(
+        model=selection.model,
+        voice=selection.voice,
+        language=selection.language,
+        speed=selection.speed,
+        segmentation=selection.segmentation,
+    )

@@ -1,0 +1,98 @@
+"""The keys that are accepted now: those of the settings, and those of a file that may change while we run."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from voiceplane_common.api_keys import ApiKey, digest, read_keys
+from voiceplane_common.errors import VoiceplaneError
+from voiceplane_common.logs import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from voiceplane_common.clock import Clock
+
+CHECK_INTERVAL_S = 1.0
+
+_log = get_logger("keys")
+
+
+class ApiKeyStore:
+    """Tells callers by their keys. Confined to the event loop."""
+
+    def __init__(
+        self,
+        keys: Iterable[str],
+        *,
+        file: str = "",
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Take the settings' keys, and read the file's; blocking.
+
+        Args:
+            keys: In plain text, or as "sha256:" and the digest in hexadecimal digits.
+            file: Of keys, see voiceplane_common.api_keys; empty for none.
+            now: The time of day.
+
+        Raises:
+            VoiceplaneError: INVALID_ARGUMENT: the file can't be read.
+        """
+        self._fixed = tuple(_entry(number, key) for number, key in enumerate(keys, start=1))
+        self._file = Path(file) if file else None
+        self._now = now
+        self._stamp = _stamp(self._file)
+        self._filed = read_keys(self._file) if self._file else ()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether no key is needed: none was configured, and no file of them."""
+        return not self._fixed and self._file is None
+
+    def caller_of(self, key: str) -> str | None:
+        """The name of a key's owner; None for a key that is not accepted (any more)."""
+        sent = digest(key)
+        found = None
+        # All are compared, so that the time does not tell which one matched.
+        for entry in (*self._fixed, *self._filed):
+            if hmac.compare_digest(sent, bytes.fromhex(entry.sha256)) and not self._has_expired(entry):
+                found = entry.name
+        return found
+
+    async def watch(self, clock: Clock) -> None:
+        """Read the file again whenever it has changed. A file that can't be read leaves the keys as they are."""
+        if self._file is None:
+            return
+        while True:
+            await clock.sleep(CHECK_INTERVAL_S)
+            stamp = await asyncio.to_thread(_stamp, self._file)
+            if stamp == self._stamp:
+                continue
+            self._stamp = stamp
+            try:
+                self._filed = await asyncio.to_thread(read_keys, self._file)
+            except VoiceplaneError as error:
+                _log.error("keys_kept", message=error.message)
+            else:
+                _log.info("keys_read", count=len(self._filed))
+
+    def _has_expired(self, entry: ApiKey) -> bool:
+        return entry.expires is not None and entry.expires <= self._now()
+
+
+def _entry(number: int, key: str) -> ApiKey:
+    hashed = key.strip().lower().removeprefix("sha256:") if key.lower().startswith("sha256:") else digest(key).hex()
+    return ApiKey(name=f"key-{number}", sha256=hashed)
+
+
+def _stamp(file: Path | None) -> tuple[int, int, int] | None:
+    """What changes with a file; a Secret's volume replaces the link that leads to it."""
+    try:
+        status = file.stat() if file else None
+    except OSError:
+        return None
+    return (status.st_ino, status.st_mtime_ns, status.st_size) if status else None

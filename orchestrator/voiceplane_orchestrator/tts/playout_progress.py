@@ -1,0 +1,63 @@
+"""Where a listener is in an utterance: which of its text has been delivered, and which heard."""
+
+from __future__ import annotations
+
+import bisect
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class PlayoutProgress:
+    """The pieces of an utterance as their audio was delivered.
+
+    Attributes:
+        delivered_samples: Media time of the end of the last frame.
+        heard_samples: The listener's playout cursor.
+        piece_start: Where the piece of the last frame begins in the utterance's text.
+    """
+
+    delivered_samples: int = 0
+    heard_samples: int = 0
+    piece_start: int = 0
+    _begins: list[int] = field(default_factory=list)  # media time at which each piece begins,
+    _spans: list[tuple[int, int]] = field(default_factory=list)  # and the text that it speaks
+
+    def delivered(self, *, media_time_samples: int, valid_samples: int, text_start: int, text_end: int) -> None:
+        """Note a frame that was handed to the listener."""
+        if not self._spans or self._spans[-1] != (text_start, text_end):
+            self._begins.append(media_time_samples)
+            self._spans.append((text_start, text_end))
+        self.piece_start = text_start
+        self.delivered_samples = media_time_samples + valid_samples
+
+    def heard(self, media_time_samples: int) -> None:
+        """Note the listener's cursor; it never goes back, and not beyond what was delivered."""
+        self.heard_samples = max(self.heard_samples, min(media_time_samples, self.delivered_samples))
+
+    def text_heard(self, text: str) -> str:
+        """The text that the listener has heard, up to a whole word.
+
+        Within a piece the place is estimated from the share of its audio that was played.
+        """
+        index = bisect.bisect_left(self._begins, self.heard_samples) - 1
+        if index < 0:
+            return ""
+        start, end = self._spans[index]
+        begins = self._begins[index]
+        until = self._begins[index + 1] if index + 1 < len(self._begins) else self.delivered_samples
+        if self.heard_samples >= until:
+            return text[:end].strip()
+        share = (self.heard_samples - begins) / max(1, until - begins)
+        cut = start + round(share * (end - start))
+        return _whole_words(text, cut)
+
+    def resume_at(self) -> int:
+        """Where in the text another worker goes on: at the piece whose audio was not delivered whole."""
+        return self.piece_start
+
+
+def _whole_words(text: str, cut: int) -> str:
+    if cut >= len(text) or text[cut].isspace():
+        return text[:cut].strip()
+    kept, space, _ = text[:cut].rpartition(" ")
+    return kept.strip() if space else ""

@@ -1,1 +1,0 @@
-"""Whose turn it is: VAD, endpointing, barge-in."""

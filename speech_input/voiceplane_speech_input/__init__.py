@@ -1,0 +1,1 @@
+"""Speech input: voice activity, end of turn, barge-in and speech recognition of one user's audio."""

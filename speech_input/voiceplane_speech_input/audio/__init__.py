@@ -1,0 +1,1 @@
+"""The user's audio: decoding, resampling and a ring buffer."""

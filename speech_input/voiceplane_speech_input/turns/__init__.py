@@ -1,0 +1,1 @@
+"""Turn-taking: end of turn and barge-in."""

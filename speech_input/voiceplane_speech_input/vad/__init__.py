@@ -1,0 +1,1 @@
+"""Voice activity detection: which parts of the audio are speech."""
