@@ -48,7 +48,7 @@ class Knowledge:
                 if own is None:
                     continue
                 if view.connected:
-                    own.told(revision)
+                    own.snapshot(revision)
                 else:
                     own.lost()
                 if not own.count:

@@ -73,7 +73,7 @@ class Orchestrator:
         self._replier = replier or make_replier(settings)
         self._router = Router(discovery=self._discovery, settings=settings.routing, tls=settings.worker_tls)
         router = self._router
-        self.metrics.follow_workers(lambda: [worker.standing for worker in router.workers()])
+        self.metrics.follow_workers(lambda: [worker.status for worker in router.workers()])
         if isinstance(self._recognizer, WhisperRecognizer):
             whisper = self._recognizer
             self.metrics.asr_queue.set_function(lambda: whisper.waiting)
@@ -87,17 +87,23 @@ class Orchestrator:
             metrics=self.metrics,
             clock=clock,
         )
-        self._live = SessionAdmission(max_sessions=settings.limits.max_sessions, metrics=self.metrics)
-        self._keys = ApiKeyStore(
+        self._admission = SessionAdmission(max_sessions=settings.limits.max_sessions, metrics=self.metrics)
+        self._api_keys = ApiKeyStore(
             (key.get_secret_value() for key in settings.auth.api_keys), file=settings.auth.keys_file
         )
-        gate = RateLimiter(
+        rate_limiter = RateLimiter(
             requests_per_minute=settings.limits.requests_per_minute,
             connections_per_caller=settings.limits.connections_per_caller,
             clock=clock,
         )
-        app = make_app(factory=factory, router=self._router, live=self._live, keys=self._keys, gate=gate)
-        self._agent = make_agent(factory, live=self._live, app=app)
+        app = make_app(
+            factory=factory,
+            router=self._router,
+            admission=self._admission,
+            api_keys=self._api_keys,
+            rate_limiter=rate_limiter,
+        )
+        self._agent = make_agent(factory, admission=self._admission, app=app)
         self._runner = web.AppRunner(
             app,
             access_log=None,
@@ -111,7 +117,7 @@ class Orchestrator:
     @property
     def live_sessions(self) -> int:
         """Open conversations, speech streams and speech files."""
-        return len(self._live.kinds)
+        return len(self._admission.kinds)
 
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as exits:
@@ -121,7 +127,7 @@ class Orchestrator:
             exits.push_async_callback(self._recognizer.aclose)
             await exits.enter_async_context(self._router)  # a worker loads its model while ours is loaded
             await self._recognizer.start()
-            watching = asyncio.create_task(self._keys.watch(self._clock), name="keys")
+            watching = asyncio.create_task(self._api_keys.watch(self._clock), name="keys")
             exits.callback(watching.cancel)
             exits.push_async_callback(self._runner.cleanup)
             await self._listen()
@@ -131,7 +137,7 @@ class Orchestrator:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._live.end()
+        self._admission.end()
         await self._exits.aclose()
 
     async def wait_ready(self, *, timeout_s: float) -> None:
@@ -158,18 +164,18 @@ class Orchestrator:
             )
             raise unavailable("LIVEKIT_UNREACHABLE", message, retry_after_ms=1000) from None
 
-    async def wait_quiet(self) -> None:
+    async def wait_idle(self) -> None:
         """Return when no session is open."""
-        await self._live.wait_quiet()
+        await self._admission.wait_idle()
 
     async def drain(self) -> None:
         """Take no new session; each present one may finish what it is saying, within the drain timeout."""
-        self._live.finish()
+        self._admission.finish()
         if self._agent is not None:
             await self._agent.drain()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.server.drain_timeout_ms / 1000):
-                await self._live.wait_quiet()
+                await self._admission.wait_idle()
 
     async def _listen(self) -> None:
         server = self.settings.server
@@ -181,7 +187,7 @@ class Orchestrator:
         _log.info("listening", url=self.url)
 
 
-def make_agent(factory: SessionFactory, *, live: SessionAdmission, app: web.Application) -> RoomAgent | None:
+def make_agent(factory: SessionFactory, *, admission: SessionAdmission, app: web.Application) -> RoomAgent | None:
     """The agent in LiveKit's rooms and its endpoints, as the settings say; None for no agent.
 
     Raises:
@@ -197,8 +203,10 @@ def make_agent(factory: SessionFactory, *, live: SessionAdmission, app: web.Appl
     except ImportError as error:
         message = f"livekit.url is given, and WebRTC needs the extra voiceplane-orchestrator[webrtc]: {error}"
         raise failed_precondition("EXTRA_MISSING", message, field="livekit.url") from None
-    agent = RoomAgent(factory=factory, live=live)
-    endpoints = RoomEndpoints(settings.livekit, ask_into=agent.ask_into, wait_registered=agent.wait_registered)
+    agent = RoomAgent(factory=factory, admission=admission)
+    endpoints = RoomEndpoints(
+        settings.livekit, dispatch_agent=agent.dispatch_agent, wait_registered=agent.wait_registered
+    )
     endpoints.add_to(app)
     return agent if settings.livekit.serve_rooms else None
 

@@ -17,8 +17,8 @@ from voiceplane_orchestrator.discovery.static import StaticDiscovery
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-FIRST_RESTART_S = 0.2
-LAST_RESTART_S = 10.0
+MIN_RESTART_DELAY_S = 0.2
+MAX_RESTART_DELAY_S = 10.0
 # A worker that has lived this long has started well: the next death is restarted at once again.
 HEALTHY_AFTER_S = 30.0
 STOP_TIMEOUT_S = 10.0
@@ -43,7 +43,7 @@ class EmbeddedDiscovery:
         self._args = tuple(worker_args)
         self._folder = tempfile.TemporaryDirectory(prefix="voiceplane-")
         self._address = f"unix:{Path(self._folder.name) / 'worker.sock'}"
-        self._registry = StaticDiscovery([self._address])
+        self._discovery = StaticDiscovery([self._address])
         self._supervisor: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -57,12 +57,12 @@ class EmbeddedDiscovery:
         """See Discovery."""
         if self._supervisor is None:
             self._supervisor = asyncio.create_task(self._supervise())
-        async for offers in self._registry.watch():
-            yield offers
+        async for addresses in self._discovery.watch():
+            yield addresses
 
     async def aclose(self) -> None:
         """Stop the worker, by SIGTERM and, if it does not obey, by SIGKILL."""
-        await self._registry.aclose()
+        await self._discovery.aclose()
         if self._supervisor is not None:
             self._supervisor.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -71,15 +71,15 @@ class EmbeddedDiscovery:
 
     async def _supervise(self) -> None:
         loop = asyncio.get_running_loop()
-        pause_s = FIRST_RESTART_S
+        pause_s = MIN_RESTART_DELAY_S
         while True:
             began = loop.time()
             status = await self._run()
             if loop.time() - began > HEALTHY_AFTER_S:
-                pause_s = FIRST_RESTART_S
+                pause_s = MIN_RESTART_DELAY_S
             _log.warning("worker_died", status=status, restart_in_ms=round(pause_s * 1000))
             await asyncio.sleep(pause_s)
-            pause_s = min(LAST_RESTART_S, pause_s * 2)
+            pause_s = min(MAX_RESTART_DELAY_S, pause_s * 2)
 
     async def _run(self) -> int:
         child = await asyncio.create_subprocess_exec(

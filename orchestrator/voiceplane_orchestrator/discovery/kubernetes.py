@@ -32,9 +32,9 @@ FIELD_MANAGER = "voiceplane-orchestrator"
 GRPC_PORT_NAME = "grpc"
 DEFAULT_PORT = 50051
 # A session that waits for a worker says so again and again; the operator is told of a pool at most this often,
-DEMAND_EVERY_S = 10.0
+DEMAND_INTERVAL_S = 10.0
 # and the API server is asked at most this often which pools there are, whatever models clients may think of.
-LOOK_EVERY_S = 2.0
+LIST_INTERVAL_S = 2.0
 
 _log = get_logger("discovery")
 
@@ -63,12 +63,12 @@ class KubernetesDiscovery:
         self._api: Api | None = None
         self._informers: list[Informer] = []
         self._tasks: list[asyncio.Task[None]] = []
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
         self._closed = False
-        self._demanding = asyncio.Lock()
-        self._declared: dict[str, PoolsAndModels] = {}
-        self._looked_at = -LOOK_EVERY_S
-        self._asked_at: dict[tuple[str, str], float] = {}
+        self._demand_lock = asyncio.Lock()
+        self._pools_and_models: dict[str, PoolsAndModels] = {}
+        self._listed_at = -LIST_INTERVAL_S
+        self._requested_at: dict[tuple[str, str], float] = {}
 
     async def start(self) -> None:
         """See Discovery.
@@ -89,7 +89,7 @@ class KubernetesDiscovery:
                 kind="EndpointSlice",
                 namespace=namespace,
                 selector=self._selector,
-                changed=self._note,
+                changed=self._notify,
             )
             for namespace in self._namespaces
         ]
@@ -98,8 +98,8 @@ class KubernetesDiscovery:
     async def watch(self) -> AsyncIterator[dict[str, bool]]:
         """See Discovery; for one reader. While the API server is out of reach, the workers known last stay."""
         while True:
-            await self._news.wait()
-            self._news.clear()
+            await self._changed.wait()
+            self._changed.clear()
             if self._closed:
                 return
             yield worker_addresses(each for informer in self._informers for each in informer.objects.values())
@@ -108,18 +108,20 @@ class KubernetesDiscovery:
         """See Discovery: pools without a ready worker that would serve it are marked, and the operator scales them."""
         if self._api is None:
             return False
-        async with self._demanding:
+        async with self._demand_lock:
             now = asyncio.get_running_loop().time()
-            if now - self._looked_at >= LOOK_EVERY_S:
-                self._declared = {namespace: await self._look(self._api, namespace) for namespace in self._namespaces}
-                self._looked_at = now
+            if now - self._listed_at >= LIST_INTERVAL_S:
+                self._pools_and_models = {
+                    namespace: await self._list(self._api, namespace) for namespace in self._namespaces
+                }
+                self._listed_at = now
             found = False
-            for namespace, (pools, models) in self._declared.items():
+            for namespace, (pools, models) in self._pools_and_models.items():
                 for name in pools_to_scale_up(pools, models, model_id):
-                    found = await self._ask_for(self._api, namespace, name, model_id) or found
+                    found = await self._request_scale_up(self._api, namespace, name, model_id) or found
             return found
 
-    async def _look(self, api: Api, namespace: str) -> PoolsAndModels:
+    async def _list(self, api: Api, namespace: str) -> PoolsAndModels:
         try:
             pools = (await api.list(API_VERSION, "TTSWorkerPool", namespace))["items"]
             models = (await api.list(API_VERSION, "VoiceModel", namespace))["items"]
@@ -128,9 +130,9 @@ class KubernetesDiscovery:
             return PoolsAndModels([], [])
         return PoolsAndModels(pools, models)
 
-    async def _ask_for(self, api: Api, namespace: str, name: str, model_id: str) -> bool:
+    async def _request_scale_up(self, api: Api, namespace: str, name: str, model_id: str) -> bool:
         now = asyncio.get_running_loop().time()
-        if now - self._asked_at.get((namespace, name), -DEMAND_EVERY_S) < DEMAND_EVERY_S:
+        if now - self._requested_at.get((namespace, name), -DEMAND_INTERVAL_S) < DEMAND_INTERVAL_S:
             return True
         stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         try:
@@ -138,7 +140,7 @@ class KubernetesDiscovery:
         except ApiError as error:
             _log.warning("pool_not_asked_for", pool=name, namespace=namespace, error=str(error))
             return False
-        self._asked_at[namespace, name] = now
+        self._requested_at[namespace, name] = now
         _log.info("pool_asked_for", pool=name, namespace=namespace, model_id=model_id)
         return True
 
@@ -148,12 +150,12 @@ class KubernetesDiscovery:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._closed = True
-        self._news.set()
+        self._changed.set()
         if self._api:
             await self._api.close()
 
-    def _note(self, _: Key, __: dict[str, Any] | None) -> None:
-        self._news.set()
+    def _notify(self, _: Key, __: dict[str, Any] | None) -> None:
+        self._changed.set()
 
 
 def worker_addresses(slices: Iterable[Mapping[str, Any]]) -> dict[str, bool]:

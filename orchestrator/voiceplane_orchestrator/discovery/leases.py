@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from voiceplane_common.worker_registry.records import Lease, Snapshot
 
 # After Redis was away, workers have this long to register again: some heartbeats, and one attempt that hangs.
-RETURN_S = 3.0
+REREGISTER_GRACE_S = 3.0
 # A lease that is taken out this shortly before its end has ended: Redis saw it a moment before us.
-SAME_MOMENT_S = 0.1
+EXPIRY_TOLERANCE_S = 0.1
 
 
 class LeaseChange(NamedTuple):
@@ -27,9 +27,9 @@ class LeaseChange(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class _HeldLease:
     lease: Lease
-    ends_s: float
+    expires_s: float
     awaited: bool = False  # not seen since Redis came back
 
 
@@ -37,11 +37,11 @@ class LeaseTable:
     """The workers that are believed in."""
 
     def __init__(self) -> None:
-        self._held: dict[str, _Held] = {}
+        self._held: dict[str, _HeldLease] = {}
         # By address, the end on Redis' clock of leases that have ended on ours.
-        self._spent: dict[str, int] = {}
+        self._expired: dict[str, int] = {}
         self._incarnation = ""
-        self._was_away = False
+        self._was_unreachable = False
 
     def __len__(self) -> int:
         return len(self._held)
@@ -52,52 +52,52 @@ class LeaseTable:
         return frozenset(self._held)
 
     @property
-    def next_end_s(self) -> float | None:
+    def next_expiry_s(self) -> float | None:
         """When the first lease ends, unless its worker is heard of; None without any."""
-        return min((held.ends_s for held in self._held.values()), default=None)
+        return min((held.expires_s for held in self._held.values()), default=None)
 
-    def away(self) -> None:
+    def unreachable(self) -> None:
         """Redis can't be asked: nothing ends until it can."""
-        self._was_away = True
+        self._was_unreachable = True
 
-    def see(self, snapshot: Snapshot, now_s: float) -> list[LeaseChange]:
+    def apply(self, snapshot: Snapshot, now_s: float) -> list[LeaseChange]:
         """Take a snapshot in; returns what has changed.
 
         Args:
             snapshot: What stands in Redis.
             now_s: Our own monotonic clock.
         """
-        if self._was_away or snapshot.incarnation != self._incarnation:
-            self._await_all(now_s)
-        self._was_away = False
+        if self._was_unreachable or snapshot.incarnation != self._incarnation:
+            self._await_reregistration(now_s)
+        self._was_unreachable = False
         self._incarnation = snapshot.incarnation
-        leases = {address: lease for address, lease in snapshot.leases.items() if not self._is_spent(lease)}
-        self._spent = {address: end for address, end in self._spent.items() if address in snapshot.leases}
+        leases = {address: lease for address, lease in snapshot.leases.items() if not self._has_expired(lease)}
+        self._expired = {address: end for address, end in self._expired.items() if address in snapshot.leases}
         changes = [change for lease in leases.values() if (change := self._renew(lease, now_s)) is not None]
         for address, held in list(self._held.items()):
             is_there = address in leases
-            if held.ends_s <= now_s + (0.0 if is_there or held.awaited else SAME_MOMENT_S):
+            if held.expires_s <= now_s + (0.0 if is_there or held.awaited else EXPIRY_TOLERANCE_S):
                 changes.append(self._drop(address, "expired"))
                 if is_there:
-                    self._spent[address] = held.lease.ends_ms
+                    self._expired[address] = held.lease.ends_ms
             elif not is_there and not held.awaited:
                 changes.append(self._drop(address, "left"))
         return changes
 
-    def _is_spent(self, lease: Lease) -> bool:
-        return self._spent.get(lease.address) == lease.ends_ms
+    def _has_expired(self, lease: Lease) -> bool:
+        return self._expired.get(lease.address) == lease.ends_ms
 
-    def _await_all(self, now_s: float) -> None:
+    def _await_reregistration(self, now_s: float) -> None:
         for address, held in self._held.items():
-            wait_s = max(RETURN_S, held.lease.lease_ms / 1000)
-            self._held[address] = replace(held, ends_s=now_s + wait_s, awaited=True)
+            wait_s = max(REREGISTER_GRACE_S, held.lease.lease_ms / 1000)
+            self._held[address] = replace(held, expires_s=now_s + wait_s, awaited=True)
 
     def _renew(self, lease: Lease, now_s: float) -> LeaseChange | None:
         held = self._held.get(lease.address)
-        ends_s = now_s + lease.left_ms / 1000
+        expires_s = now_s + lease.left_ms / 1000
         if held is not None and not held.awaited and held.lease.ends_ms == lease.ends_ms:
-            ends_s = min(ends_s, held.ends_s)  # no heartbeat since then, whatever Redis' clock says
-        self._held[lease.address] = _Held(lease, ends_s)
+            expires_s = min(expires_s, held.expires_s)  # no heartbeat since then, whatever Redis' clock says
+        self._held[lease.address] = _HeldLease(lease, expires_s)
         if held is None:
             return LeaseChange("registered", lease.address, lease.worker_id)
         if held.lease.worker_id != lease.worker_id:

@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from voiceplane_common.worker_registry.settings import RedisSection
 
 # A message that was missed is made up for within this.
-RESYNC_S = 1.0
+RESYNC_INTERVAL_S = 1.0
 # An end is looked for this much after it, so that Redis has seen it, too.
-AFTER_END_S = 0.02
+EXPIRY_CHECK_DELAY_S = 0.02
 # Many workers that come at once are looked at together.
-PAUSE_S = 0.02
-RECONNECT_S = 0.3
+DEBOUNCE_S = 0.02
+RECONNECT_INTERVAL_S = 0.3
 # An answer that took so long says that Redis stood still, and that heartbeats could not be taken either.
-SLOW_S = 0.5
+SLOW_SNAPSHOT_S = 0.5
 
 _log = get_logger("discovery")
 
@@ -96,8 +96,8 @@ class RedisDiscovery:
         self._connect = connect
         self._leases = LeaseTable()
         self._unreadable: dict[str, str] = {}
-        self._trouble = ""
-        self._news = asyncio.Event()
+        self._outage = ""
+        self._changed = asyncio.Event()
         self._closed = False
         self._task: asyncio.Task[None] | None = None
 
@@ -108,8 +108,8 @@ class RedisDiscovery:
     async def watch(self) -> AsyncIterator[dict[str, bool]]:
         """See Discovery; for one reader."""
         while True:
-            await self._news.wait()
-            self._news.clear()
+            await self._changed.wait()
+            self._changed.clear()
             if self._closed:
                 return
             yield dict.fromkeys(sorted(self._leases.addresses), True)
@@ -124,54 +124,54 @@ class RedisDiscovery:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         self._closed = True
-        self._news.set()
+        self._changed.set()
 
     async def _follow(self) -> None:
         while True:
             try:
                 async with self._connect(self._settings) as registry:
                     await registry.listen()  # before the first look: nothing falls between the two
-                    await self._look_again_and_again(registry)
+                    await self._poll_leases(registry)
             except VoiceplaneError as error:
-                self._note_trouble(error)
-                await asyncio.sleep(RECONNECT_S)
+                self._log_outage(error)
+                await asyncio.sleep(RECONNECT_INTERVAL_S)
 
-    async def _look_again_and_again(self, registry: RegistryReader) -> None:
+    async def _poll_leases(self, registry: RegistryReader) -> None:
         loop = asyncio.get_running_loop()
         while True:
             asked_s = loop.time()
             snapshot = await registry.snapshot()
-            if loop.time() - asked_s > SLOW_S:
-                self._leases.away()
-            self._see(snapshot, loop.time())
-            await asyncio.sleep(PAUSE_S)
-            end_s = self._leases.next_end_s
-            until_end_s = RESYNC_S if end_s is None else end_s + AFTER_END_S - loop.time()
-            await registry.wait_changed(timeout_s=max(0.0, min(RESYNC_S, until_end_s)))
+            if loop.time() - asked_s > SLOW_SNAPSHOT_S:
+                self._leases.unreachable()
+            self._apply(snapshot, loop.time())
+            await asyncio.sleep(DEBOUNCE_S)
+            end_s = self._leases.next_expiry_s
+            until_end_s = RESYNC_INTERVAL_S if end_s is None else end_s + EXPIRY_CHECK_DELAY_S - loop.time()
+            await registry.wait_changed(timeout_s=max(0.0, min(RESYNC_INTERVAL_S, until_end_s)))
 
-    def _see(self, snapshot: Snapshot, now_s: float) -> None:
-        if self._trouble:
+    def _apply(self, snapshot: Snapshot, now_s: float) -> None:
+        if self._outage:
             _log.info("registry_back", workers=len(snapshot.leases))
-        self._trouble = ""
+        self._outage = ""
         self._metrics.connected.set(1)
-        for change in self._leases.see(snapshot, now_s):
+        for change in self._leases.apply(snapshot, now_s):
             log = _log.warning if change.kind == "expired" else _log.info
             log(f"worker_{change.kind}", address=change.address, worker_id=change.worker_id)
             self._metrics.changes.labels(kind=change.kind).inc()
-            self._news.set()
+            self._changed.set()
         self._metrics.leases.set(len(self._leases))
-        self._note_unreadable(snapshot.unreadable)
+        self._log_unreadable(snapshot.unreadable)
 
-    def _note_unreadable(self, unreadable: dict[str, str]) -> None:
+    def _log_unreadable(self, unreadable: dict[str, str]) -> None:
         for address, problem in unreadable.items():
             if self._unreadable.get(address) != problem:  # once, and not at each look
                 _log.warning("record_unreadable", address=address[:80], problem=problem)
         self._unreadable = unreadable
         self._metrics.unreadable.set(len(unreadable))
 
-    def _note_trouble(self, error: VoiceplaneError) -> None:
-        if error.reason != self._trouble:
+    def _log_outage(self, error: VoiceplaneError) -> None:
+        if error.reason != self._outage:
             _log.warning("registry_lost", reason=error.reason, message=error.message, workers=len(self._leases))
-        self._trouble = error.reason
+        self._outage = error.reason
         self._metrics.connected.set(0)
-        self._leases.away()
+        self._leases.unreachable()

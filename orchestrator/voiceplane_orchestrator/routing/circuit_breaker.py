@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-FIRST_S = 0.25
-LAST_S = 10.0
+FIRST_WAIT_S = 0.25
+MAX_WAIT_S = 10.0
 
 
 class CircuitBreaker:
@@ -30,7 +30,7 @@ class CircuitBreaker:
 
     def failed(self, now_s: float) -> float:
         """Note a failure; returns how long sessions stay away, in seconds."""
-        wait = min(LAST_S, FIRST_S * float(2**self._failures)) * self._jitter()
+        wait = min(MAX_WAIT_S, FIRST_WAIT_S * float(2**self._failures)) * self._jitter()
         self._failures = min(self._failures + 1, 16)
         self._open_until_s = now_s + wait
         return wait

@@ -37,7 +37,7 @@ class PendingSessions:
         if self._answered.pop(session_id, None) is not None:
             self.count -= 1
 
-    def told(self, revision: int) -> None:
+    def snapshot(self, revision: int) -> None:
         """A snapshot has come."""
         self._revision = revision
         for session_id in [each for each, since in self._answered.items() if since <= revision]:

@@ -43,9 +43,9 @@ class RoutedWorker:
         """
         self.client = WorkerClient(address, tls=tls)
         self._changed = changed
-        self._known = WorkerView(address=address)
-        self._told_sessions = 0
-        self._placements = PendingSessions()
+        self._view = WorkerView(address=address)
+        self._reported_sessions = 0
+        self._pending = PendingSessions()
         self._breaker = CircuitBreaker(jitter=lambda: random.uniform(0.8, 1.2))  # noqa: S311 - it spreads waits
         self.open = True
         self.leaving = False
@@ -59,18 +59,18 @@ class RoutedWorker:
         """What is known now; our sessions count from when they are sent, not only once the worker tells of them."""
         barred = self._breaker.is_open(asyncio.get_running_loop().time())
         full = barred and self._full
-        sessions = self._told_sessions + self._placements.count
-        known = self._known
+        sessions = self._reported_sessions + self._pending.count
+        known = self._view
         # Asked for at each choice, and rarely changed: to copy each of a thousand would cost more than the choice.
         if (known.open, known.barred, known.full, known.sessions) != (self.open, barred, full, sessions):
-            self._known = replace(known, open=self.open, barred=barred, full=full, sessions=sessions)
-        return self._known
+            self._view = replace(known, open=self.open, barred=barred, full=full, sessions=sessions)
+        return self._view
 
     def failed(self, *, full: bool = False) -> None:
         """A session has failed here, or found no room."""
         self._full = full
         wait_s = self._breaker.failed(asyncio.get_running_loop().time())
-        _log.warning("worker_barred", address=self._known.address, ms=round(wait_s * 1000))
+        _log.warning("worker_barred", address=self._view.address, ms=round(wait_s * 1000))
 
     def succeeded(self) -> None:
         """A session has been served."""
@@ -83,14 +83,14 @@ class RoutedWorker:
             VoiceplaneError: See StartSession in the proto.
         """
         self._acquire()
-        self._placements.sent()
+        self._pending.sent()
         try:
             session = await self.client.start_session(request)
         except BaseException:
-            self._placements.failed()
+            self._pending.failed()
             self._release()
             raise
-        self._placements.begun(session.session_id, revision=session.info.revision)
+        self._pending.begun(session.session_id, revision=session.info.revision)
         return session
 
     async def end(self, session: WorkerSession) -> None:
@@ -102,10 +102,10 @@ class RoutedWorker:
         try:
             await session.end()
         finally:
-            self._placements.ended(session.session_id)
+            self._pending.ended(session.session_id)
             self._release()
 
-    async def leave(self) -> None:
+    async def close_when_unused(self) -> None:
         """Close when no session uses the connection: closing it under a call would cancel whoever waits for it."""
         self.leaving = True
         await self._unused.wait()
@@ -132,19 +132,19 @@ class RoutedWorker:
             if isinstance(update, Snapshot):
                 state = update.state
                 if update.first:
-                    _log.info("worker_connected", address=self._known.address, worker_id=state.worker_id)
+                    _log.info("worker_connected", address=self._view.address, worker_id=state.worker_id)
                     self._breaker.succeeded()
-                self._told_sessions = state.load.sessions
-                self._placements.told(state.revision)
-                self._know(worker_view(self._known.address, state, device=update.capabilities.device))
+                self._reported_sessions = state.load.sessions
+                self._pending.snapshot(state.revision)
+                self._update(worker_view(self._view.address, state, device=update.capabilities.device))
             else:
-                self._placements.lost()
+                self._pending.lost()
                 if update.connected:
-                    _log.warning("worker_lost", address=self._known.address, reason=update.reason)
-                    self._know(replace(self._known, connected=False, ready=False))
+                    _log.warning("worker_lost", address=self._view.address, reason=update.reason)
+                    self._update(replace(self._view, connected=False, ready=False))
 
-    def _know(self, view: WorkerView) -> None:
-        self._known = view
+    def _update(self, view: WorkerView) -> None:
+        self._view = view
         self._changed()
 
 

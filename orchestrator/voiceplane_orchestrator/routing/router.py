@@ -1,4 +1,4 @@
-"""Keeps a link to every worker that discovery names, and sends sessions to the best one."""
+"""Connects to every worker that discovery names, and sends sessions to the best one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # Whoever asks for a model that nobody knows is told so after this, even if the cluster does not answer.
 DEMAND_TIMEOUT_S = 2.0
 # A worker tells its watchers of a change within 20 ms or so; what it does not show by then, something else has undone.
-SHOWN_TIMEOUT_S = 1.0
+REPORT_TIMEOUT_S = 1.0
 
 _log = get_logger("routing")
 
@@ -40,7 +40,7 @@ class Router:
         self._discovery = discovery
         self._settings = settings
         self._tls = tls
-        self._links: dict[str, RoutedWorker] = {}
+        self._workers: dict[str, RoutedWorker] = {}
         self._changed = asyncio.Event()
         self._follower: asyncio.Task[None] | None = None
         self._demands: dict[str, asyncio.Task[bool]] = {}
@@ -56,12 +56,12 @@ class Router:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.gather(*(link.close() for link in (*self._links.values(), *self._leaving)))
-        self._links.clear()
+        await asyncio.gather(*(worker.close() for worker in (*self._workers.values(), *self._leaving)))
+        self._workers.clear()
 
     def workers(self) -> list[WorkerView]:
         """Every known worker, by address."""
-        return [link.view() for _, link in sorted(self._links.items())]
+        return [worker.view() for _, worker in sorted(self._workers.items())]
 
     def explain(self, worker: WorkerView) -> str:
         """Why a worker is liked as much as it is."""
@@ -72,15 +72,15 @@ class Router:
         """Whether a session could be served now."""
         return any(worker.ready and worker.takes_sessions for worker in self.workers())
 
-    def choose(self, wanted: VoiceRequest, *, session_key: str, avoid: Iterable[str] = ()) -> RoutingDecision:
-        """Choose a worker; a wanted model that is resident nowhere begins to load.
+    def choose(self, request: VoiceRequest, *, session_key: str, avoid: Iterable[str] = ()) -> RoutingDecision:
+        """Choose a worker; a requested model that is resident nowhere begins to load.
 
         Raises:
             VoiceplaneError: As score.choose.
         """
         choice = score.choose(
             self.workers(),
-            wanted,
+            request,
             session_key=session_key,
             policy=self._settings.policy,
             prefer_resident=self._settings.prefer_resident,
@@ -91,16 +91,16 @@ class Router:
             self._run(self._load_on(choice.load_on, choice.load_model_id))
         return choice
 
-    def link(self, address: str) -> RoutedWorker:
-        """The link to a worker.
+    def worker(self, address: str) -> RoutedWorker:
+        """The connection to a worker.
 
         Raises:
             VoiceplaneError: It has gone away.
         """
-        link = self._links.get(address)
-        if link is None:
+        worker = self._workers.get(address)
+        if worker is None:
             raise unavailable("WORKER_GONE", f"the worker {address} has gone away", retry_after_ms=100)
-        return link
+        return worker
 
     def demand(self, model_id: str) -> asyncio.Task[bool]:
         """Ask for a worker to be started for a session that has found none; the answer is whether one is."""
@@ -110,7 +110,7 @@ class Router:
             task.add_done_callback(lambda _: self._demands.pop(model_id, None))
         return task
 
-    async def wakes(self, model_id: str) -> bool:
+    async def is_scaling_up(self, model_id: str) -> bool:
         """Whether a worker is being started that will know a model; no, if that can't be learned soon."""
         with contextlib.suppress(TimeoutError):
             return await asyncio.wait_for(asyncio.shield(self.demand(model_id)), DEMAND_TIMEOUT_S)
@@ -142,57 +142,57 @@ class Router:
         if uri:
             request.source.CopyFrom(tts_pb2.ModelSource(uri=uri, sha256=sha256))
 
-        async def one(link: RoutedWorker) -> str:
-            return state_name((await link.client.load_model(request)).model.state)
+        async def one(worker: RoutedWorker) -> str:
+            return state_name((await worker.client.load_model(request)).model.state)
 
-        return await self._everywhere(model_id, one, all_workers=bool(uri))
+        return await self._on_workers(model_id, one, all_workers=bool(uri))
 
     async def unload(self, model_id: str) -> dict[str, str]:
         """Unload a model on every worker that knows it; the state by address."""
 
-        async def one(link: RoutedWorker) -> str:
-            return state_name((await link.client.unload_model(model_id)).model.state)
+        async def one(worker: RoutedWorker) -> str:
+            return state_name((await worker.client.unload_model(model_id)).model.state)
 
-        return await self._everywhere(model_id, one)
+        return await self._on_workers(model_id, one)
 
     async def reload(self, model_id: str) -> dict[str, str]:
         """Re-read a model's voice pack on every worker that knows it; the state by address."""
 
-        async def one(link: RoutedWorker) -> str:
-            await link.client.reload_model(model_id)
+        async def one(worker: RoutedWorker) -> str:
+            await worker.client.reload_model(model_id)
             return "resident"
 
-        return await self._everywhere(model_id, one)
+        return await self._on_workers(model_id, one)
 
-    async def _everywhere(
+    async def _on_workers(
         self, model_id: str, call: Callable[[RoutedWorker], Awaitable[str]], *, all_workers: bool = False
     ) -> dict[str, str]:
-        links = [
-            link
-            for link in self._links.values()
-            if (view := link.view()).connected and (all_workers or view.model(model_id) is not None)
+        workers = [
+            worker
+            for worker in self._workers.values()
+            if (view := worker.view()).connected and (all_workers or view.model(model_id) is not None)
         ]
-        if not links:
+        if not workers:
             known = sorted({model.model_id for worker in self.workers() for model in worker.models})
             message = f"no worker knows the model {model_id!r}: known models are {', '.join(known) or 'none'}"
             raise not_found("model", message, reason="UNKNOWN_MODEL")
 
-        async def seen(link: RoutedWorker) -> str:
-            state = await call(link)
-            await self._until_shown(link, model_id, state)
+        async def seen(worker: RoutedWorker) -> str:
+            state = await call(worker)
+            await self._wait_reported(worker, model_id, state)
             return state
 
-        states = await asyncio.gather(*(seen(link) for link in links), return_exceptions=True)
+        states = await asyncio.gather(*(seen(worker) for worker in workers), return_exceptions=True)
         errors = [state for state in states if isinstance(state, BaseException)]
         if errors:
             raise errors[0]
-        return {link.view().address: str(state) for link, state in zip(links, states, strict=True)}
+        return {worker.view().address: str(state) for worker, state in zip(workers, states, strict=True)}
 
-    async def _until_shown(self, link: RoutedWorker, model_id: str, state: str) -> None:
+    async def _wait_reported(self, worker: RoutedWorker, model_id: str, state: str) -> None:
         """Return when routing knows of a worker's answer, so that whoever asked finds it so in the next session."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(SHOWN_TIMEOUT_S):
-                while (view := link.view()).connected:
+            async with asyncio.timeout(REPORT_TIMEOUT_S):
+                while (view := worker.view()).connected:
                     model = view.model(model_id)
                     if model is not None and model.state == state:
                         return
@@ -205,26 +205,26 @@ class Router:
 
     async def _load_on(self, address: str, model_id: str) -> None:
         try:
-            await self.link(address).client.load_model(tts_pb2.LoadModelRequest(model_id=model_id, no_wait=True))
+            await self.worker(address).client.load_model(tts_pb2.LoadModelRequest(model_id=model_id, no_wait=True))
         except VoiceplaneError as error:  # it shows in the model's state; the next session tries again
             _log.warning("load_failed", address=address, model_id=model_id, reason=error.reason)
 
     async def _follow(self) -> None:
         async for offers in self._discovery.watch():
-            for address in offers.keys() - self._links.keys():
-                self._links[address] = RoutedWorker(address, changed=self._note, tls=self._tls)
-            for address in self._links.keys() - offers.keys():
-                link = self._links.pop(address)
-                self._leaving.add(link)
-                self._run(self._let_leave(link))
+            for address in offers.keys() - self._workers.keys():
+                self._workers[address] = RoutedWorker(address, changed=self._notify, tls=self._tls)
+            for address in self._workers.keys() - offers.keys():
+                worker = self._workers.pop(address)
+                self._leaving.add(worker)
+                self._run(self._close_when_unused(worker))
             for address, is_open in offers.items():
-                self._links[address].open = is_open
-            self._note()
+                self._workers[address].open = is_open
+            self._notify()
 
-    async def _let_leave(self, link: RoutedWorker) -> None:
-        await link.leave()
-        self._leaving.discard(link)
+    async def _close_when_unused(self, worker: RoutedWorker) -> None:
+        await worker.close_when_unused()
+        self._leaving.discard(worker)
 
-    def _note(self) -> None:
+    def _notify(self) -> None:
         self._changed.set()
         self._changed.clear()

@@ -34,7 +34,7 @@ class RoutingDecision:
     Attributes:
         address: The worker.
         model_id: The model to ask it for; empty for its default.
-        fallback: Another model than the wanted one, which is being loaded.
+        fallback: Another model than the requested one, which is being loaded.
         load_on: Where a model is to be loaded meanwhile; empty if nowhere.
         load_model_id: That model.
         reason: Why, for people and logs.
@@ -50,7 +50,7 @@ class RoutingDecision:
 
 def choose(
     workers: Sequence[WorkerView],
-    wanted: VoiceRequest,
+    request: VoiceRequest,
     *,
     session_key: str,
     policy: Policy = "balanced",
@@ -61,7 +61,7 @@ def choose(
 
     Args:
         workers: All that are known.
-        wanted: What the session asks for.
+        request: What the session asks for.
         session_key: Decides between equals: the same key gives the same worker, and keys spread evenly.
         policy: How workers are compared.
         prefer_resident: A worker that has the model resident beats one that would have to load it.
@@ -74,21 +74,21 @@ def choose(
     open_workers = [worker for worker in workers if worker.takes_sessions]
     if not open_workers:
         raise _no_worker(workers)
-    served = {id(worker): model for worker in open_workers if (model := _model(worker, wanted)) is not None}
+    served = {id(worker): model for worker in open_workers if (model := _model(worker, request)) is not None}
     capable = [worker for worker in open_workers if id(worker) in served]
     if not capable:
-        raise _not_served(workers, wanted)
-    shunned = set(avoid)
-    candidates = [worker for worker in capable if worker.address not in shunned] or capable
+        raise _not_served(workers, request)
+    avoided = set(avoid)
+    candidates = [worker for worker in capable if worker.address not in avoided] or capable
     resident = [worker for worker in candidates if served[id(worker)].resident]
     best = _best(resident if resident and prefer_resident else candidates, session_key=session_key, policy=policy)
     model = served[id(best)]
     if model.resident:
         return RoutingDecision(address=best.address, model_id=model.model_id, reason=explain(best, policy=policy))
     if resident:
-        return _elsewhere(resident, wanted, best, model, session_key=session_key, policy=policy)
-    others = [worker for worker in open_workers if worker.address not in shunned]
-    return _while_loading(others, wanted, best, model, session_key=session_key, policy=policy)
+        return _elsewhere(resident, request, best, model, session_key=session_key, policy=policy)
+    others = [worker for worker in open_workers if worker.address not in avoided]
+    return _while_loading(others, request, best, model, session_key=session_key, policy=policy)
 
 
 def score(worker: WorkerView, *, policy: Policy) -> float:
@@ -109,7 +109,7 @@ def explain(worker: WorkerView, *, policy: Policy) -> str:
 
 def _elsewhere(
     resident: Sequence[WorkerView],
-    wanted: VoiceRequest,
+    request: VoiceRequest,
     best: WorkerView,
     model: ModelView,
     *,
@@ -118,7 +118,7 @@ def _elsewhere(
 ) -> RoutingDecision:
     """The model is to spread to a less loaded worker, and speaks meanwhile where it is resident."""
     worker = _best(resident, session_key=session_key, policy=policy)
-    here = _model(worker, wanted)
+    here = _model(worker, request)
     return RoutingDecision(
         address=worker.address,
         model_id=here.model_id if here else model.model_id,
@@ -130,15 +130,15 @@ def _elsewhere(
 
 def _while_loading(
     workers: Sequence[WorkerView],
-    wanted: VoiceRequest,
+    request: VoiceRequest,
     best: WorkerView,
     model: ModelView,
     *,
     session_key: str,
     policy: Policy,
 ) -> RoutingDecision:
-    """The wanted model is resident nowhere: load it on the best worker, and speak with another model meanwhile."""
-    language = wanted.language or (model.voices[0].language if model.voices else "")
+    """The requested model is resident nowhere: load it on the best worker, and speak with another model meanwhile."""
+    language = request.language or (model.voices[0].language if model.voices else "")
     news = f"{model.model_id} is being loaded on {best.address}"
     if model.message:
         news += f" again (it failed: {model.message})"
@@ -172,20 +172,20 @@ def _rendezvous(session_key: str, address: str) -> bytes:
     return hashlib.blake2b(f"{session_key}\0{address}".encode(), digest_size=8).digest()
 
 
-def _model(worker: WorkerView, wanted: VoiceRequest) -> ModelView | None:
-    """The model that would serve the session on this worker: the wanted one, else one with the voice and language."""
-    if wanted.model_id:
-        model = worker.model(wanted.model_id)
-        return model if model is not None and model.has_voice(wanted.voice) else None
+def _model(worker: WorkerView, request: VoiceRequest) -> ModelView | None:
+    """The model that would serve the session on a worker: the requested one, or one with the voice and language."""
+    if request.model_id:
+        model = worker.model(request.model_id)
+        return model if model is not None and model.has_voice(request.voice) else None
     default = worker.model("")
-    if default is not None and _suits(default, wanted):
+    if default is not None and _suits(default, request):
         return default
-    speaking = [model for model in worker.models if _suits(model, wanted) and model.voices]
+    speaking = [model for model in worker.models if _suits(model, request) and model.voices]
     return next((model for model in speaking if model.resident), speaking[0] if speaking else None)
 
 
-def _suits(model: ModelView, wanted: VoiceRequest) -> bool:
-    return model.speaks(wanted.language) and model.has_voice(wanted.voice)
+def _suits(model: ModelView, request: VoiceRequest) -> bool:
+    return model.speaks(request.language) and model.has_voice(request.voice)
 
 
 def _substitute(worker: WorkerView, language: str) -> ModelView | None:
@@ -208,28 +208,28 @@ def _no_worker(workers: Sequence[WorkerView]) -> VoiceplaneError:
     return unavailable(NO_WORKER, f"no worker takes a session: {why}", retry_after_ms=1000)
 
 
-def _voice_not_served(models: Sequence[ModelView], wanted: VoiceRequest) -> VoiceplaneError:
-    speaking = [model for model in models if model.model_id == wanted.model_id or not wanted.model_id]
+def _voice_not_served(models: Sequence[ModelView], request: VoiceRequest) -> VoiceplaneError:
+    speaking = [model for model in models if model.model_id == request.model_id or not request.model_id]
     voices = ", ".join(sorted({voice.name for model in speaking for voice in model.voices})) or "none"
-    whose = f"the model {wanted.model_id!r}" if wanted.model_id else "no model"
-    has = "has no" if wanted.model_id else "has a"
-    language = f" in {wanted.language!r}" if wanted.language and not wanted.model_id else ""
-    message = f"{whose} {has} voice {wanted.voice!r}{language}: known voices are {voices}"
+    whose = f"the model {request.model_id!r}" if request.model_id else "no model"
+    has = "has no" if request.model_id else "has a"
+    language = f" in {request.language!r}" if request.language and not request.model_id else ""
+    message = f"{whose} {has} voice {request.voice!r}{language}: known voices are {voices}"
     return not_found("voice", message, reason="UNKNOWN_VOICE")
 
 
-def _not_served(workers: Sequence[WorkerView], wanted: VoiceRequest) -> VoiceplaneError:
-    away = [worker for worker in workers if not worker.takes_sessions and _model(worker, wanted) is not None]
+def _not_served(workers: Sequence[WorkerView], request: VoiceRequest) -> VoiceplaneError:
+    away = [worker for worker in workers if not worker.takes_sessions and _model(worker, request) is not None]
     if away:
         return _no_worker(away)
     models = [model for worker in workers for model in worker.models]
     known = ", ".join(sorted({model.model_id for model in models})) or "none"
-    if wanted.model_id and not any(model.model_id == wanted.model_id for model in models):
-        message = f"no worker knows the model {wanted.model_id!r}: known models are {known}"
+    if request.model_id and not any(model.model_id == request.model_id for model in models):
+        message = f"no worker knows the model {request.model_id!r}: known models are {known}"
         return not_found("model", message, reason=UNKNOWN_MODEL)
-    if wanted.voice:
-        return _voice_not_served(models, wanted)
-    if wanted.language:
-        message = f"no model speaks {wanted.language!r}: known models are {known}"
+    if request.voice:
+        return _voice_not_served(models, request)
+    if request.language:
+        message = f"no model speaks {request.language!r}: known models are {known}"
         return not_found("language", message, reason="UNKNOWN_LANGUAGE")
     return unavailable(NO_MODEL, "no worker has a default model: name a model", retry_after_ms=1000)

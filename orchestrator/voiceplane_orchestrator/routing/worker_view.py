@@ -84,7 +84,7 @@ class WorkerView:
         return self.open and self.connected and not self.barred and not self.draining and not full
 
     @property
-    def standing(self) -> str:
+    def status(self) -> str:
         """How it stands, in one word: one of metrics.WORKER_STATES."""
         if not self.connected:
             return "lost"

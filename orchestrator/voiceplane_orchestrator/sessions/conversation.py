@@ -40,15 +40,14 @@ from voiceplane_orchestrator.sessions.turn_spans import TurnSpans
 
 if TYPE_CHECKING:
     from voiceplane_common.clock import Clock
-    from voiceplane_speech_input.asr.recognizer import RecognitionResult as Understood
-    from voiceplane_speech_input.asr.recognizer import Recognizer
+    from voiceplane_speech_input.asr.recognizer import RecognitionResult, Recognizer
     from voiceplane_speech_input.audio_input import AudioInput
     from voiceplane_speech_input.turns.events import TurnEvent
     from voiceplane_speech_input.turns.settings import EndpointingSection, InterruptionsSection
 
     from voiceplane_orchestrator.metrics import Metrics
     from voiceplane_orchestrator.replies.base import Replier
-    from voiceplane_orchestrator.sessions.events import SessionEvent as Told
+    from voiceplane_orchestrator.sessions.events import SessionEvent
     from voiceplane_orchestrator.sessions.output_transport import OutputTransport
     from voiceplane_orchestrator.sessions.retention import Retention
     from voiceplane_orchestrator.sessions.utterance import ActiveVoice, AgentUtterance
@@ -65,11 +64,11 @@ class Conversation:
         self,
         *,
         session_id: str,
-        listener: OutputTransport,
-        ears: AudioInput,
+        output: OutputTransport,
+        audio_input: AudioInput,
         recognizer: Recognizer,
         replier: Replier,
-        speaker: Tts,
+        tts: Tts,
         selection: VoiceSelection,
         interruptions: InterruptionsSection,
         endpointing: EndpointingSection,
@@ -81,22 +80,22 @@ class Conversation:
         """Put a conversation together; the speaker is owned from now on."""
         self.selection = selection
         self._session_id = session_id
-        self._listener = listener
-        self._ears = ears
+        self._output = output
+        self._audio_input = audio_input
         self._recognizer = recognizer
         self._replier = replier
         self._max_text_chars = max_text_chars
         self._metrics = metrics
         self._retention = retention
         self._clock = clock
-        self._spans = TurnSpans(session_id=session_id, clock=clock)
+        self._turn_spans = TurnSpans(session_id=session_id, clock=clock)
         self._machine = TurnMachine(
             interruptions=interruptions, endpointing=endpointing, language=selection.language or "en"
         )
-        self._mouth = SpeechOutput(
+        self._speech_output = SpeechOutput(
             session_id=session_id,
-            speaker=speaker,
-            listener=listener,
+            tts=tts,
+            output=output,
             metrics=metrics,
             clock=clock,
             retention=retention,
@@ -104,21 +103,21 @@ class Conversation:
             on_started=self._agent_started,
             on_ended=self._agent_ended,
         )
-        self._partials = PartialRecognizer(recognizer=recognizer, on_transcript=self._partial_understood)
-        self._inbox = EventQueue(clock)
+        self._partial_recognizer = PartialRecognizer(recognizer=recognizer, on_transcript=self._on_partial)
+        self._events = EventQueue(clock)
         self._recognizing: dict[int, asyncio.Task[None]] = {}
         self._history: list[tuple[int, ChatMessage]] = []  # with the turn; 0 for the agent's
         self._interrupted: AgentUtterance | None = None
         self._user_quiet_since_s = clock.now()
         self._state = State(state="listening")
-        self._trouble: State | None = None
-        self._quiet = asyncio.Event()
-        self._quiet.set()
+        self._outage: State | None = None
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     @property
     def epoch(self) -> int:
         """The generation epoch."""
-        return self._mouth.epoch
+        return self._speech_output.epoch
 
     @property
     def history(self) -> list[ChatMessage]:
@@ -129,28 +128,28 @@ class Conversation:
 
     async def run(self) -> None:
         """Converse until cancelled, or until the listener is gone, which raises ConnectionError."""
-        await self._listener.send_event(self._state)
+        await self._output.send_event(self._state)
         while True:
-            step = await self._inbox.next(self._machine.deadline_s)
-            if callable(step.happening):
-                await step.happening()
-            elif step.epoch is None or step.epoch == self._mouth.epoch:
-                await self._handle(step.happening, at_s=step.at_s)
-            await self._tell_state()
+            step = await self._events.next(self._machine.deadline_s)
+            if callable(step.item):
+                await step.item()
+            elif step.epoch is None or step.epoch == self._speech_output.epoch:
+                await self._handle(step.item, at_s=step.at_s)
+            await self._send_state()
 
-    async def wait_quiet(self) -> None:
+    async def wait_idle(self) -> None:
         """Return when nothing is being said, recognized or answered."""
-        await self._quiet.wait()
+        await self._idle.wait()
 
     def push_audio(self, pcm: bytes) -> None:
         """The next piece of the user's audio: s16le, mono, at the rate of the ears."""
         at_s = self._clock.now()
-        for event in self._ears.push(pcm):
-            self._inbox.put(event, at_s=at_s)
+        for event in self._audio_input.push(pcm):
+            self._events.put(event, at_s=at_s)
 
     def playout(self, *, utterance: int, media_time_samples: int) -> None:
         """What the listener has heard."""
-        self._mouth.heard(utterance=utterance, media_time_samples=media_time_samples)
+        self._speech_output.heard(utterance=utterance, media_time_samples=media_time_samples)
 
     def say(self, text: str) -> None:
         """Speak a text that nobody asked for; what is under way is stopped.
@@ -162,40 +161,40 @@ class Conversation:
         since_s = self._clock.now()
 
         async def command() -> None:
-            await self._silence()
-            await self._mouth.start(single_chunk(text), since_s=since_s)
+            await self._stop_speaking()
+            await self._speech_output.start(single_chunk(text), since_s=since_s)
 
-        self._inbox.put(command)
+        self._events.put(command)
 
     def interrupt(self) -> None:
         """Stop what is being said."""
-        self._inbox.put(self._silence)
+        self._events.put(self._stop_speaking)
 
     def select(self, selection: VoiceSelection) -> None:
         """Speak with another voice from the next utterance on."""
         self.selection = selection
-        self._mouth.select(selection.wanted())
+        self._speech_output.select(selection.request())
 
-    def speaks_with(self, spoken_with: ActiveVoice) -> None:
+    def set_active_voice(self, active_voice: ActiveVoice) -> None:
         """A worker session was opened with this voice."""
-        self._mouth.spoken_with = spoken_with
+        self._speech_output.active_voice = active_voice
 
-    def trouble(self, trouble: State | None) -> None:
+    def set_outage(self, outage: State | None) -> None:
         """There is no worker, or there is one again."""
-        self._trouble = trouble
-        self._inbox.put(_nothing)  # the state is told after each step
+        self._outage = outage
+        self._events.put(_no_op)  # the state is sent after each step
 
-    def tell(self, event: Told) -> None:
+    def send_event(self, event: SessionEvent) -> None:
         """Pass an event on, in its order."""
-        self._inbox.put(lambda: self._listener.send_event(event))
+        self._events.put(lambda: self._output.send_event(event))
 
     async def close(self) -> None:
         """End all work."""
-        await self._partials.cancel()
+        await self._partial_recognizer.cancel()
         for turn_id in list(self._recognizing):
             await self._forget_recognition(turn_id)
-        await self._mouth.close()
-        self._spans.close()
+        await self._speech_output.close()
+        self._turn_spans.close()
 
     # ---------------------------------------------------------------- the inbox
 
@@ -205,43 +204,43 @@ class Conversation:
         for action in self._machine.handle(event, at_s=at_s):
             await self._carry_out(action)
             if isinstance(action, PauseSpeech) and isinstance(event, SpeechStarted):
-                await self._tell_barge_in(at_s)
+                await self._send_barge_in_latency(at_s)
 
     async def _carry_out(self, action: TurnAction) -> None:
         match action:
             case PauseSpeech():
-                await self._mouth.pause()
+                await self._speech_output.pause()
             case ResumeSpeech():
                 self._metrics.barge_ins.labels("resumed").inc()
-                await self._mouth.resume()
+                await self._speech_output.resume()
             case StopSpeech():
                 self._metrics.barge_ins.labels("stopped").inc()
-                await self._mouth.stop()
+                await self._speech_output.stop()
             case RespeakInterrupted():
                 await self._respeak()
             case RequestPartial():
-                samples = self._ears.read(action.onset_sample, action.end_sample)
-                self._partials.ask(action, samples, language=self._language)
+                samples = self._audio_input.read(action.onset_sample, action.end_sample)
+                self._partial_recognizer.ask(action, samples, language=self._language)
             case _:
                 await self._carry_out_turn(action)
 
     async def _carry_out_turn(self, action: TurnAction) -> None:
         match action:
             case BeginTurn(turn_id=turn_id, continues=replaced):
-                self._spans.begin(turn_id)
+                self._turn_spans.begin(turn_id)
                 if replaced is not None:
                     await self._forget_turn(replaced)
                     taken_back = Transcript(role="user", turn=turn_id, text="", final=False, replaces=replaced)
-                    await self._listener.send_event(taken_back)
+                    await self._output.send_event(taken_back)
             case EndTurn():
-                under_way = await self._partials.end(action)
+                under_way = await self._partial_recognizer.end(action)
                 self._recognizing[action.turn_id] = asyncio.create_task(
                     self._recognize(action, under_way), name="asr-turn"
                 )
             case DiscardTurn(turn_id=turn_id):
                 self._metrics.turns_discarded.labels(action.reason.value).inc()
-                self._spans.forget(turn_id, result=action.reason.value)
-                await self._partials.cancel()
+                self._turn_spans.forget(turn_id, result=action.reason.value)
+                await self._partial_recognizer.cancel()
                 await self._forget_turn(turn_id)
             case AcceptTurn():
                 await self._answer(action)
@@ -252,35 +251,35 @@ class Conversation:
     def _language(self) -> str | None:
         return self.selection.language or None
 
-    def _partial_understood(self, request: RequestPartial, understood: Understood) -> None:
-        event = PartialTranscript(turn_id=request.turn_id, text=understood.text, through_sample=request.end_sample)
+    def _on_partial(self, request: RequestPartial, result: RecognitionResult) -> None:
+        event = PartialTranscript(turn_id=request.turn_id, text=result.text, through_sample=request.end_sample)
 
         async def command() -> None:
-            if self._machine.in_turn and understood.text:
-                await self._listener.send_event(Partial(turn=request.turn_id, text=understood.text))
+            if self._machine.in_turn and result.text:
+                await self._output.send_event(Partial(turn=request.turn_id, text=result.text))
 
-        self._inbox.put(event)
-        self._inbox.put(command)
+        self._events.put(event)
+        self._events.put(command)
 
-    async def _recognize(self, turn: EndTurn, under_way: asyncio.Task[Understood] | None) -> None:
+    async def _recognize(self, turn: EndTurn, under_way: asyncio.Task[RecognitionResult] | None) -> None:
         began_s = self._clock.now()
         waited_s = max(0.0, began_s - self._user_quiet_since_s)
-        samples = self._ears.read(turn.onset_sample, turn.end_sample)
+        samples = self._audio_input.read(turn.onset_sample, turn.end_sample)
         text = turn.complete_partial
-        with self._spans.recognize(turn.turn_id, quiet_since_s=began_s - waited_s):
+        with self._turn_spans.recognize(turn.turn_id, quiet_since_s=began_s - waited_s):
             if text is None:
                 try:
                     text = (await (under_way or self._recognizer.transcribe(samples, language=self._language))).text
                 except Exception as error:  # a turn without words: the session goes on
                     text = ""
-                    await self._mouth.fail(error)
+                    await self._speech_output.fail(error)
         took_s = self._clock.now() - began_s
         self._metrics.endpointing.observe(waited_s)
         self._metrics.asr.observe(took_s)
-        await self._listener.send_event(
+        await self._output.send_event(
             Latency(turn=turn.turn_id, endpointing_ms=round(waited_s * 1000, 1), asr_ms=round(took_s * 1000, 1))
         )
-        self._inbox.put(TurnTranscript(turn_id=turn.turn_id, text=text))
+        self._events.put(TurnTranscript(turn_id=turn.turn_id, text=text))
         if self._retention.enabled:
             await self._retention.save(
                 session_id=self._session_id,
@@ -288,11 +287,11 @@ class Conversation:
                 pcm=to_pcm(samples),
                 sample_rate_hz=USER_SAMPLE_RATE_HZ,
             )
-            self._inbox.put(_nothing)  # only now the turn's work is over
+            self._events.put(_no_op)  # only now the turn's work is over
 
     async def _forget_turn(self, turn_id: int) -> None:
         await self._forget_recognition(turn_id)
-        self._spans.forget(turn_id, result="taken_back")
+        self._turn_spans.forget(turn_id, result="taken_back")
         self._history = [(turn, message) for turn, message in self._history if turn != turn_id]
 
     async def _forget_recognition(self, turn_id: int) -> None:
@@ -306,29 +305,29 @@ class Conversation:
     async def _answer(self, turn: AcceptTurn) -> None:
         self._recognizing = {number: task for number, task in self._recognizing.items() if not task.done()}
         self._metrics.turns.inc()
-        span = self._spans.take(turn.turn_id)
+        span = self._turn_spans.take(turn.turn_id)
         with tracing.use(span or tracing.SILENT):
             _log.info("turn", session_id=self._session_id, turn=turn.turn_id, text=turn.text)
         self._history.append((turn.turn_id, ChatMessage(role="user", text=turn.text)))
-        await self._listener.send_event(Transcript(role="user", turn=turn.turn_id, text=turn.text))
+        await self._output.send_event(Transcript(role="user", turn=turn.turn_id, text=turn.text))
         reply = self._replier.reply(self.history, language=self.selection.language)
-        await self._mouth.start(reply, since_s=self._user_quiet_since_s, after="speech", span=span)
+        await self._speech_output.start(reply, since_s=self._user_quiet_since_s, after="speech", span=span)
 
     async def _respeak(self) -> None:
         interrupted, self._interrupted = self._interrupted, None
         rest = unheard_from_sentence(interrupted.text, interrupted.heard_text) if interrupted else ""
         if rest:
-            await self._mouth.start(single_chunk(rest), since_s=self._clock.now())
+            await self._speech_output.start(single_chunk(rest), since_s=self._clock.now())
         else:
             await self._handle(AgentSpeechEnded(), at_s=self._clock.now())
 
-    async def _silence(self) -> None:
+    async def _stop_speaking(self) -> None:
         """Stop what is being said, by command rather than by voice."""
-        await self._mouth.stop()
+        await self._speech_output.stop()
         await self._handle(AgentSpeechEnded(), at_s=self._clock.now())
 
     def _agent_started(self, utterance: AgentUtterance) -> None:
-        self._inbox.put(AgentSpeechStarted(), epoch=utterance.epoch)
+        self._events.put(AgentSpeechStarted(), epoch=utterance.epoch)
 
     def _agent_ended(self, utterance: AgentUtterance) -> None:
         if utterance.heard_text:
@@ -336,28 +335,28 @@ class Conversation:
         if utterance.result == "interrupted":
             self._interrupted = utterance
         else:
-            self._inbox.put(AgentSpeechEnded(), epoch=utterance.epoch)
+            self._events.put(AgentSpeechEnded(), epoch=utterance.epoch)
 
     # ---------------------------------------------------------------- telling
 
-    async def _tell_barge_in(self, at_s: float) -> None:
+    async def _send_barge_in_latency(self, at_s: float) -> None:
         took_s = WINDOW_SAMPLES / USER_SAMPLE_RATE_HZ + self._clock.now() - at_s
         self._metrics.barge_in.observe(took_s)
-        await self._listener.send_event(Latency(barge_in_ms=round(took_s * 1000, 1)))
+        await self._output.send_event(Latency(barge_in_ms=round(took_s * 1000, 1)))
 
-    async def _tell_state(self) -> None:
+    async def _send_state(self) -> None:
         name = self._state_name()
-        if name == "listening" and not self._mouth.busy:
-            self._quiet.set()
+        if name == "listening" and not self._speech_output.busy:
+            self._idle.set()
         else:
-            self._quiet.clear()
-        state = self._trouble or State(state=name)
+            self._idle.clear()
+        state = self._outage or State(state=name)
         if state != self._state:
             self._state = state
-            await self._listener.send_event(state)
+            await self._output.send_event(state)
 
     def _state_name(self) -> StateName:
-        if self._mouth.paused:
+        if self._speech_output.paused:
             return "paused"
         if self._machine.agent is AgentState.SPEAKING:
             return "speaking"
@@ -367,5 +366,5 @@ class Conversation:
         return "listening"
 
 
-async def _nothing() -> None:
+async def _no_op() -> None:
     """A step for its consequences only."""

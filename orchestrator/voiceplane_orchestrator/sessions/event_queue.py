@@ -19,7 +19,7 @@ EventOrCommand = TurnEvent | Callable[[], Awaitable[None]]
 class QueuedEvent:
     """Something that has happened, when, and in which epoch if that matters."""
 
-    happening: EventOrCommand
+    item: EventOrCommand
     at_s: float
     epoch: int | None = None
 
@@ -31,10 +31,10 @@ class EventQueue:
         self._clock = clock
         self._steps: asyncio.Queue[QueuedEvent] = asyncio.Queue()
 
-    def put(self, happening: EventOrCommand, *, at_s: float | None = None, epoch: int | None = None) -> None:
+    def put(self, item: EventOrCommand, *, at_s: float | None = None, epoch: int | None = None) -> None:
         """Something has happened; None for now."""
         when_s = self._clock.now() if at_s is None else at_s
-        self._steps.put_nowait(QueuedEvent(happening=happening, at_s=when_s, epoch=epoch))
+        self._steps.put_nowait(QueuedEvent(item=item, at_s=when_s, epoch=epoch))
 
     async def next(self, deadline_s: float | None) -> QueuedEvent:
         """What has happened next, or a Tick at the deadline."""
@@ -44,4 +44,4 @@ class EventQueue:
         try:
             return await asyncio.wait_for(self._steps.get(), waits_s)
         except TimeoutError:
-            return QueuedEvent(happening=Tick(), at_s=self._clock.now())
+            return QueuedEvent(item=Tick(), at_s=self._clock.now())

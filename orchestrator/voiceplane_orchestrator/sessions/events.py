@@ -23,7 +23,7 @@ class State:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Partial:
-    """What has been understood so far of an open turn."""
+    """What has been recognized so far of an open turn."""
 
     type: ClassVar[str] = "partial"
     turn: int

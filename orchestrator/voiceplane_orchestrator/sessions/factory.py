@@ -82,11 +82,11 @@ class SessionFactory:
 
     async def _check(self, selection: VoiceSelection, *, session_key: str) -> None:
         try:
-            self._router.choose(selection.wanted(), session_key=session_key)
+            self._router.choose(selection.request(), session_key=session_key)
         except VoiceplaneError as error:
             if error.code is grpc.StatusCode.UNAVAILABLE:
                 return
-            if error.reason == UNKNOWN_MODEL and await self._router.wakes(selection.model):
+            if error.reason == UNKNOWN_MODEL and await self._router.is_scaling_up(selection.model):
                 return
             raise
 
@@ -116,28 +116,28 @@ class SessionFactory:
             }
         )
 
-    def speaker(
+    def tts(
         self, *, session_id: str, selection: VoiceSelection, on_state: Callable[[TtsState], None] = lambda _: None
     ) -> FailoverTts:
         """A speaker that is not yet open."""
         return FailoverTts(
             router=self._router,
-            wanted=selection.wanted(),
+            request=selection.request(),
             session_key=session_id,
             recovery_timeout_s=self.settings.routing.recovery_timeout_ms / 1000,
             on_state=on_state,
         )
 
     def conversation(
-        self, *, session_id: str, listener: OutputTransport, selection: VoiceSelection, sample_rate_hz: int
+        self, *, session_id: str, output: OutputTransport, selection: VoiceSelection, sample_rate_hz: int
     ) -> Conversation:
         """A conversation; run() and close() it."""
         settings = self.settings
-        news = _News(self.metrics)
+        relay = _TtsStateRelay(self.metrics)
         conversation = Conversation(
             session_id=session_id,
-            listener=listener,
-            ears=AudioInput(
+            output=output,
+            audio_input=AudioInput(
                 sample_rate_hz=sample_rate_hz,
                 voices=self._voice_activity(),
                 vad=settings.vad,
@@ -145,7 +145,7 @@ class SessionFactory:
             ),
             recognizer=self._recognizer,
             replier=self._replier,
-            speaker=self.speaker(session_id=session_id, selection=selection, on_state=news.tell),
+            tts=self.tts(session_id=session_id, selection=selection, on_state=relay.forward),
             selection=selection,
             interruptions=settings.interruptions,
             endpointing=settings.endpointing,
@@ -154,48 +154,50 @@ class SessionFactory:
             retention=self._retention,
             clock=self._clock,
         )
-        news.session = conversation
+        relay.session = conversation
         return conversation
 
-    def reading(self, *, session_id: str, listener: OutputTransport, selection: VoiceSelection) -> StreamingTtsSession:
+    def streaming_tts(
+        self, *, session_id: str, output: OutputTransport, selection: VoiceSelection
+    ) -> StreamingTtsSession:
         """A Stream-TTS session; run() and close() it."""
-        news = _News(self.metrics)
-        reading = StreamingTtsSession(
+        relay = _TtsStateRelay(self.metrics)
+        session = StreamingTtsSession(
             session_id=session_id,
-            listener=listener,
-            speaker=self.speaker(session_id=session_id, selection=selection, on_state=news.tell),
+            output=output,
+            tts=self.tts(session_id=session_id, selection=selection, on_state=relay.forward),
             selection=selection,
             max_text_chars=self.settings.limits.max_text_chars,
             metrics=self.metrics,
             retention=self._retention,
             clock=self._clock,
         )
-        news.session = reading
-        return reading
+        relay.session = session
+        return session
 
 
-class _News:
+class _TtsStateRelay:
     """Tells a session what becomes of its speaker; the two need each other, so the session comes later."""
 
     def __init__(self, metrics: Metrics) -> None:
         self.session: Conversation | StreamingTtsSession | None = None
         self._metrics = metrics
 
-    def tell(self, news: TtsState) -> None:
+    def forward(self, state: TtsState) -> None:
         session = self.session
         if session is None:
             return
-        if news.kind == "no_worker":
+        if state.kind == "no_worker":
             self._metrics.no_worker.inc()
-            session.trouble(State(state="no_worker", reason=news.reason, retry_after_ms=1000))
-        elif news.kind == "rerouted":
-            self._metrics.reroutes.labels(news.cause).inc()
-            event: SessionEvent = Rerouted(reason=news.reason)
-            session.tell(event)
+            session.set_outage(State(state="no_worker", reason=state.reason, retry_after_ms=1000))
+        elif state.kind == "rerouted":
+            self._metrics.reroutes.labels(state.cause).inc()
+            event: SessionEvent = Rerouted(reason=state.reason)
+            session.send_event(event)
         else:
-            fallback = news.kind == "fallback"
+            fallback = state.kind == "fallback"
             self._metrics.fallbacks.inc(int(fallback))
-            session.speaks_with(
-                ActiveVoice(model=news.model_id, voice=news.voice, fallback=fallback, reason=news.reason)
+            session.set_active_voice(
+                ActiveVoice(model=state.model_id, voice=state.voice, fallback=fallback, reason=state.reason)
             )
-            session.trouble(None)
+            session.set_outage(None)

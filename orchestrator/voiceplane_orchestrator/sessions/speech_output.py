@@ -39,11 +39,12 @@ if TYPE_CHECKING:
     from voiceplane_orchestrator.sessions.output_transport import OutputTransport
     from voiceplane_orchestrator.sessions.retention import Retention
     from voiceplane_orchestrator.sessions.utterance_metrics import LatencyStart
+    from voiceplane_orchestrator.tts.base import Tts
 
-ASSUME_HEARD_S = 2.0
+PLAYOUT_REPORT_GRACE_S = 2.0
 """After the time in which an utterance should have been played, how long its playout report may be missing."""
 
-_log = get_logger("mouth")
+_log = get_logger("speech_output")
 
 
 class SpeechOutput:
@@ -51,16 +52,16 @@ class SpeechOutput:
 
     Attributes:
         epoch: The generation epoch; frames of an older one are dropped.
-        paused: Told to hold the speech, and neither to resume nor to stop yet.
-        spoken_with: Of the session on the worker.
+        paused: Asked to hold the speech, and neither to resume nor to stop yet.
+        active_voice: Of the session on the worker.
     """
 
     def __init__(
         self,
         *,
         session_id: str,
-        speaker: Tts,
-        listener: OutputTransport,
+        tts: Tts,
+        output: OutputTransport,
         metrics: Metrics,
         clock: Clock,
         retention: Retention,
@@ -72,8 +73,8 @@ class SpeechOutput:
 
         Args:
             session_id: For logs and file names.
-            speaker: Opened here in the background; owned from now on.
-            listener: Where frames and events go.
+            tts: Opened here in the background; owned from now on.
+            output: Where frames and events go.
             metrics: Of the process.
             clock: For latencies and for the wait until an utterance was heard.
             retention: Keeps the audio that was sent, if anything does.
@@ -83,10 +84,10 @@ class SpeechOutput:
         """
         self.epoch = 1
         self.paused = False
-        self.spoken_with = ActiveVoice()
+        self.active_voice = ActiveVoice()
         self._session_id = session_id
-        self._speaker = speaker
-        self._listener = listener
+        self._tts = tts
+        self._output = output
         self._metrics = metrics
         self._clock = clock
         self._retention = retention
@@ -97,9 +98,9 @@ class SpeechOutput:
         self._current: AgentUtterance | None = None
         self._speaking: asyncio.Task[None] | None = None
         self._progress = asyncio.Event()
-        self._orders: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
-        self._opening = asyncio.create_task(self._open(), name="mouth-open")
-        self._ordering = asyncio.create_task(self._give_orders(), name="mouth-orders")
+        self._worker_controls: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
+        self._opening = asyncio.create_task(self._open(), name="speech-output-open")
+        self._control_task = asyncio.create_task(self._send_worker_controls(), name="speech-output-controls")
 
     @property
     def busy(self) -> bool:
@@ -121,7 +122,7 @@ class SpeechOutput:
             await self.stop()
         self._count += 1
         span = span or tracing.start("utterance", began_s=since_s, session_id=self._session_id, utterance=self._count)
-        account = UtteranceMetrics(
+        utterance_metrics = UtteranceMetrics(
             session_id=self._session_id,
             utterance=self._count,
             since_s=since_s,
@@ -130,10 +131,10 @@ class SpeechOutput:
             metrics=self._metrics,
             clock=self._clock,
         )
-        utterance = AgentUtterance(number=self._count, epoch=self.epoch, account=account)
+        utterance = AgentUtterance(number=self._count, epoch=self.epoch, metrics=utterance_metrics)
         self._current = utterance
         with tracing.use(span):
-            self._speaking = asyncio.create_task(self._speak(utterance, text), name="mouth-speak")
+            self._speaking = asyncio.create_task(self._speak(utterance, text), name="speech-output-speak")
         return utterance
 
     async def wait(self) -> None:
@@ -147,10 +148,10 @@ class SpeechOutput:
             return
         self.paused = True
         if self._current is not None:
-            self._current.account.paused()
+            self._current.metrics.paused()
         self._progress.set()
-        await self._listener.send_event(Pause(epoch=self.epoch))
-        self._orders.put_nowait(self._speaker.pause)
+        await self._output.send_event(Pause(epoch=self.epoch))
+        self._worker_controls.put_nowait(self._tts.pause)
 
     async def resume(self) -> None:
         """Go on where pause() stopped."""
@@ -158,19 +159,19 @@ class SpeechOutput:
             return
         self.paused = False
         self._progress.set()
-        await self._listener.send_event(Resume(epoch=self.epoch))
-        self._orders.put_nowait(self._speaker.resume)
+        await self._output.send_event(Resume(epoch=self.epoch))
+        self._worker_controls.put_nowait(self._tts.resume)
 
     async def stop(self) -> None:
         """Drop what is under way, and raise the epoch in any case."""
         self.epoch += 1
         epoch, utterance = self.epoch, self._current
         self.paused = False
-        await self._listener.send_event(Stop(epoch=epoch))
+        await self._output.send_event(Stop(epoch=epoch))
         if self._speaking is not None:
             self._speaking.cancel()
             await asyncio.wait([self._speaking])
-        self._orders.put_nowait(lambda: self._speaker.stop(epoch=epoch))
+        self._worker_controls.put_nowait(lambda: self._tts.stop(epoch=epoch))
         if utterance is not None and self._current is utterance:
             await self._end(utterance, "interrupted")
 
@@ -183,29 +184,29 @@ class SpeechOutput:
             return
         current.heard_samples = media_time_samples
         current.reported_s = self._clock.now()
-        self._speaker.heard(utterance_id=current.utterance_id, media_time_samples=media_time_samples)
+        self._tts.heard(utterance_id=current.utterance_id, media_time_samples=media_time_samples)
         self._progress.set()
 
     def select(self, wanted: VoiceRequest) -> None:
         """Speak with something else from the next utterance on."""
-        self._speaker.select(wanted)
+        self._tts.select(wanted)
 
     async def close(self) -> None:
         """Fall silent for good and free everything; says nothing to the listener."""
-        for task in (self._opening, self._speaking, self._ordering):
+        for task in (self._opening, self._speaking, self._control_task):
             if task is not None:
                 task.cancel()
                 await asyncio.wait([task])
         if self._current is not None:
-            self._current.account.span.end()
-        await self._speaker.close()
+            self._current.metrics.span.end()
+        await self._tts.close()
 
     # ---------------------------------------------------------------- one utterance
 
     async def _speak(self, utterance: AgentUtterance, text: AsyncIterator[str]) -> None:
         try:
             try:
-                await self._orders.join()  # a STOP on its way must not meet the new utterance
+                await self._worker_controls.join()  # a STOP on its way must not meet the new utterance
                 await self._send_frames(utterance, text)
             except ConnectionError:
                 raise
@@ -214,7 +215,7 @@ class SpeechOutput:
                 await self._end(utterance, "failed")
                 return
             result: Literal["complete", "empty"] = "complete" if utterance.samples else "empty"
-            await self._listener.send_event(
+            await self._output.send_event(
                 Done(
                     utterance=utterance.number,
                     epoch=utterance.epoch,
@@ -224,14 +225,14 @@ class SpeechOutput:
                 )
             )
             if self._follow_playout:
-                await self._until_heard(utterance)
+                await self._wait_played_out(utterance)
             await self._end(utterance, result)
         except ConnectionError:
             return  # the listener is gone; the transport ends the session
 
     async def _send_frames(self, utterance: AgentUtterance, text: AsyncIterator[str]) -> None:
-        pieces = self._observe(utterance, text)
-        speech = self._speaker.speak(pieces, utterance_id=utterance.utterance_id, epoch=utterance.epoch)
+        pieces = self._tap_text(utterance, text)
+        speech = self._tts.speak(pieces, utterance_id=utterance.utterance_id, epoch=utterance.epoch)
         async with contextlib.aclosing(speech) as frames:
             async for frame in frames:
                 if frame.epoch < self.epoch:
@@ -244,48 +245,48 @@ class SpeechOutput:
                 utterance.compute_us = frame.compute_us
                 if self._retention.enabled:
                     utterance.kept += frame.pcm
-                utterance.account.frame_sent(paused=self.paused)
-                await self._listener.send_frame(frame)
+                utterance.metrics.frame_sent(paused=self.paused)
+                await self._output.send_frame(frame)
 
-    async def _observe(self, utterance: AgentUtterance, text: AsyncIterator[str]) -> AsyncIterator[str]:
+    async def _tap_text(self, utterance: AgentUtterance, text: AsyncIterator[str]) -> AsyncIterator[str]:
         async for piece in text:
             if piece and not utterance.text:
-                waited_s = utterance.account.text_came()
-                await self._listener.send_event(Latency(utterance=utterance.number, reply_first_token_ms=_ms(waited_s)))
+                waited_s = utterance.metrics.first_text_arrived()
+                await self._output.send_event(Latency(utterance=utterance.number, reply_first_token_ms=_ms(waited_s)))
             utterance.text += piece
             yield piece
             if piece and self._follow_playout:  # after it is on its way: what is read never delays what is heard
-                await self._listener.send_event(Reply(utterance=utterance.number, text=piece))
-        utterance.account.text_ended()
+                await self._output.send_event(Reply(utterance=utterance.number, text=piece))
+        utterance.metrics.text_complete()
 
     async def _begin(self, utterance: AgentUtterance) -> None:
         utterance.started_s = self._clock.now()
-        waited_s = utterance.account.began(model=self.spoken_with.model)
+        waited_s = utterance.metrics.first_frame(model=self.active_voice.model)
         self._on_started(utterance)
-        await self._listener.send_event(
+        await self._output.send_event(
             UtteranceStarted(
                 utterance=utterance.number,
                 epoch=utterance.epoch,
-                model=self.spoken_with.model,
-                voice=self.spoken_with.voice,
-                fallback=self.spoken_with.fallback,
-                reason=self.spoken_with.reason,
+                model=self.active_voice.model,
+                voice=self.active_voice.voice,
+                fallback=self.active_voice.fallback,
+                reason=self.active_voice.reason,
             )
         )
-        await self._listener.send_event(Latency(utterance=utterance.number, first_audio_ms=_ms(waited_s)))
+        await self._output.send_event(Latency(utterance=utterance.number, first_audio_ms=_ms(waited_s)))
 
-    async def _until_heard(self, utterance: AgentUtterance) -> None:
+    async def _wait_played_out(self, utterance: AgentUtterance) -> None:
         while utterance.heard_samples < utterance.samples:
             self._progress.clear()
-            waits_s = None if self.paused else self._should_be_heard_in_s(utterance) + ASSUME_HEARD_S
+            waits_s = None if self.paused else self._remaining_playout_s(utterance) + PLAYOUT_REPORT_GRACE_S
             try:
                 async with asyncio.timeout(waits_s):
                     await self._progress.wait()
             except TimeoutError:
-                self._speaker.heard(utterance_id=utterance.utterance_id, media_time_samples=utterance.samples)
+                self._tts.heard(utterance_id=utterance.utterance_id, media_time_samples=utterance.samples)
                 return
 
-    def _should_be_heard_in_s(self, utterance: AgentUtterance) -> float:
+    def _remaining_playout_s(self, utterance: AgentUtterance) -> float:
         rest_s = (utterance.samples - utterance.heard_samples) / SAMPLE_RATE_HZ
         since_s = utterance.started_s if utterance.reported_s is None else utterance.reported_s
         elapsed_s = 0.0 if since_s is None else self._clock.now() - since_s
@@ -296,15 +297,15 @@ class SpeechOutput:
     ) -> None:
         self._current = None
         utterance.result = result
-        utterance.account.ended(result)
-        utterance.heard_text = self._speaker.text_heard(utterance.utterance_id)
+        utterance.metrics.ended(result)
+        utterance.heard_text = self._tts.text_heard(utterance.utterance_id)
         interrupted = result in {"interrupted", "failed"}
         if interrupted:
-            await self._listener.send_event(
+            await self._output.send_event(
                 Done(utterance=utterance.number, epoch=utterance.epoch, result="interrupted", samples=utterance.samples)
             )
         if utterance.samples and (self._follow_playout or interrupted):
-            await self._listener.send_event(
+            await self._output.send_event(
                 Transcript(
                     role="agent",
                     utterance=utterance.number,
@@ -327,14 +328,14 @@ class SpeechOutput:
     async def _open(self) -> None:
         """So that the first word does not wait for a session; the first utterance tells if that is impossible."""
         try:
-            await self._speaker.open()
+            await self._tts.open()
         except VoiceplaneError as error:
             _log.warning("no worker session yet", session_id=self._session_id, reason=error.reason)
 
-    async def _give_orders(self) -> None:
+    async def _send_worker_controls(self) -> None:
         """Worker controls one after another, off the path of the user's audio."""
         while True:
-            order = await self._orders.get()
+            order = await self._worker_controls.get()
             try:
                 await order()
             except (
@@ -342,7 +343,7 @@ class SpeechOutput:
             ) as error:  # the listener is silent already; a lost worker is the speaker's to replace
                 _log.warning("worker control failed", session_id=self._session_id, reason=error.reason)
             finally:
-                self._orders.task_done()
+                self._worker_controls.task_done()
 
     async def fail(self, error: Exception) -> None:
         """Tell the listener about an error that does not end the session."""
@@ -350,7 +351,7 @@ class SpeechOutput:
             _log.error("session step failed", session_id=self._session_id, exc_info=error)
             error = internal()
         self._metrics.error_told(error.reason)
-        await self._listener.send_event(error_event(error))
+        await self._output.send_event(error_event(error))
 
 
 def _ms(seconds: float) -> float:

@@ -36,8 +36,8 @@ class StreamingTtsSession:
         self,
         *,
         session_id: str,
-        listener: OutputTransport,
-        speaker: Tts,
+        output: OutputTransport,
+        tts: Tts,
         selection: VoiceSelection,
         max_text_chars: int,
         metrics: Metrics,
@@ -46,13 +46,13 @@ class StreamingTtsSession:
     ) -> None:
         """Put it together; the speaker is owned from now on."""
         self.selection = selection
-        self._listener = listener
+        self._output = output
         self._max_text_chars = max_text_chars
         self._clock = clock
-        self._mouth = SpeechOutput(
+        self._speech_output = SpeechOutput(
             session_id=session_id,
-            speaker=speaker,
-            listener=listener,
+            tts=tts,
+            output=output,
             metrics=metrics,
             clock=clock,
             retention=retention,
@@ -61,40 +61,40 @@ class StreamingTtsSession:
             on_ended=_ignore,
         )
         self._waiting: deque[tuple[TextStream, float]] = deque()
-        self._woken = asyncio.Event()
-        self._quiet = asyncio.Event()
-        self._quiet.set()
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._open: TextStream | None = None
-        self._refusing = False
-        self._news: asyncio.Queue[SessionEvent] = asyncio.Queue()
-        self._troubled = False
+        self._discarding = False
+        self._outgoing: asyncio.Queue[SessionEvent] = asyncio.Queue()
+        self._had_outage = False
 
     @property
     def epoch(self) -> int:
         """The generation epoch."""
-        return self._mouth.epoch
+        return self._speech_output.epoch
 
     async def run(self) -> None:
         """Speak until cancelled, or until the listener is gone, which raises ConnectionError."""
-        await first_to_end(self._tell(), self._speak())
+        await first_to_end(self._send_events(), self._speak())
 
-    async def wait_quiet(self) -> None:
+    async def wait_idle(self) -> None:
         """Return when nothing is being said, and nothing waits to be said."""
-        await self._quiet.wait()
+        await self._idle.wait()
 
-    async def _tell(self) -> None:
+    async def _send_events(self) -> None:
         while True:
-            await self._listener.send_event(await self._news.get())
+            await self._output.send_event(await self._outgoing.get())
 
     async def _speak(self) -> None:
         while True:
             while not self._waiting:
-                self._quiet.set()
-                self._woken.clear()
-                await self._woken.wait()
+                self._idle.set()
+                self._wake.clear()
+                await self._wake.wait()
             feed, since_s = self._waiting.popleft()
-            await self._mouth.start(feed.pieces(), since_s=since_s)
-            await self._mouth.wait()
+            await self._speech_output.start(feed.pieces(), since_s=since_s)
+            await self._speech_output.wait()
 
     def text(self, text: str, *, end: bool) -> None:
         """The next piece of the utterance that is open, or of a new one.
@@ -103,12 +103,12 @@ class StreamingTtsSession:
             VoiceplaneError: The utterance is too long with it: the piece is not taken, its end is. Or too many
                 utterances wait: the whole utterance is not taken, of which this is told once.
         """
-        if self._refusing:
-            self._refusing = not end
+        if self._discarding:
+            self._discarding = not end
             return
         feed = self._open or TextStream(max_chars=self._max_text_chars)
         if self._open is None and len(self._waiting) >= MAX_WAITING:
-            self._refusing = not end
+            self._discarding = not end
             message = f"{MAX_WAITING} utterances wait already: send this one again when some are done, or interrupt"
             raise exhausted("TOO_MUCH_TEXT", message, field="text", retry_after_ms=1000)
         try:
@@ -120,8 +120,8 @@ class StreamingTtsSession:
             raise
         if self._open is None:
             self._waiting.append((feed, self._clock.now()))
-            self._quiet.clear()
-            self._woken.set()
+            self._idle.clear()
+            self._wake.set()
         self._open = feed
         if end:
             feed.end()
@@ -130,44 +130,44 @@ class StreamingTtsSession:
     async def interrupt(self) -> None:
         """Drop what is being said, what waits and what is being written."""
         self._open = None
-        self._refusing = False
+        self._discarding = False
         self._waiting.clear()
-        await self._mouth.stop()
+        await self._speech_output.stop()
 
     async def pause(self) -> None:
         """Hold the speech."""
-        await self._mouth.pause()
+        await self._speech_output.pause()
 
     async def resume(self) -> None:
         """Go on at the exact next sample."""
-        await self._mouth.resume()
+        await self._speech_output.resume()
 
     def playout(self, *, utterance: int, media_time_samples: int) -> None:
         """What the listener has heard."""
-        self._mouth.heard(utterance=utterance, media_time_samples=media_time_samples)
+        self._speech_output.heard(utterance=utterance, media_time_samples=media_time_samples)
 
     def select(self, selection: VoiceSelection) -> None:
         """Speak with another voice from the next utterance on."""
         self.selection = selection
-        self._mouth.select(selection.wanted())
+        self._speech_output.select(selection.request())
 
-    def speaks_with(self, spoken_with: ActiveVoice) -> None:
+    def set_active_voice(self, active_voice: ActiveVoice) -> None:
         """A worker session was opened with this voice."""
-        self._mouth.spoken_with = spoken_with
+        self._speech_output.active_voice = active_voice
 
-    def trouble(self, trouble: State | None) -> None:
+    def set_outage(self, outage: State | None) -> None:
         """There is no worker, or there is one again."""
-        if trouble or self._troubled:
-            self._troubled = trouble is not None
-            self.tell(trouble or State(state="listening"))
+        if outage or self._had_outage:
+            self._had_outage = outage is not None
+            self.send_event(outage or State(state="listening"))
 
-    def tell(self, event: SessionEvent) -> None:
+    def send_event(self, event: SessionEvent) -> None:
         """Pass an event on, in its order."""
-        self._news.put_nowait(event)
+        self._outgoing.put_nowait(event)
 
     async def close(self) -> None:
         """End all work."""
-        await self._mouth.close()
+        await self._speech_output.close()
 
 
 def _ignore(_utterance: AgentUtterance) -> None:

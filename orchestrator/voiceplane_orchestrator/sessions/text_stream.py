@@ -35,7 +35,7 @@ class TextStream:
         self._so_far = 0
         self._waiting = ""
         self._ended = False
-        self._news = asyncio.Event()
+        self._outgoing = asyncio.Event()
 
     def put(self, text: str) -> None:
         """Add a piece.
@@ -48,12 +48,12 @@ class TextStream:
             raise invalid("text", message, reason="TEXT_TOO_LONG")
         self._so_far += len(text)
         self._waiting += text
-        self._news.set()
+        self._outgoing.set()
 
     def end(self) -> None:
         """No more text."""
         self._ended = True
-        self._news.set()
+        self._outgoing.set()
 
     async def pieces(self) -> AsyncIterator[str]:
         """What was put, up to the end."""
@@ -62,5 +62,5 @@ class TextStream:
                 text, self._waiting = self._waiting, ""
                 yield text
             else:
-                self._news.clear()
-                await self._news.wait()
+                self._outgoing.clear()
+                await self._outgoing.wait()

@@ -24,7 +24,7 @@ class AgentUtterance:
 
     number: int
     epoch: int
-    account: UtteranceMetrics
+    metrics: UtteranceMetrics
     text: str = ""
     samples: int = 0
     compute_us: int = 0

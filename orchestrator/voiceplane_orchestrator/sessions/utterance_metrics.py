@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from voiceplane_orchestrator.metrics import Metrics
 
-_log = get_logger("account")
+_log = get_logger("utterance")
 
 LatencyStart = Literal["speech", "text"]
 
@@ -59,7 +59,7 @@ class UtteranceMetrics:
         self._began_s: float | None = None
         self._sent_s: float | None = None
 
-    def text_came(self) -> float:
+    def first_text_arrived(self) -> float:
         """Its first text is there; returns the seconds that it took."""
         self._text_s = self._clock.now()
         waited_s = self._text_s - self._asked_s
@@ -68,13 +68,13 @@ class UtteranceMetrics:
             self.span.interval("reply_first_token", began_s=self._asked_s, ended_s=self._text_s)
         return waited_s
 
-    def text_ended(self) -> None:
+    def text_complete(self) -> None:
         """All of its text is there."""
         if self._after == "speech":
             self._metrics.reply_whole.observe(self._clock.now() - self._asked_s)
             self.span.interval("reply", began_s=self._asked_s)
 
-    def began(self, *, model: str) -> float:
+    def first_frame(self, *, model: str) -> float:
         """Its first frame is about to be sent; returns the seconds of the wait for it."""
         self._began_s = self._clock.now()
         waited_s = self._began_s - self._since_s

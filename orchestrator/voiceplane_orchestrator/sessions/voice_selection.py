@@ -25,7 +25,7 @@ class VoiceSelection:
     speed: float = 1.0
     segmentation: Segmentation = ""
 
-    def wanted(self) -> VoiceRequest:
+    def request(self) -> VoiceRequest:
         """The same, for routing."""
         return VoiceRequest(
             model_id=self.model,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from voiceplane_orchestrator.metrics import Metrics
 
-_log = get_logger("live")
+_log = get_logger("admission")
 
 SessionKind = Literal["talk", "speak", "file", "room"]
 
@@ -84,7 +84,7 @@ class SessionAdmission:
         self.finishing.set()
         self.ending.set()
 
-    async def wait_quiet(self) -> None:
+    async def wait_idle(self) -> None:
         """Return when no session is open."""
         while self.kinds:
             self._left.clear()

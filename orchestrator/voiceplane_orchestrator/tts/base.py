@@ -22,7 +22,7 @@ class Tts(Protocol):
         """Frames of an utterance up to its end; closing it ends the work."""
         ...
 
-    def select(self, wanted: VoiceRequest) -> None:
+    def select(self, request: VoiceRequest) -> None:
         """Speak with something else from the next utterance on."""
         ...
 

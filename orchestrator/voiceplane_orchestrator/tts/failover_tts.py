@@ -43,9 +43,9 @@ REROUTED_CODES = frozenset(
 # A session that has idled out, or whose worker was replaced on the same address, is only to be opened again.
 REOPENED_REASONS = frozenset({"SESSION_NOT_FOUND", "SESSION_ENDED"})
 # Attempts that have brought no new frame before the text itself is to blame.
-MAX_FRUITLESS_ATTEMPTS = 3
+MAX_ATTEMPTS_WITHOUT_PROGRESS = 3
 # A breaker closes by time alone, without a change of any worker.
-RECHECK_S = 0.1
+RECHECK_INTERVAL_S = 0.1
 # Well below what a worker takes as one chunk.
 CHUNK_CHARS = 4096
 # Half a second may be on its way to the listener: it bounds what a slow one makes us hold.
@@ -68,7 +68,7 @@ class TtsState:
 
     Attributes:
         kind: "ready": a worker serves. "rerouted": another one goes on. "no_worker": none can; the text is kept, and
-            goes on when one comes. "fallback": another model speaks while the wanted one loads.
+            goes on when one comes. "fallback": another model speaks while the request one loads.
         model_id: The model that speaks.
         voice: Its voice.
         language: Its language.
@@ -85,13 +85,13 @@ class TtsState:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Line:
+class _OpenSession:
     """A session on a worker."""
 
-    link: RoutedWorker
+    worker: RoutedWorker
     address: str
     session: WorkerSession
-    wanted: VoiceRequest
+    request: VoiceRequest
     fallback: bool
 
 
@@ -102,7 +102,7 @@ class FailoverTts:
         self,
         *,
         router: Router,
-        wanted: VoiceRequest,
+        request: VoiceRequest,
         session_key: str,
         recovery_timeout_s: float,
         on_state: Callable[[TtsState], None] = lambda _: None,
@@ -111,37 +111,37 @@ class FailoverTts:
 
         Args:
             router: Chooses the worker.
-            wanted: What to speak with.
+            request: What to speak with.
             session_key: The conversation's id.
             recovery_timeout_s: How long to wait for a worker when there is none.
             on_state: Told of changes.
         """
         self._router = router
-        self._wanted = wanted
+        self._request = request
         self._key = session_key
         self._recovery_timeout_s = recovery_timeout_s
         self._on_state = on_state
-        self._line: _Line | None = None
-        self._line_lock = asyncio.Lock()
+        self._worker_session: _OpenSession | None = None
+        self._session_lock = asyncio.Lock()
         self._control_lock = asyncio.Lock()
-        self._endings: set[asyncio.Task[None]] = set()
+        self._ending: set[asyncio.Task[None]] = set()
         self._paused = False
         self._sequence = 0
         self._utterance_id = ""
-        self._journal = TextBuffer()
+        self._buffer = TextBuffer()
         self._progress = PlayoutProgress()
 
     async def open(self) -> None:
         """Open a session on a worker now, so that the first utterance does not wait for that.
 
         Raises:
-            VoiceplaneError: There is no worker, or it refuses what is wanted.
+            VoiceplaneError: There is no worker, or it refuses the request.
         """
         await self._connect(avoid=())
 
-    def select(self, wanted: VoiceRequest) -> None:
+    def select(self, request: VoiceRequest) -> None:
         """Speak with something else from the next utterance on."""
-        self._wanted = wanted
+        self._request = request
 
     async def speak(self, text: AsyncIterator[str], *, utterance_id: str, epoch: int) -> AsyncGenerator[SpeechFrame]:
         """Speak a text as it arrives; close or cancel the iterator, then call stop(), to end early.
@@ -156,15 +156,15 @@ class FailoverTts:
                 error, after what had arrived was spoken.
         """
         self._utterance_id = utterance_id
-        journal = self._journal = TextBuffer()
+        buffer = self._buffer = TextBuffer()
         self._progress = PlayoutProgress()
-        filling = asyncio.create_task(journal.fill(text))
+        filling = asyncio.create_task(buffer.fill(text))
         try:
-            async with contextlib.aclosing(self._speak(journal, self._progress, utterance_id, epoch)) as frames:
+            async with contextlib.aclosing(self._speak(buffer, self._progress, utterance_id, epoch)) as frames:
                 async for frame in frames:
                     yield frame
-            if journal.error is not None:
-                raise journal.error
+            if buffer.error is not None:
+                raise buffer.error
         finally:
             filling.cancel()
             await asyncio.gather(filling, return_exceptions=True)
@@ -172,19 +172,19 @@ class FailoverTts:
     async def pause(self) -> None:
         """Silence at the next frame boundary, whoever speaks; idempotent."""
         self._paused = True
-        await self._tell_paused()
+        await self._send_pause_state()
 
     async def resume(self) -> None:
         """Go on at the next sample; idempotent."""
         self._paused = False
-        await self._tell_paused()
+        await self._send_pause_state()
 
     async def stop(self, *, epoch: int) -> None:
         """Enter a new epoch: what the worker has queued is dropped."""
         self._paused = False
-        if self._line is not None:
+        if self._worker_session is not None:
             with contextlib.suppress(VoiceplaneError):  # a dead worker has stopped, too
-                await self._line.session.stop(epoch=epoch)
+                await self._worker_session.session.stop(epoch=epoch)
 
     def heard(self, *, utterance_id: str, media_time_samples: int) -> None:
         """The listener has played the utterance up to here."""
@@ -193,48 +193,48 @@ class FailoverTts:
 
     def text_heard(self, utterance_id: str) -> str:
         """What the listener has heard of the latest utterance; nothing of any other."""
-        return self._progress.text_heard(self._journal.text) if utterance_id == self._utterance_id else ""
+        return self._progress.text_heard(self._buffer.text) if utterance_id == self._utterance_id else ""
 
     async def close(self) -> None:
         """End the session on the worker."""
-        line, self._line = self._line, None
-        if line is not None:
-            self._end_soon(line)
-        await asyncio.gather(*self._endings)
+        opened, self._worker_session = self._worker_session, None
+        if opened is not None:
+            self._end_in_background(opened)
+        await asyncio.gather(*self._ending)
 
     # ------------------------------------------------------------ one utterance, over as many workers as it takes
 
     async def _speak(
-        self, journal: TextBuffer, progress: PlayoutProgress, utterance_id: str, epoch: int
+        self, buffer: TextBuffer, progress: PlayoutProgress, utterance_id: str, epoch: int
     ) -> AsyncGenerator[SpeechFrame]:
-        fruitless = 0
+        attempts_without_progress = 0
         failed_on: set[str] = set()
         while True:
             # Audio alone is no advance: a text that kills its worker in a later piece would be begun again for ever.
             began_at = progress.resume_at()
-            line = await self._connect(avoid=failed_on)
+            opened = await self._connect(avoid=failed_on)
             try:
-                async with contextlib.aclosing(self._speak_on(line, journal, progress, utterance_id, epoch)) as frames:
+                async with contextlib.aclosing(self._speak_on(opened, buffer, progress, utterance_id, epoch)) as frames:
                     async for frame in frames:
                         yield frame
                         if frame.end:
-                            line.link.succeeded()
+                            opened.worker.succeeded()
                             return
             except VoiceplaneError as error:
-                fruitless = fruitless + 1 if progress.resume_at() == began_at else 1
-                self._give_up_line(line)
+                attempts_without_progress = attempts_without_progress + 1 if progress.resume_at() == began_at else 1
+                self._abandon(opened)
                 if error.code not in REROUTED_CODES and error.reason not in REOPENED_REASONS:
                     raise
-                if fruitless >= MAX_FRUITLESS_ATTEMPTS:
+                if attempts_without_progress >= MAX_ATTEMPTS_WITHOUT_PROGRESS:
                     raise
                 if error.reason not in REOPENED_REASONS:
-                    line.link.failed()
-                    failed_on.add(line.address)
-                    _log.warning("rerouting", session_id=self._key, address=line.address, reason=error.reason)
+                    opened.worker.failed()
+                    failed_on.add(opened.address)
+                    _log.warning("rerouting", session_id=self._key, address=opened.address, reason=error.reason)
                     self._on_state(TtsState(kind="rerouted", reason=error.message, cause=error.reason))
 
     async def _speak_on(
-        self, line: _Line, journal: TextBuffer, progress: PlayoutProgress, utterance_id: str, epoch: int
+        self, opened: _OpenSession, buffer: TextBuffer, progress: PlayoutProgress, utterance_id: str, epoch: int
     ) -> AsyncGenerator[SpeechFrame]:
         """Speak what is left of an utterance on one worker."""
         text_base = progress.resume_at()
@@ -242,13 +242,13 @@ class FailoverTts:
         # A rest is an utterance of its own to the worker; a session may have spoken the beginning under the same name.
         worker_utterance_id = f"{utterance_id}@{text_base}:{media_base}"
         async with contextlib.AsyncExitStack() as exits:
-            call = tracing.part(SYNTHESIZE, kind="client", worker_session_id=line.session.session_id)
+            call = tracing.part(SYNTHESIZE, kind="client", worker_session_id=opened.session.session_id)
             headers = exits.enter_context(call).headers()
-            stream = line.session.open_stream(credit_frames=CREDIT_FRAMES, headers=headers)
+            stream = opened.session.open_stream(credit_frames=CREDIT_FRAMES, headers=headers)
             await exits.enter_async_context(stream)
             if self._paused:
-                await self._tell_paused()  # before any text: not one frame may leave
-            feeding = asyncio.create_task(_feed(stream, journal, text_base, worker_utterance_id, epoch))
+                await self._send_pause_state()  # before any text: not one frame may leave
+            sending = asyncio.create_task(_send_text(stream, buffer, text_base, worker_utterance_id, epoch))
             try:
                 async for frame in stream:
                     if frame.utterance_id != worker_utterance_id or frame.epoch != epoch:
@@ -276,85 +276,90 @@ class FailoverTts:
                     )
                 raise VoiceplaneError(grpc.StatusCode.UNAVAILABLE, "STREAM_ENDED", "the worker ended the stream early")
             finally:
-                feeding.cancel()
-                await asyncio.gather(feeding, return_exceptions=True)  # reading tells why the stream has ended
+                sending.cancel()
+                await asyncio.gather(sending, return_exceptions=True)  # reading tells why the stream has ended
 
-    async def _tell_paused(self) -> None:
+    async def _send_pause_state(self) -> None:
         """Tell the worker whether we are paused; the lock lets the order that was given last arrive last."""
         async with self._control_lock:
-            line = self._line
-            if line is None:
+            opened = self._worker_session
+            if opened is None:
                 return
             try:
-                await (line.session.pause() if self._paused else line.session.resume())
+                await (opened.session.pause() if self._paused else opened.session.resume())
             except VoiceplaneError as error:  # a dead worker is silent, and its successor is told when it takes over
                 _log.warning("control_failed", session_id=self._key, paused=self._paused, reason=error.reason)
 
     # ------------------------------------------------------------ the session on a worker
 
-    async def _connect(self, *, avoid: Iterable[str]) -> _Line:
-        """The session that serves the next utterance; opened if there is none, or if something else is wanted."""
-        async with self._line_lock:
-            line = self._line
-            if line is not None and line.wanted == self._wanted and not line.fallback and self._may_stay(line):
-                return line
-            if line is not None:
-                self._give_up_line(line)
-                await asyncio.gather(*self._endings)  # its place may be the one that we need
-            self._line = await self._find_line(avoid)
-            return self._line
+    async def _connect(self, *, avoid: Iterable[str]) -> _OpenSession:
+        """The session that serves the next utterance; opened if there is none, or if something else is requested."""
+        async with self._session_lock:
+            opened = self._worker_session
+            if (
+                opened is not None
+                and opened.request == self._request
+                and not opened.fallback
+                and self._may_keep(opened)
+            ):
+                return opened
+            if opened is not None:
+                self._abandon(opened)
+                await asyncio.gather(*self._ending)  # its place may be the one that we need
+            self._worker_session = await self._find_worker(avoid)
+            return self._worker_session
 
-    async def _find_line(self, avoid: Iterable[str]) -> _Line:
+    async def _find_worker(self, avoid: Iterable[str]) -> _OpenSession:
         """A new session on the best worker; if there is none, it is waited for."""
         deadline = asyncio.get_running_loop().time() + self._recovery_timeout_s
-        waiting = waking = False
+        waiting = scaling_up = False
         while True:
             try:
-                choice = self._router.choose(self._wanted, session_key=self._key, avoid=avoid)
-                return await self._open_line(choice)
+                choice = self._router.choose(self._request, session_key=self._key, avoid=avoid)
+                return await self._open_session(choice)
             except VoiceplaneError as error:
                 if asyncio.get_running_loop().time() >= deadline:
                     raise
                 if error.reason == UNKNOWN_MODEL:  # of the workers that are there; one that is not may know it
-                    waking = waking or await self._router.wakes(self._wanted.model_id)
-                if not (waking and error.reason == UNKNOWN_MODEL) and error.code not in REROUTED_CODES:
+                    scaling_up = scaling_up or await self._router.is_scaling_up(self._request.model_id)
+                if not (scaling_up and error.reason == UNKNOWN_MODEL) and error.code not in REROUTED_CODES:
                     raise
                 if error.reason in {NO_WORKER, UNKNOWN_MODEL} and not waiting:
                     waiting = True
                     self._on_state(TtsState(kind="no_worker", reason=error.message, cause=error.reason))
                 if error.reason in {NO_WORKER, NO_MODEL, UNKNOWN_MODEL}:
-                    asked = self._router.demand(self._wanted.model_id)
-                    await self._router.wait_changed(timeout_s=RECHECK_S)
-                    waking = waking or (asked.done() and asked.result())
+                    asked = self._router.demand(self._request.model_id)
+                    await self._router.wait_changed(timeout_s=RECHECK_INTERVAL_S)
+                    scaling_up = scaling_up or (asked.done() and asked.result())
 
-    def _may_stay(self, line: _Line) -> bool:
+    def _may_keep(self, opened: _OpenSession) -> bool:
         """Whether a session's worker has not gone from discovery, or nobody else could take its place."""
-        if not line.link.leaving:
+        if not opened.worker.leaving:
             return True
         try:
-            self._router.choose(line.wanted, session_key=self._key)
+            self._router.choose(opened.request, session_key=self._key)
         except VoiceplaneError:
-            self._router.demand(line.wanted.model_id)
+            self._router.demand(opened.request.model_id)
             return True
         return False
 
-    async def _open_line(self, choice: RoutingDecision) -> _Line:
-        wanted = self._wanted
-        link = self._router.link(choice.address)
+    async def _open_session(self, choice: RoutingDecision) -> _OpenSession:
+        voice = self._request
+        worker = self._router.worker(choice.address)
         request = tts_pb2.StartSessionRequest(
             model_id=choice.model_id,
-            voice="" if choice.fallback else wanted.voice,
-            language="" if choice.fallback else wanted.language,
-            speed=wanted.speed,
-            segmentation=SEGMENTATIONS[wanted.segmentation],
+            voice="" if choice.fallback else voice.voice,
+            language="" if choice.fallback else voice.language,
+            speed=voice.speed,
+            segmentation=SEGMENTATIONS[voice.segmentation],
             credit_flow_control=True,
         )
         try:
-            session = await link.begin(request)
+            session = await worker.begin(request)
         except VoiceplaneError as error:
             if error.code in REROUTED_CODES:
                 # This keeps us away from it, so the next choice is another one.
-                link.failed(full=error.code is grpc.StatusCode.RESOURCE_EXHAUSTED)
+                worker.failed(full=error.code is grpc.StatusCode.RESOURCE_EXHAUSTED)
             raise
         info = session.info
         _log.info("worker_session", session_id=self._key, address=choice.address, worker_session_id=info.session_id)
@@ -367,29 +372,31 @@ class FailoverTts:
                 reason=choice.reason,
             )
         )
-        return _Line(link=link, address=choice.address, session=session, wanted=wanted, fallback=choice.fallback)
+        return _OpenSession(
+            worker=worker, address=choice.address, session=session, request=voice, fallback=choice.fallback
+        )
 
-    def _give_up_line(self, line: _Line) -> None:
-        if self._line is line:
-            self._line = None
-            self._end_soon(line)
+    def _abandon(self, opened: _OpenSession) -> None:
+        if self._worker_session is opened:
+            self._worker_session = None
+            self._end_in_background(opened)
 
-    def _end_soon(self, line: _Line) -> None:
+    def _end_in_background(self, opened: _OpenSession) -> None:
         """End a session without waiting for the answer, which a worker that hangs would keep from us."""
-        task = asyncio.create_task(self._end(line))
-        self._endings.add(task)
-        task.add_done_callback(self._endings.discard)
+        task = asyncio.create_task(self._end(opened))
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
 
-    async def _end(self, line: _Line) -> None:
+    async def _end(self, opened: _OpenSession) -> None:
         try:
-            await line.link.end(line.session)
+            await opened.worker.end(opened.session)
         except VoiceplaneError as error:  # it idles out
-            _log.warning("session_not_ended", session_id=self._key, address=line.address, reason=error.reason)
+            _log.warning("session_not_ended", session_id=self._key, address=opened.address, reason=error.reason)
 
 
-async def _feed(stream: SpeechStream, journal: TextBuffer, start: int, utterance_id: str, epoch: int) -> None:
+async def _send_text(stream: SpeechStream, buffer: TextBuffer, start: int, utterance_id: str, epoch: int) -> None:
     """Send an utterance's text from a place on, as it arrives."""
-    async for text in journal.read(start):
+    async for text in buffer.read(start):
         for begin in range(0, len(text), CHUNK_CHARS):
             await stream.send(text[begin : begin + CHUNK_CHARS], utterance_id=utterance_id, epoch=epoch)
     await stream.send("", utterance_id=utterance_id, epoch=epoch, end=True)

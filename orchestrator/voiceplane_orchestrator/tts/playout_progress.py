@@ -13,12 +13,12 @@ class PlayoutProgress:
     Attributes:
         delivered_samples: Media time of the end of the last frame.
         heard_samples: The listener's playout cursor.
-        piece_start: Where the piece of the last frame begins in the utterance's text.
+        segment_start: Where the piece of the last frame begins in the utterance's text.
     """
 
     delivered_samples: int = 0
     heard_samples: int = 0
-    piece_start: int = 0
+    segment_start: int = 0
     _begins: list[int] = field(default_factory=list)  # media time at which each piece begins,
     _spans: list[tuple[int, int]] = field(default_factory=list)  # and the text that it speaks
 
@@ -27,7 +27,7 @@ class PlayoutProgress:
         if not self._spans or self._spans[-1] != (text_start, text_end):
             self._begins.append(media_time_samples)
             self._spans.append((text_start, text_end))
-        self.piece_start = text_start
+        self.segment_start = text_start
         self.delivered_samples = media_time_samples + valid_samples
 
     def heard(self, media_time_samples: int) -> None:
@@ -53,7 +53,7 @@ class PlayoutProgress:
 
     def resume_at(self) -> int:
         """Where in the text another worker goes on: at the piece whose audio was not delivered whole."""
-        return self.piece_start
+        return self.segment_start
 
 
 def _whole_words(text: str, cut: int) -> str:

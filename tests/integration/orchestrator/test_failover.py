@@ -91,17 +91,17 @@ class Hearing:
 
 @dataclass
 class Stage:
-    """A router over some workers, and one speaker."""
+    """A router over some workers, and one tts."""
 
     router: Router
-    speaker: FailoverTts
+    tts: FailoverTts
     hearing: Hearing
 
     def speak(self, text: str | AsyncIterator[str], *, utterance_id: str = "u1", epoch: int = 1) -> asyncio.Task[None]:
         source = whole(text) if isinstance(text, str) else text
 
         async def listen() -> None:
-            speech = self.speaker.speak(source, utterance_id=utterance_id, epoch=epoch)
+            speech = self.tts.speak(source, utterance_id=utterance_id, epoch=epoch)
             async with contextlib.aclosing(speech) as frames:
                 async for frame in frames:
                     self.hearing.hear(frame)
@@ -110,9 +110,9 @@ class Stage:
 
     def serving(self) -> str:
         """The worker that speaks now."""
-        line = self.speaker._line
-        assert line is not None
-        return line.address
+        session = self.tts._worker_session
+        assert session is not None
+        return session.address
 
 
 async def whole(text: str) -> AsyncIterator[str]:
@@ -120,20 +120,20 @@ async def whole(text: str) -> AsyncIterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def stage(*addresses: str, wanted: VoiceRequest | None = None) -> AsyncIterator[Stage]:
+async def stage(*addresses: str, request: VoiceRequest | None = None) -> AsyncIterator[Stage]:
     hearing = Hearing()
     async with asyncio.timeout(60), Router(discovery=StaticDiscovery(addresses), settings=RoutingSection()) as router:
-        speaker = make_speaker(router, hearing, wanted=wanted)
+        tts = make_tts(router, hearing, request=request)
         await until(router, lambda: sum(view.ready for view in router.workers()) == len(addresses))
-        yield Stage(router, speaker, hearing)
-        await speaker.close()
+        yield Stage(router, tts, hearing)
+        await tts.close()
         await until(router, lambda: not any(view.sessions for view in router.workers() if view.connected))
 
 
-def make_speaker(router: Router, hearing: Hearing, *, wanted: VoiceRequest | None = None) -> FailoverTts:
+def make_tts(router: Router, hearing: Hearing, *, request: VoiceRequest | None = None) -> FailoverTts:
     return FailoverTts(
         router=router,
-        wanted=wanted or VoiceRequest(),
+        request=request or VoiceRequest(),
         session_key="a-session",
         recovery_timeout_s=30.0,
         on_state=hearing.tell,
@@ -215,7 +215,7 @@ async def test_a_worker_that_is_killed_while_paused_is_replaced_in_silence() -> 
     async with two_workers() as workers, stage(*workers) as on:
         speaking = on.speak(TEXT)
         await on.hearing.until_frames(70)
-        await on.speaker.pause()
+        await on.tts.pause()
         await on.hearing.until_quiet()
         before = len(on.hearing.frames)
         await workers[on.serving()].kill()
@@ -223,7 +223,7 @@ async def test_a_worker_that_is_killed_while_paused_is_replaced_in_silence() -> 
         await on.hearing.until_told("ready", times=2)
         await on.hearing.until_quiet()
         assert len(on.hearing.frames) == before
-        await on.speaker.resume()
+        await on.tts.resume()
         await speaking
         assert_whole(on.hearing.frames)
 
@@ -238,7 +238,7 @@ async def test_a_stop_while_there_is_no_worker_ends_the_utterance_and_the_next_o
         await on.hearing.until_told("no_worker")
         speaking.cancel()
         await asyncio.gather(speaking, return_exceptions=True)
-        await on.speaker.stop(epoch=2)
+        await on.tts.stop(epoch=2)
         on.hearing.frames.clear()
         next_one = on.speak("Five gold rings.", utterance_id="u2", epoch=2)
         await workers.enter_async_context(worker(*MOCK, address=address))
@@ -271,7 +271,7 @@ async def test_a_worker_that_discovery_drops_finishes_its_utterance_and_gets_no_
         discovery, hearing = StaticDiscovery(workers), Hearing()
         async with Router(discovery=discovery, settings=RoutingSection()) as router:
             await until(router, lambda: sum(view.ready for view in router.workers()) == 2)
-            on = Stage(router, make_speaker(router, hearing), hearing)
+            on = Stage(router, make_tts(router, hearing), hearing)
             speaking = on.speak("One small step.")
             await hearing.until_frames(20)
             dropped = on.serving()
@@ -282,7 +282,7 @@ async def test_a_worker_that_discovery_drops_finishes_its_utterance_and_gets_no_
             assert hearing.kinds == ["ready"]
             await on.speak("Two.", utterance_id="u2", epoch=1)
             assert on.serving() != dropped
-            await on.speaker.close()
+            await on.tts.close()
 
 
 async def test_a_worker_that_discovery_drops_keeps_its_session_while_there_is_no_other() -> None:
@@ -291,21 +291,21 @@ async def test_a_worker_that_discovery_drops_keeps_its_session_while_there_is_no
         discovery, hearing = StaticDiscovery([first]), Hearing()
         async with Router(discovery=discovery, settings=RoutingSection()) as router:
             await until(router, lambda: any(view.ready for view in router.workers()))
-            on = Stage(router, make_speaker(router, hearing), hearing)
+            on = Stage(router, make_tts(router, hearing), hearing)
             await on.speak("One.")
             await discovery.replace([])
             await until(router, lambda: not router.workers())
             await on.speak("Two.", utterance_id="u2", epoch=1)
             assert (on.serving(), hearing.kinds) == (first, ["ready"])
             newcomer = Hearing()
-            other = make_speaker(router, newcomer)
+            other = make_tts(router, newcomer)
             opening = asyncio.create_task(other.open())
             await newcomer.until_told("no_worker")
             await discovery.replace([second])
             await opening
             await on.speak("Three.", utterance_id="u3", epoch=1)
             assert on.serving() == second
-            await asyncio.gather(on.speaker.close(), other.close())
+            await asyncio.gather(on.tts.close(), other.close())
 
 
 class Waking(StaticDiscovery):
@@ -334,13 +334,13 @@ async def test_a_model_that_no_present_worker_knows_is_waited_for_if_a_worker_is
         async with Router(discovery=discovery, settings=RoutingSection()) as router:
             await until(router, lambda: any(view.ready for view in router.workers()))
             with pytest.raises(VoiceplaneError) as caught:
-                await make_speaker(router, Hearing(), wanted=VoiceRequest(model_id="nobody")).open()
+                await make_tts(router, Hearing(), request=VoiceRequest(model_id="nobody")).open()
             assert caught.value.reason == "UNKNOWN_MODEL"
             hearing = Hearing()
-            on = Stage(router, make_speaker(router, hearing, wanted=VoiceRequest(model_id="other")), hearing)
+            on = Stage(router, make_tts(router, hearing, request=VoiceRequest(model_id="other")), hearing)
             await on.speak("One.")
             assert (on.serving(), hearing.kinds) == (sleeping, ["no_worker", "ready"])
-            await on.speaker.close()
+            await on.tts.close()
 
 
 async def test_an_interrupted_utterance_frees_its_worker_for_the_next_one() -> None:
@@ -349,7 +349,7 @@ async def test_an_interrupted_utterance_frees_its_worker_for_the_next_one() -> N
         await on.hearing.until_frames(20)
         speaking.cancel()
         await asyncio.gather(speaking, return_exceptions=True)
-        await on.speaker.stop(epoch=2)
+        await on.tts.stop(epoch=2)
         on.hearing.frames.clear()
         await on.speak("Five gold rings.", utterance_id="u2", epoch=2)
         assert on.hearing.pcm == said("Five gold rings.")
@@ -361,12 +361,12 @@ async def test_a_full_worker_sends_the_session_to_another_one_and_nobody_is_told
 ) -> None:
     monkeypatch.setenv("VOICEPLANE_WORKER__MAX_SESSIONS", "1")
     async with two_workers() as workers, stage(*workers) as on, stage(*workers) as elsewhere:
-        other = elsewhere.speaker
-        await asyncio.gather(on.speaker.open(), other.open())  # both know of two free places, and want the same one
+        other = elsewhere.tts
+        await asyncio.gather(on.tts.open(), other.open())  # both know of two free places, and want the same one
         assert on.hearing.kinds == elsewhere.hearing.kinds == ["ready"]
         assert on.serving() != elsewhere.serving()
         waiting = Hearing()
-        third = make_speaker(on.router, waiting)
+        third = make_tts(on.router, waiting)
         opening = asyncio.create_task(third.open())
         await waiting.until_told("no_worker")
         assert "all of their sessions are in use" in waiting.states[0].reason
@@ -374,11 +374,11 @@ async def test_a_full_worker_sends_the_session_to_another_one_and_nobody_is_told
         await opening
         assert waiting.kinds == ["no_worker", "ready"]
         await third.close()
-        await on.speaker.close()  # each stage waits until nobody is served
+        await on.tts.close()  # each stage waits until nobody is served
 
 
 async def test_a_request_that_is_wrong_is_refused_and_not_sent_to_another_worker() -> None:
-    async with two_workers() as workers, stage(*workers, wanted=VoiceRequest(voice="nobody")) as on:
+    async with two_workers() as workers, stage(*workers, request=VoiceRequest(voice="nobody")) as on:
         with pytest.raises(VoiceplaneError, match="nobody") as caught:
             await on.speak(TEXT)
         assert caught.value.code in {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT}

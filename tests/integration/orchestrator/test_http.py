@@ -35,7 +35,7 @@ async def http(**sections: Any) -> AsyncIterator[tuple[aiohttp.ClientSession, Or
     """A client of an orchestrator, which must have no session left in the end."""
     async with orchestrator(**sections) as running, aiohttp.ClientSession(running.url) as web, asyncio.timeout(30):
         yield web, running
-        await running.wait_quiet()
+        await running.wait_idle()
         assert running.live_sessions == 0
 
 
@@ -151,7 +151,7 @@ async def test_a_speech_file_that_is_not_read_is_given_up() -> None:
         head = f"POST /v1/audio/speech HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
         writer.write(head.encode() + body)
         assert b" 200 " in await reader.readline()
-        await running.wait_quiet()
+        await running.wait_idle()
         received = await reader.read(-1)
         assert not received.endswith(b"\r\n0\r\n\r\n"), "it must not look complete"
         assert len(received) < 3 * 2 * 48_000

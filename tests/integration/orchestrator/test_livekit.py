@@ -137,7 +137,7 @@ async def test_who_comes_back_goes_on_and_who_does_not_frees_the_place() -> None
             await anna.say(tone(0.8))
             await anna.until_loud()
         async with asyncio.timeout(20):
-            await running.wait_quiet()
+            await running.wait_idle()
 
 
 async def test_an_orchestrator_that_goes_gives_its_rooms_to_another_one() -> None:

@@ -166,7 +166,7 @@ async def test_sessions_that_come_between_two_snapshots_do_not_meet(tmp_path: Pa
         while not all(view.ready for view in router.workers()) or len(router.workers()) < 2:
             await router.wait_changed(timeout_s=0.1)
         speakers = [
-            FailoverTts(router=router, wanted=VoiceRequest(), session_key="same", recovery_timeout_s=5.0)
+            FailoverTts(router=router, request=VoiceRequest(), session_key="same", recovery_timeout_s=5.0)
             for _ in range(8)
         ]
         await asyncio.gather(*(speaker.open() for speaker in speakers))

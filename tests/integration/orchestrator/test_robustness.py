@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 import websockets
-from voiceplane_orchestrator.transports.websocket import connection, sessions
+from voiceplane_orchestrator.transports.websocket import connection, endpoints
 
 from tests.support.orchestrators import Client, Frame, client, orchestrator
 from tests.support.raw_websocket import CLOSE, PING, raw_peer
@@ -30,7 +30,7 @@ async def counted(**sections: Any) -> AsyncIterator[Orchestrator]:
     """An orchestrator that must have no session left in the end, and whose worker must have none, either."""
     async with orchestrator(**sections) as running, asyncio.timeout(30):
         yield running
-        await running.wait_quiet()
+        await running.wait_idle()
         assert running.live_sessions == 0
         while any(worker.sessions for worker in running._router.workers()):
             await running._router.wait_changed(timeout_s=1.0)
@@ -49,13 +49,13 @@ async def test_a_client_that_does_not_read_is_closed_with_4409_after_little_was_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     given_up = asyncio.Event()
-    end = connection.Connection.end
+    end = connection.WebSocketConnection.end
 
-    async def watched(self: connection.Connection, closing: connection.Closing) -> None:
+    async def watched(self: connection.WebSocketConnection, closing: connection.CloseSession) -> None:
         given_up.set()
         await end(self, closing)
 
-    monkeypatch.setattr(connection.Connection, "end", watched)
+    monkeypatch.setattr(connection.WebSocketConnection, "end", watched)
     monkeypatch.setattr(connection, "CLOSE_TIMEOUT_S", 20.0)
     async with counted(limits={"write_timeout_ms": 200}) as running, raw_peer(f"{running.url}/v1/speak") as peer:
         await peer.send_json(type="hello", version=1)
@@ -76,11 +76,11 @@ async def test_a_client_that_never_reads_again_costs_no_session() -> None:
         await peer.send_json(type="text", text=MINUTES, end=True)
         await peer.frame()
         assert running.live_sessions == 1
-        await running.wait_quiet()
+        await running.wait_idle()
 
 
 async def test_a_peer_that_answers_no_ping_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "HEARTBEAT_S", 0.2)
+    monkeypatch.setattr(endpoints, "HEARTBEAT_S", 0.2)
     async with counted() as running, raw_peer(f"{running.url}/v1/talk") as peer:
         await peer.send_json(type="hello", version=1, sample_rate_hz=16_000)
         opcodes = []
@@ -91,7 +91,7 @@ async def test_a_peer_that_answers_no_ping_is_given_up(monkeypatch: pytest.Monke
 
 
 async def test_a_peer_that_answers_pings_may_be_silent_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "HEARTBEAT_S", 0.1)
+    monkeypatch.setattr(endpoints, "HEARTBEAT_S", 0.1)
     async with counted() as running, client(running, "/v1/speak") as speaking:
         with pytest.raises(TimeoutError):  # nothing comes, for many heartbeats
             async with asyncio.timeout(0.8):
@@ -132,7 +132,7 @@ async def test_beyond_the_limit_a_session_is_refused_until_another_one_ends() ->
         response = refused.value.response
         assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
         assert json.loads(response.body)["error"]["reason"] == "TOO_MANY_SESSIONS"
-        await running.wait_quiet()
+        await running.wait_idle()
         async with client(running, "/v1/speak"):
             assert running.live_sessions == 1
 

@@ -18,7 +18,7 @@ import websockets
 from aiohttp.abc import AbstractResolver
 from voiceplane_orchestrator.settings import OrchestratorSettings
 from voiceplane_orchestrator.transports.http.app import MAX_BODY_BYTES
-from voiceplane_orchestrator.transports.websocket import sessions
+from voiceplane_orchestrator.transports.websocket import endpoints
 from voiceplane_worker.settings import WorkerSettings
 
 from tests.support.orchestrators import Client, Frame, orchestrator
@@ -178,13 +178,13 @@ async def test_heartbeats_keep_a_silent_session_beyond_every_timeout_of_the_prox
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, timeout: str
 ) -> None:
     async with proxied(tmp_path, **{timeout: "1s"}) as proxy:
-        monkeypatch.setattr(sessions, "HEARTBEAT_S", 60.0)
+        monkeypatch.setattr(endpoints, "HEARTBEAT_S", 60.0)
         began = asyncio.get_running_loop().time()
         async with proxy.socket("/v1/talk", sample_rate_hz=16_000) as client:
             await client.socket.wait_closed()
             lasted_s = asyncio.get_running_loop().time() - began
         assert client.socket.close_code == 1006  # it was the proxy: an orchestrator says why
-        monkeypatch.setattr(sessions, "HEARTBEAT_S", 0.1)
+        monkeypatch.setattr(endpoints, "HEARTBEAT_S", 0.1)
         async with proxy.socket("/v1/talk", sample_rate_hz=16_000) as client:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(client.socket.wait_closed(), 1.5 * lasted_s)
@@ -198,5 +198,5 @@ def test_the_proxy_waits_longer_than_anything_is_silent() -> None:
     (tunnel_min, _) = map(int, re.findall(r"proxy_timeout (\d+)m;", text))
     assert read_s * 1000 > WorkerSettings().model_manager.load_timeout_ms
     assert read_s * 1000 > OrchestratorSettings().routing.recovery_timeout_ms
-    assert read_s > sessions.HEARTBEAT_S
+    assert read_s > endpoints.HEARTBEAT_S
     assert tunnel_min * 60 > read_s

@@ -19,7 +19,7 @@ HELLO = {"type": "hello", "version": 1, "sample_rate_hz": 16_000}
 
 async def _none_left(running: Orchestrator) -> None:
     async with asyncio.timeout(15):
-        await running.wait_quiet()
+        await running.wait_idle()
     assert running.live_sessions == 0
 
 

@@ -87,10 +87,10 @@ class SpeechRequest(BaseModel):
 class HttpEndpoints:
     """Everything that is not a WebSocket."""
 
-    def __init__(self, *, factory: SessionFactory, router: Router, live: SessionAdmission) -> None:
+    def __init__(self, *, factory: SessionFactory, router: Router, admission: SessionAdmission) -> None:
         self._factory = factory
         self._router = router
-        self._live = live
+        self._admission = admission
 
     async def speech(self, request: web.Request) -> web.StreamResponse:
         """POST /v1/audio/speech."""
@@ -102,15 +102,15 @@ class HttpEndpoints:
             raise invalid(name, f"{name or 'body'}: {problem['msg']}", reason="INVALID_MESSAGE") from None
         check_text_length(wanted.input, max_chars=self._factory.settings.limits.max_text_chars, field="input")
         selection = await self._factory.selection("", model=wanted.model, voice=wanted.voice, speed=wanted.speed)
-        with self._live.admit("file") as session_id, tracing.whole("file", session_id=session_id):
-            speaker = self._factory.speaker(session_id=session_id, selection=selection)
+        with self._admission.admit("file") as session_id, tracing.whole("file", session_id=session_id):
+            tts = self._factory.tts(session_id=session_id, selection=selection)
             try:
                 async with contextlib.aclosing(
-                    speaker.speak(single_chunk(wanted.input), utterance_id="1", epoch=1)
+                    tts.speak(single_chunk(wanted.input), utterance_id="1", epoch=1)
                 ) as frames:
                     return await self._stream(request, frames, wav=wanted.response_format == "wav")
             finally:
-                await speaker.close()
+                await tts.close()
 
     async def _stream(
         self, request: web.Request, frames: AsyncIterator[SpeechFrame], *, wav: bool
@@ -200,7 +200,7 @@ class HttpEndpoints:
 
     async def readyz(self, _request: web.Request) -> web.Response:
         """GET /readyz."""
-        if self._live.finishing.is_set():
+        if self._admission.finishing.is_set():
             return web.json_response({"status": "draining", "reason": "the server shuts down"}, status=503)
         if self._router.ready:
             return web.json_response({"status": "ready"})
@@ -230,14 +230,19 @@ class HttpEndpoints:
 
 
 def make_app(
-    *, factory: SessionFactory, router: Router, live: SessionAdmission, keys: ApiKeyStore, gate: RateLimiter
+    *,
+    factory: SessionFactory,
+    router: Router,
+    admission: SessionAdmission,
+    api_keys: ApiKeyStore,
+    rate_limiter: RateLimiter,
 ) -> web.Application:
     """The routes, behind the checks of keys, origins and limits."""
-    http = HttpEndpoints(factory=factory, router=router, live=live)
-    sessions = WebSocketEndpoints(factory, live=live)
+    http = HttpEndpoints(factory=factory, router=router, admission=admission)
+    sessions = WebSocketEndpoints(factory, admission=admission)
     allowed = factory.settings.server.allowed_origins
     names = allowed_hosts(allowed)
-    is_private = keys.is_open and factory.settings.server.host in LOOPBACK_HOSTS
+    is_private = api_keys.is_open and factory.settings.server.host in LOOPBACK_HOSTS
 
     @web.middleware
     async def guard(
@@ -251,8 +256,8 @@ def make_app(
                     "set auth.api_keys, or add this origin to server.allowed_origins"
                 )
                 raise VoiceplaneError(grpc.StatusCode.PERMISSION_DENIED, "HOST_REFUSED", message)
-            caller = None if keys.is_open else keys.caller_of(api_key_of(request))
-            if not is_open and not keys.is_open and caller is None:
+            caller = None if api_keys.is_open else api_keys.caller_of(api_key_of(request))
+            if not is_open and not api_keys.is_open and caller is None:
                 message = "an API key is needed: send it as Authorization: Bearer KEY"
                 raise VoiceplaneError(grpc.StatusCode.UNAUTHENTICATED, "KEY_NEEDED", message)
             changes = request.method != "GET" or hdrs.UPGRADE in request.headers
@@ -261,13 +266,13 @@ def make_app(
                 raise VoiceplaneError(grpc.StatusCode.PERMISSION_DENIED, "ORIGIN_REFUSED", message)
             if is_open:
                 return await handler(request)
-            with gate.enter(caller or f"anonymous at {request.remote}"):
+            with rate_limiter.enter(caller or f"anonymous at {request.remote}"):
                 return await handler(request)
         except VoiceplaneError as error:
             factory.metrics.error_told(error.reason)
             return _error_response(error)
         except web.HTTPException as error:
-            return _restated(error)
+            return _http_exception_response(error)
         except Exception as error:
             _log.error("request failed", path=request.path, exc_info=error)
             factory.metrics.error_told("INTERNAL")
@@ -306,7 +311,7 @@ def _error_response(error: VoiceplaneError) -> web.Response:
     return web.json_response({"error": body}, status=status, headers=headers)
 
 
-def _restated(error: web.HTTPException) -> web.Response:
+def _http_exception_response(error: web.HTTPException) -> web.Response:
     """What the HTTP library refuses, in the form of our errors."""
     codes = {
         400: (

@@ -57,10 +57,10 @@ class _Server(AgentServer):
 class RoomAgent:
     """Our registration with a LiveKit server. Use as an asynchronous context manager."""
 
-    def __init__(self, *, factory: SessionFactory, live: SessionAdmission) -> None:
+    def __init__(self, *, factory: SessionFactory, admission: SessionAdmission) -> None:
         self._factory = factory
         self._settings = factory.settings.livekit
-        self._live = live
+        self._admission = admission
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handing_over = asyncio.Event()
         self._registered = asyncio.Event()
@@ -96,7 +96,7 @@ class RoomAgent:
             with contextlib.suppress(TimeoutError):
                 await self._server.drain(timeout=1)  # it tells LiveKit at once; we wait for our sessions elsewhere
 
-    async def ask_into(self, room: str) -> None:
+    async def dispatch_agent(self, room: str) -> None:
         """Ask LiveKit for an agent in a room.
 
         Raises:
@@ -142,10 +142,10 @@ class RoomAgent:
         return server
 
     def _load(self) -> float:
-        return len(self._live.kinds) / self._factory.settings.limits.max_sessions
+        return len(self._admission.kinds) / self._factory.settings.limits.max_sessions
 
     async def _answer(self, request: JobRequest) -> None:
-        if self._handing_over.is_set() or self._live.finishing.is_set() or self._load() >= 1.0:
+        if self._handing_over.is_set() or self._admission.finishing.is_set() or self._load() >= 1.0:
             await request.reject(terminate=False)
         else:
             await request.accept(name=self._settings.agent_name, attributes={"lk.agent.state": "initializing"})
@@ -164,7 +164,7 @@ class RoomAgent:
     async def _serve(self, job: RunningJobInfo) -> None:
         """On our own event loop."""
         try:
-            with self._live.admit("room") as session_id:
+            with self._admission.admit("room") as session_id:
                 _log.info("room_entered", session_id=session_id, room=job.job.room.name)
                 session = RoomSession(
                     factory=self._factory,
@@ -172,9 +172,9 @@ class RoomAgent:
                     agent_name=self._settings.agent_name,
                     leave_after_s=self._settings.leave_after_ms / 1000,
                     handing_over=self._handing_over,
-                    ask_for_another=self.ask_into,
+                    dispatch_agent=self.dispatch_agent,
                 )
-                await first_to_end(session.serve(job.url, job.token), self._live.ending.wait())
+                await first_to_end(session.serve(job.url, job.token), self._admission.ending.wait())
         except VoiceplaneError as error:
             _log.warning("room_refused", room=job.job.room.name, reason=error.reason)
         except ConnectionError as error:

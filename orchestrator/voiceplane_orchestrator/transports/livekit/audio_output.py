@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # What LiveKit's queue may hold; it plays in ticks of 10 ms.
 TICK_SAMPLES = SAMPLE_RATE_HZ // 100
 QUEUE_MS = 100
-AHEAD_S = 0.04
+LEAD_S = 0.04
 # What may wait here before the session is held up.
 BUFFER_FRAMES = 100
 BYTES_PER_SAMPLE = 2
@@ -75,31 +75,31 @@ class RoomAudioOutput:
         self,
         *,
         source: AudioSource,
-        tell: Callable[[SessionEvent], Awaitable[None]],
+        send_event: Callable[[SessionEvent], Awaitable[None]],
         played: Callable[[int, int], None],
     ) -> None:
         """Prepare to play.
 
         Args:
             source: Of the track.
-            tell: Sends an event to the room.
+            send_event: Sends an event to the room.
             played: Called with an utterance and the samples of it that have been played.
         """
         self._source = source
-        self._tell = tell
+        self._send_event = send_event
         self._played = played
-        self._waiting: deque[QueuedAudio] = deque()
+        self._pending: deque[QueuedAudio] = deque()
         self._queued: deque[QueuedAudio] = deque()
         self._paused = False
         self._changed = asyncio.Event()
-        self._room = asyncio.Event()
+        self._has_room = asyncio.Event()
 
     async def send_frame(self, frame: SpeechFrame) -> None:
         """See Listener."""
-        while len(self._waiting) >= BUFFER_FRAMES:
-            self._room.clear()
-            await self._room.wait()
-        self._waiting.append(
+        while len(self._pending) >= BUFFER_FRAMES:
+            self._has_room.clear()
+            await self._has_room.wait()
+        self._pending.append(
             QueuedAudio(
                 pcm=frame.pcm,
                 utterance=int(frame.utterance_id),
@@ -113,30 +113,30 @@ class RoomAudioOutput:
         """See Listener. Silence comes before the news of it."""
         match event:
             case Pause():
-                self._hold()
+                self._pause()
             case Resume():
                 self._paused = False
             case Stop():
-                self._drop(event.epoch)
+                self._stop(event.epoch)
         self._changed.set()
-        await self._tell(event)
+        await self._send_event(event)
 
     async def run(self) -> None:
         """Play until cancelled."""
         while True:
             self._changed.clear()
-            self._settle()
-            if not self._paused and self._waiting and self._source.queued_duration < AHEAD_S:
-                await self._play(self._waiting.popleft())
+            self._report_played()
+            if not self._paused and self._pending and self._source.queued_duration < LEAD_S:
+                await self._play(self._pending.popleft())
                 continue
             await self._until_changed(self._idle_s())
 
     def _idle_s(self) -> float | None:
         """How long there is nothing to do, if nothing comes."""
         queued_s = self._source.queued_duration
-        if self._waiting and not self._paused:
-            return max(0.001, queued_s - AHEAD_S)
-        return max(0.005, min(queued_s, AHEAD_S)) if self._queued else None
+        if self._pending and not self._paused:
+            return max(0.001, queued_s - LEAD_S)
+        return max(0.005, min(queued_s, LEAD_S)) if self._queued else None
 
     async def _until_changed(self, timeout_s: float | None) -> None:
         try:
@@ -145,15 +145,15 @@ class RoomAudioOutput:
         except TimeoutError:
             return
 
-    async def _play(self, piece: QueuedAudio) -> None:
-        self._queued.append(piece)
-        self._room.set()
-        await self._source.capture_frame(rtc.AudioFrame(piece.pcm, SAMPLE_RATE_HZ, 1, piece.samples))
+    async def _play(self, audio: QueuedAudio) -> None:
+        self._queued.append(audio)
+        self._has_room.set()
+        await self._source.capture_frame(rtc.AudioFrame(audio.pcm, SAMPLE_RATE_HZ, 1, audio.samples))
 
-    def _settle(self) -> None:
+    def _report_played(self) -> None:
         """Report what has been played since."""
         unplayed = round(self._source.queued_duration * SAMPLE_RATE_HZ)
-        queued = sum(piece.samples for piece in self._queued)
+        queued = sum(audio.samples for audio in self._queued)
         last: QueuedAudio | None = None
         while self._queued and queued - self._queued[0].samples >= unplayed:
             last = self._queued.popleft()
@@ -161,27 +161,27 @@ class RoomAudioOutput:
         if last is not None:
             self._played(last.utterance, last.end_samples)
 
-    def _hold(self) -> None:
+    def _pause(self) -> None:
         """Fall silent, and take back what has not been played, in LiveKit's ticks."""
         if self._paused:
             return
         self._paused = True
-        self._settle()
+        self._report_played()
         unplayed = round(self._source.queued_duration * SAMPLE_RATE_HZ / TICK_SAMPLES) * TICK_SAMPLES
         self._source.clear_queue()
         while self._queued and unplayed > 0:
-            piece = self._queued.pop()
-            kept = min(unplayed, piece.samples)
-            self._waiting.appendleft(replace(piece, pcm=piece.pcm[-kept * BYTES_PER_SAMPLE :]))
+            audio = self._queued.pop()
+            kept = min(unplayed, audio.samples)
+            self._pending.appendleft(replace(audio, pcm=audio.pcm[-kept * BYTES_PER_SAMPLE :]))
             unplayed -= kept
         self._queued.clear()
 
-    def _drop(self, epoch: int) -> None:
+    def _stop(self, epoch: int) -> None:
         """Forget all speech that is older than an epoch."""
         self._paused = False
-        if any(piece.epoch < epoch for piece in self._queued):
-            self._settle()
+        if any(audio.epoch < epoch for audio in self._queued):
+            self._report_played()
             self._source.clear_queue()
             self._queued.clear()
-        self._waiting = deque(piece for piece in self._waiting if piece.epoch >= epoch)
-        self._room.set()
+        self._pending = deque(audio for audio in self._pending if audio.epoch >= epoch)
+        self._has_room.set()

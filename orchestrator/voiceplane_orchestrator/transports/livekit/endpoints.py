@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 B = TypeVar("B", bound=BaseModel)
 
-ASK_AGAIN_S = 1.0
+DISPATCH_RETRY_S = 1.0
 # LiveKit sends no agent into a room that was made before one was registered.
 REGISTRATION_S = 3.0
 ROOM_PATTERN = r"^[A-Za-z0-9_-]{1,128}$"
@@ -51,20 +51,20 @@ class RoomEndpoints:
         self,
         settings: LiveKitSection,
         *,
-        ask_into: Callable[[str], Awaitable[None]],
+        dispatch_agent: Callable[[str], Awaitable[None]],
         wait_registered: Callable[[], Awaitable[None]],
     ) -> None:
         """Prepare.
 
         Args:
             settings: The server and its keys.
-            ask_into: Asks LiveKit for an agent in a room.
+            dispatch_agent: Asks LiveKit for an agent in a room.
             wait_registered: Returns when LiveKit has an agent of ours to send.
         """
         self._settings = settings
-        self._ask_into = ask_into
+        self._dispatch_agent = dispatch_agent
         self._wait_registered = wait_registered
-        self._asked_s: dict[str, float] = {}
+        self._dispatched_s: dict[str, float] = {}
 
     def add_to(self, app: web.Application) -> None:
         """Add the routes."""
@@ -90,11 +90,13 @@ class RoomEndpoints:
         """POST /v1/livekit/agent: ask another agent into a room whose agent has fallen silent."""
         wanted = await _read(request, AgentRequest)
         now_s = asyncio.get_running_loop().time()
-        self._asked_s = {room: at_s for room, at_s in self._asked_s.items() if now_s - at_s < ASK_AGAIN_S}
-        if wanted.room not in self._asked_s:
-            self._asked_s[wanted.room] = now_s
+        self._dispatched_s = {
+            room: at_s for room, at_s in self._dispatched_s.items() if now_s - at_s < DISPATCH_RETRY_S
+        }
+        if wanted.room not in self._dispatched_s:
+            self._dispatched_s[wanted.room] = now_s
             try:
-                await self._ask_into(wanted.room)
+                await self._dispatch_agent(wanted.room)
             except (api.TwirpError, TimeoutError, OSError) as error:
                 raise unavailable(
                     "LIVEKIT_UNREACHABLE", f"LiveKit can't be asked: {error}", retry_after_ms=1000

@@ -38,11 +38,11 @@ AGENT_STATES = {"listening": "listening", "thinking": "thinking", "speaking": "s
 MICROPHONE_RATE_HZ = USER_SAMPLE_RATE_HZ
 MICROPHONE_FRAME_MS = 10
 # A client that hears nothing of its agent for a few of these asks for another one.
-ALIVE_EVERY_S = 0.4
+HEARTBEAT_INTERVAL_S = 0.4
 # LiveKit forgets a request for which it has no agent; ours may come up only after the old one has been told to go.
-ASK_AGAIN_S = 3.0
+DISPATCH_RETRY_S = 3.0
 CONNECT_TIMEOUT_S = 10.0
-PEOPLE = frozenset({rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD, rtc.ParticipantKind.PARTICIPANT_KIND_SIP})
+USER_KINDS = frozenset({rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD, rtc.ParticipantKind.PARTICIPANT_KIND_SIP})
 
 _log = get_logger("livekit")
 
@@ -58,7 +58,7 @@ class RoomSession:
         agent_name: str,
         leave_after_s: float,
         handing_over: asyncio.Event,
-        ask_for_another: Callable[[str], Awaitable[None]],
+        dispatch_agent: Callable[[str], Awaitable[None]],
     ) -> None:
         """Prepare.
 
@@ -68,22 +68,22 @@ class RoomSession:
             agent_name: Ours and that of the agents that may take our place.
             leave_after_s: How long to wait for a person, and for one who has gone.
             handing_over: Set when the conversation is to be given to another agent, as soon as it is quiet.
-            ask_for_another: Asks LiveKit for another agent in a room.
+            dispatch_agent: Asks LiveKit for another agent in a room.
         """
         self._factory = factory
         self._session_id = session_id
         self._agent_name = agent_name
         self._leave_after_s = leave_after_s
         self._handing_over = handing_over
-        self._ask_for_another = ask_for_another
+        self._dispatch_agent = dispatch_agent
         self._room = rtc.Room()
-        self._person = ""
+        self._user = ""
         self._present = asyncio.Event()
         self._absent = asyncio.Event()
-        self._over = asyncio.Event()
-        self._over_because = "the person has gone"
+        self._ended = asyncio.Event()
+        self._end_reason = "the person has gone"
         self._conversation: Conversation | None = None
-        self._hearing: asyncio.Task[None] | None = None
+        self._microphone_task: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def serve(self, url: str, token: str) -> None:
@@ -93,10 +93,10 @@ class RoomSession:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await self._room.connect(url, token, rtc.RoomOptions(auto_subscribe=False))
             for participant in self._room.remote_participants.values():
-                self._meet(participant)
+                self._participant_connected(participant)
             await self._converse()
         finally:
-            tasks = [*self._tasks, *([self._hearing] if self._hearing else [])]
+            tasks = [*self._tasks, *([self._microphone_task] if self._microphone_task else [])]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -111,14 +111,14 @@ class RoomSession:
             if not await self._within(self._leave_after_s, self._present):
                 _log.info("room_left", session_id=self._session_id, reason="nobody came")
                 return
-            voice = RoomAudioOutput(source=source, tell=self._tell, played=self._played)
-            selection = await self._selection(self._room.remote_participants[self._person].attributes)
+            voice = RoomAudioOutput(source=source, send_event=self._send_event, played=self._played)
+            selection = await self._selection(self._room.remote_participants[self._user].attributes)
             conversation = self._conversation = self._factory.conversation(
-                session_id=self._session_id, listener=voice, selection=selection, sample_rate_hz=MICROPHONE_RATE_HZ
+                session_id=self._session_id, output=voice, selection=selection, sample_rate_hz=MICROPHONE_RATE_HZ
             )
             try:
-                await self._greet(selection)
-                reason = await self._until_over(conversation, voice)
+                await self._send_ready(selection)
+                reason = await self._run_until_ended(conversation, voice)
                 _log.info("room_left", session_id=self._session_id, reason=reason)
             finally:
                 self._conversation = None
@@ -126,27 +126,27 @@ class RoomSession:
         finally:
             await source.aclose()
 
-    async def _greet(self, selection: VoiceSelection) -> None:
-        await self._send(self._factory.ready(session_id=self._session_id, client_id=self._person, selection=selection))
+    async def _send_ready(self, selection: VoiceSelection) -> None:
+        await self._send(self._factory.ready(session_id=self._session_id, client_id=self._user, selection=selection))
 
-    async def _until_over(self, conversation: Conversation, voice: RoomAudioOutput) -> str:
+    async def _run_until_ended(self, conversation: Conversation, voice: RoomAudioOutput) -> str:
         """Run the conversation; returns why it has ended."""
         await first_to_end(
             conversation.run(),
             voice.run(),
-            self._stay_alive(),
-            self._until_deserted(),
+            self._send_heartbeats(),
+            self._wait_user_left(),
             self._hand_over(conversation),
-            self._over.wait(),
+            self._ended.wait(),
         )
-        return self._over_because
+        return self._end_reason
 
     async def _within(self, seconds: float, event: asyncio.Event) -> bool:
-        waiting = [asyncio.create_task(event.wait()), asyncio.create_task(self._over.wait())]
+        waiting = [asyncio.create_task(event.wait()), asyncio.create_task(self._ended.wait())]
         await until_first(waiting, timeout_s=seconds)
-        return event.is_set() and not self._over.is_set()
+        return event.is_set() and not self._ended.is_set()
 
-    async def _until_deserted(self) -> None:
+    async def _wait_user_left(self) -> None:
         """Return when the person has been away for too long."""
         while True:
             await self._absent.wait()
@@ -156,49 +156,49 @@ class RoomSession:
     async def _hand_over(self, conversation: Conversation) -> None:
         """When we have to go: finish what is being said, then ask for another agent until one comes; that ends ours."""
         await self._handing_over.wait()
-        await conversation.wait_quiet()
+        await conversation.wait_idle()
         while True:
             try:
-                await self._ask_for_another(self._room.name)
+                await self._dispatch_agent(self._room.name)
             except Exception as error:  # LiveKit may be away for the moment
                 _log.warning("hand_over_failed", session_id=self._session_id, error=repr(error))
-            await asyncio.sleep(ASK_AGAIN_S)
+            await asyncio.sleep(DISPATCH_RETRY_S)
 
-    async def _stay_alive(self) -> None:
+    async def _send_heartbeats(self) -> None:
         while True:
             await self._room.local_participant.publish_data(
                 json.dumps({"type": "alive", "at_ms": round(time.time() * 1000)}), reliable=False, topic=TOPIC
             )
-            await asyncio.sleep(ALIVE_EVERY_S)
+            await asyncio.sleep(HEARTBEAT_INTERVAL_S)
 
     # ---------------------------------------------------------------- who is there
 
     def _follow_room(self) -> None:
         room = self._room
-        room.on("participant_connected", self._meet)
-        room.on("participant_disconnected", self._miss)
+        room.on("participant_connected", self._participant_connected)
+        room.on("participant_disconnected", self._participant_disconnected)
         room.on("participant_attributes_changed", self._attributes_changed)
         room.on("track_published", self._subscribe)
-        room.on("track_subscribed", self._hear)
+        room.on("track_subscribed", self._track_subscribed)
         room.on("data_received", self._data_received)
         room.on("disconnected", self._disconnected)
 
-    def _meet(self, participant: rtc.RemoteParticipant) -> None:
-        if participant.kind in PEOPLE:
-            if self._person in {"", participant.identity}:
-                self._person = participant.identity
+    def _participant_connected(self, participant: rtc.RemoteParticipant) -> None:
+        if participant.kind in USER_KINDS:
+            if self._user in {"", participant.identity}:
+                self._user = participant.identity
                 came_back = self._absent.is_set()
                 self._absent.clear()
                 self._present.set()
                 if came_back and self._conversation:
-                    self._run(self._greet(self._conversation.selection))
+                    self._run(self._send_ready(self._conversation.selection))
             for publication in participant.track_publications.values():
                 self._subscribe(publication, participant)
         elif self._conversation and participant.attributes.get("lk.agent.name") == self._agent_name:
             self._end("another agent has come")
 
-    def _miss(self, participant: rtc.RemoteParticipant) -> None:
-        if participant.identity == self._person:
+    def _participant_disconnected(self, participant: rtc.RemoteParticipant) -> None:
+        if participant.identity == self._user:
             self._present.clear()
             self._absent.set()
 
@@ -206,28 +206,28 @@ class RoomSession:
         self._end(f"disconnected: {reason}")
 
     def _end(self, reason: str) -> None:
-        if not self._over.is_set():
-            self._over_because = reason
-            self._over.set()
+        if not self._ended.is_set():
+            self._end_reason = reason
+            self._ended.set()
 
     def _attributes_changed(self, changed: Mapping[str, str], participant: rtc.Participant) -> None:
-        if participant.identity == self._person and any(name.startswith(ATTRIBUTE_PREFIX) for name in changed):
+        if participant.identity == self._user and any(name.startswith(ATTRIBUTE_PREFIX) for name in changed):
             self._run(self._reselect(participant.attributes))
 
     # ---------------------------------------------------------------- what they say
 
     def _subscribe(self, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant) -> None:
-        if participant.identity == self._person and publication.kind == rtc.TrackKind.KIND_AUDIO:
+        if participant.identity == self._user and publication.kind == rtc.TrackKind.KIND_AUDIO:
             publication.set_subscribed(True)
 
-    def _hear(self, track: rtc.Track, _: object, participant: rtc.RemoteParticipant) -> None:
-        if participant.identity != self._person or track.kind != rtc.TrackKind.KIND_AUDIO:
+    def _track_subscribed(self, track: rtc.Track, _: object, participant: rtc.RemoteParticipant) -> None:
+        if participant.identity != self._user or track.kind != rtc.TrackKind.KIND_AUDIO:
             return
-        if self._hearing:
-            self._hearing.cancel()
-        self._hearing = asyncio.create_task(self._listen_to(track), name="room-hear")
+        if self._microphone_task:
+            self._microphone_task.cancel()
+        self._microphone_task = asyncio.create_task(self._read_microphone(track), name="room-hear")
 
-    async def _listen_to(self, track: rtc.Track) -> None:
+    async def _read_microphone(self, track: rtc.Track) -> None:
         stream = rtc.AudioStream(
             track, sample_rate=MICROPHONE_RATE_HZ, num_channels=1, frame_size_ms=MICROPHONE_FRAME_MS
         )
@@ -239,10 +239,10 @@ class RoomSession:
             await stream.aclose()
 
     def _data_received(self, packet: rtc.DataPacket) -> None:
-        if packet.topic == TOPIC and packet.participant and packet.participant.identity == self._person:
-            self._run(self._take(packet.data))
+        if packet.topic == TOPIC and packet.participant and packet.participant.identity == self._user:
+            self._run(self._handle_command(packet.data))
 
-    async def _take(self, data: bytes) -> None:
+    async def _handle_command(self, data: bytes) -> None:
         """A command of the person: those of the WebSocket that a room has a use for."""
         try:
             message = protocol.decode(data.decode(errors="replace"))
@@ -258,33 +258,33 @@ class RoomSession:
                 case _:
                     raise invalid("type", f"{message.type} has no use in a room", reason="INVALID_MESSAGE")
         except VoiceplaneError as error:
-            await self._tell(error_event(error))
+            await self._send_event(error_event(error))
 
     # ---------------------------------------------------------------- what they choose
 
     async def _selection(self, attributes: Mapping[str, str]) -> VoiceSelection:
         """What a person wants, by attributes and by what was chosen before; without what can't be had."""
         try:
-            selection = await self._factory.selection(self._person, **choices_of(attributes))
+            selection = await self._factory.selection(self._user, **choices_of(attributes))
         except VoiceplaneError as error:
-            await self._tell(error_event(error))
+            await self._send_event(error_event(error))
             selection = await self._factory.selection("")
-        self._factory.remember(self._person, selection)
+        self._factory.remember(self._user, selection)
         return selection
 
     async def _reselect(self, attributes: Mapping[str, str]) -> None:
         try:
             await self._select(choices_of(attributes))
         except VoiceplaneError as error:
-            await self._tell(error_event(error))
+            await self._send_event(error_event(error))
 
     async def _select(self, choices: Mapping[str, object]) -> None:
         if self._conversation is None:
             return
-        selection = await self._factory.selection(self._person, **choices)
-        self._factory.remember(self._person, selection)
+        selection = await self._factory.selection(self._user, **choices)
+        self._factory.remember(self._user, selection)
         self._conversation.select(selection)
-        await self._tell(selected_event(selection))
+        await self._send_event(selected_event(selection))
 
     # ---------------------------------------------------------------- what they are told
 
@@ -292,7 +292,7 @@ class RoomSession:
         if self._conversation:
             self._conversation.playout(utterance=utterance, media_time_samples=samples)
 
-    async def _tell(self, event: SessionEvent) -> None:
+    async def _send_event(self, event: SessionEvent) -> None:
         await self._send(protocol.encode_event(event))
         match event:
             case State():
@@ -322,7 +322,7 @@ class RoomSession:
             raise ConnectionResetError(f"the room is gone: {error}") from error
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(_quietly(work))
+        task = asyncio.create_task(_log_errors(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -347,7 +347,7 @@ def choices_of(attributes: Mapping[str, str]) -> dict[str, object]:
     return choices.model_dump(exclude_none=True)
 
 
-async def _quietly(work: Coroutine[Any, Any, None]) -> None:
+async def _log_errors(work: Coroutine[Any, Any, None]) -> None:
     """Run what nobody waits for; a room that is gone ends the session by another way."""
     try:
         await work

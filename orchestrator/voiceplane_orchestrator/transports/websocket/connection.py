@@ -100,7 +100,7 @@ class WebSocketConnection:
         text = 'the first message must be a hello, such as {"type":"hello","version":1}'
         raise CloseSession(failed_precondition("HELLO_EXPECTED", text, field="type"), protocol.CLOSE_PROTOCOL)
 
-    async def complain(self, error: VoiceplaneError) -> None:
+    async def send_error(self, error: VoiceplaneError) -> None:
         """Tell the client about an error of its own.
 
         Raises:

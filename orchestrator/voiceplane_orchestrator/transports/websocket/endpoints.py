@@ -38,10 +38,10 @@ _log = get_logger("websocket")
 class WebSocketEndpoints:
     """Serves /v1/talk and /v1/speak."""
 
-    def __init__(self, factory: SessionFactory, *, live: SessionAdmission) -> None:
+    def __init__(self, factory: SessionFactory, *, admission: SessionAdmission) -> None:
         self._factory = factory
         self._limits = factory.settings.limits
-        self._live = live
+        self._admission = admission
 
     async def talk(self, request: web.Request) -> web.StreamResponse:
         """GET /v1/talk."""
@@ -53,7 +53,7 @@ class WebSocketEndpoints:
 
     async def _serve(self, request: web.Request, *, microphone: bool) -> web.StreamResponse:
         _check_subprotocol(request)
-        with self._live.admit("talk" if microphone else "speak") as session_id:
+        with self._admission.admit("talk" if microphone else "speak") as session_id:
             socket = web.WebSocketResponse(
                 protocols=(protocol.SUBPROTOCOL,),
                 heartbeat=HEARTBEAT_S,
@@ -78,7 +78,7 @@ class WebSocketEndpoints:
                 _log.error("session failed", session_id=session_id, exc_info=error)
                 await connection.end(CloseSession(internal(), CLOSE_INTERNAL))
             finally:
-                _let_go(request)
+                _abort_unsent(request)
                 await connection.settle()
             return socket
 
@@ -98,10 +98,10 @@ class WebSocketEndpoints:
         session: Session
         if microphone:
             session = self._factory.conversation(
-                session_id=session_id, listener=connection, selection=selection, sample_rate_hz=rate_hz
+                session_id=session_id, output=connection, selection=selection, sample_rate_hz=rate_hz
             )
         else:
-            session = self._factory.reading(session_id=session_id, listener=connection, selection=selection)
+            session = self._factory.streaming_tts(session_id=session_id, output=connection, selection=selection)
         tasks = [
             asyncio.create_task(session.run(), name="session-run"),
             asyncio.create_task(self._receive(connection, session, client_id), name="session-receive"),
@@ -121,18 +121,18 @@ class WebSocketEndpoints:
 
     async def _until_ended(self, session: Session) -> None:
         """Return when the server's shutdown ends the session: when it is quiet, or at the deadline."""
-        await self._live.finishing.wait()
-        await first_to_end(session.wait_quiet(), self._live.ending.wait())
+        await self._admission.finishing.wait()
+        await first_to_end(session.wait_idle(), self._admission.ending.wait())
 
     async def _receive(self, connection: WebSocketConnection, session: Session, client_id: str) -> None:
         timeout_s = self._limits.idle_timeout_ms / 1000
         while (message := await connection.receive(timeout_s=timeout_s)) is not None:
             try:
-                await self._take(message, connection, session, client_id)
+                await self._handle_command(message, connection, session, client_id)
             except VoiceplaneError as error:
-                await connection.complain(error)
+                await connection.send_error(error)
 
-    async def _take(
+    async def _handle_command(
         self, message: WSMessage, connection: WebSocketConnection, session: Session, client_id: str
     ) -> None:
         if message.type is WSMsgType.BINARY:
@@ -188,7 +188,7 @@ def _check_subprotocol(request: web.Request) -> None:
         raise invalid("Sec-WebSocket-Protocol", f"offer the subprotocol {protocol.SUBPROTOCOL}")
 
 
-def _let_go(request: web.Request) -> None:
+def _abort_unsent(request: web.Request) -> None:
     """Drop what a client will never take, which else is kept for as long as the system tries to send it."""
     transport = request.transport
     if transport is not None and transport.get_write_buffer_size():

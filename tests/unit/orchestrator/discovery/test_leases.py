@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from voiceplane_common.worker_registry.records import Lease, Snapshot
-from voiceplane_orchestrator.discovery.leases import RETURN_S, LeaseTable
+from voiceplane_orchestrator.discovery.leases import REREGISTER_GRACE_S, LeaseTable
 
 A, B = "10.0.0.5:50051", "10.0.0.6:50051"
 
@@ -17,7 +17,7 @@ def snapshot(*leases: Lease, incarnation: str = "first") -> Snapshot:
 
 
 def told(leases: LeaseTable, now_s: float, *seen: Lease, incarnation: str = "first") -> list[tuple[str, str]]:
-    return [change[:2] for change in leases.see(snapshot(*seen, incarnation=incarnation), now_s)]
+    return [change[:2] for change in leases.apply(snapshot(*seen, incarnation=incarnation), now_s)]
 
 
 def test_a_worker_comes_stays_with_each_heartbeat_and_leaves_at_once() -> None:
@@ -25,7 +25,7 @@ def test_a_worker_comes_stays_with_each_heartbeat_and_leaves_at_once() -> None:
     assert told(leases, 0.0, lease()) == [("registered", A)]
     assert told(leases, 1.5, lease(ends_ms=103_500)) == []
     assert told(leases, 3.0, lease(ends_ms=105_000)) == []
-    assert leases.next_end_s == 5.0
+    assert leases.next_expiry_s == 5.0
     assert told(leases, 3.1) == [("left", A)]
     assert leases.addresses == frozenset()
 
@@ -57,7 +57,7 @@ def test_another_worker_at_the_address_is_told_and_the_address_stays() -> None:
 def test_while_redis_is_away_nothing_ends() -> None:
     leases = LeaseTable()
     told(leases, 0.0, lease())
-    leases.away()
+    leases.unreachable()
     assert told(leases, 600.0, lease(ends_ms=702_000)) == []
     assert leases.addresses == {A}
 
@@ -65,12 +65,12 @@ def test_while_redis_is_away_nothing_ends() -> None:
 def test_after_redis_comes_back_empty_workers_have_the_time_to_register_again() -> None:
     leases = LeaseTable()
     told(leases, 0.0, lease(A), lease(B))
-    leases.away()
+    leases.unreachable()
     assert told(leases, 10.0, incarnation="") == []
     assert told(leases, 10.6, lease(A, ends_ms=112_600), incarnation="second") == []
     assert leases.addresses == {A, B}
-    assert told(leases, 10.6 + RETURN_S - 0.1, lease(A, ends_ms=115_000), incarnation="second") == []
-    assert told(leases, 10.6 + RETURN_S, lease(A, ends_ms=115_500), incarnation="second") == [("expired", B)]
+    assert told(leases, 10.6 + REREGISTER_GRACE_S - 0.1, lease(A, ends_ms=115_000), incarnation="second") == []
+    assert told(leases, 10.6 + REREGISTER_GRACE_S, lease(A, ends_ms=115_500), incarnation="second") == [("expired", B)]
 
 
 def test_data_that_are_lost_without_a_lost_connection_are_noticed() -> None:
@@ -84,7 +84,7 @@ def test_data_that_are_lost_without_a_lost_connection_are_noticed() -> None:
 def test_after_a_fail_over_to_a_server_whose_clock_is_ahead_workers_stay() -> None:
     leases = LeaseTable()
     told(leases, 0.0, lease())
-    leases.away()
+    leases.unreachable()
     # Its copy of the lease counts as ended there, so it is not in the snapshot; a heartbeat follows.
     assert told(leases, 1.0) == []
     assert told(leases, 1.5, lease(ends_ms=99_000_000)) == []

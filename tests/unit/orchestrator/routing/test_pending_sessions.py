@@ -64,7 +64,7 @@ class Cluster:
     def hear(self, _: int) -> None:
         if self.on_the_way:
             self.heard_revision, _sessions = self.on_the_way.pop(0)
-            self.placements.told(self.heard_revision)
+            self.placements.snapshot(self.heard_revision)
 
     def break_(self, _: int) -> None:
         """The watch breaks, and begins again with a snapshot of the moment."""
@@ -105,7 +105,7 @@ def test_nothing_is_left_once_all_is_over(steps: list[tuple[str, int]]) -> None:
 def test_a_snapshot_that_overtakes_the_answer_has_the_session_already() -> None:
     placements = PendingSessions()
     placements.sent()
-    placements.told(7)
+    placements.snapshot(7)
     assert placements.count == 1
     placements.begun("s", revision=6)
     assert placements.count == 0
@@ -115,9 +115,9 @@ def test_a_snapshot_that_was_made_before_the_answer_lacks_the_session() -> None:
     placements = PendingSessions()
     placements.sent()
     placements.begun("s", revision=6)
-    placements.told(5)
+    placements.snapshot(5)
     assert placements.count == 1
-    placements.told(6)
+    placements.snapshot(6)
     assert placements.count == 0
 
 
@@ -126,7 +126,7 @@ def test_another_process_on_the_address_has_none_of_the_sessions() -> None:
     placements.sent()
     placements.begun("s", revision=600)
     placements.lost()
-    placements.told(1)
+    placements.snapshot(1)
     assert placements.count == 0
     placements.ended("s")
     assert placements.count == 0

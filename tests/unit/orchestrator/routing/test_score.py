@@ -34,14 +34,14 @@ def worker(address: str, *models: ModelView, **more: Any) -> WorkerView:
     return WorkerView(address=address, models=models or (JOE,), **facts)
 
 
-def chosen(*workers: WorkerView, wanted: VoiceRequest | None = None, key: str = "s", **more: Any) -> tuple[str, str]:
-    choice = choose(workers, wanted or VoiceRequest(), session_key=key, **more)
+def chosen(*workers: WorkerView, request: VoiceRequest | None = None, key: str = "s", **more: Any) -> tuple[str, str]:
+    choice = choose(workers, request or VoiceRequest(), session_key=key, **more)
     return choice.address, choice.model_id
 
 
-def refusal(*workers: WorkerView, wanted: VoiceRequest | None = None) -> VoiceplaneError:
+def refusal(*workers: WorkerView, request: VoiceRequest | None = None) -> VoiceplaneError:
     with pytest.raises(VoiceplaneError) as caught:
-        choose(workers, wanted or VoiceRequest(), session_key="s")
+        choose(workers, request or VoiceRequest(), session_key="s")
     return caught.value
 
 
@@ -115,28 +115,28 @@ def test_a_worker_that_has_just_failed_is_avoided_unless_it_is_the_only_one() ->
 
 def test_only_a_worker_that_knows_the_model_is_chosen() -> None:
     workers = worker("a", JOE), worker("b", JOE, AMY, sessions=9)
-    assert chosen(*workers, wanted=VoiceRequest(model_id="amy")) == ("b", "amy")
+    assert chosen(*workers, request=VoiceRequest(model_id="amy")) == ("b", "amy")
 
 
 def test_an_unknown_model_is_refused_and_the_known_ones_named() -> None:
-    error = refusal(worker("a", JOE), worker("b", AMY), wanted=VoiceRequest(model_id="zoe"))
+    error = refusal(worker("a", JOE), worker("b", AMY), request=VoiceRequest(model_id="zoe"))
     assert (error.code, error.reason) == (grpc.StatusCode.NOT_FOUND, "UNKNOWN_MODEL")
     assert "known models are amy, joe" in error.message
 
 
 def test_a_model_of_a_worker_that_is_away_is_no_unknown_model() -> None:
-    error = refusal(worker("a", JOE), worker("b", AMY, connected=False), wanted=VoiceRequest(model_id="amy"))
+    error = refusal(worker("a", JOE), worker("b", AMY, connected=False), request=VoiceRequest(model_id="amy"))
     assert error.code is grpc.StatusCode.UNAVAILABLE
 
 
 def test_a_language_finds_a_model_that_speaks_it() -> None:
     workers = worker("a", JOE), worker("b", JOE, EVA, sessions=9)
-    assert chosen(*workers, wanted=VoiceRequest(language="de-AT")) == ("b", "eva")
-    assert chosen(*workers, wanted=VoiceRequest(language="en-GB")) == ("a", "joe")
+    assert chosen(*workers, request=VoiceRequest(language="de-AT")) == ("b", "eva")
+    assert chosen(*workers, request=VoiceRequest(language="en-GB")) == ("a", "joe")
 
 
 def test_a_language_that_nobody_speaks_is_refused() -> None:
-    error = refusal(worker("a", JOE), wanted=VoiceRequest(language="fi"))
+    error = refusal(worker("a", JOE), request=VoiceRequest(language="fi"))
     assert (error.code, error.reason) == (grpc.StatusCode.NOT_FOUND, "UNKNOWN_LANGUAGE")
 
 
@@ -225,10 +225,10 @@ def test_a_worker_that_goes_moves_only_its_own_sessions(key: str, gone: str) -> 
     st.booleans(),
 )
 def test_whatever_the_workers_say_a_choice_can_be_served(
-    workers: list[WorkerView], wanted: VoiceRequest, prefer_resident: bool
+    workers: list[WorkerView], request: VoiceRequest, prefer_resident: bool
 ) -> None:
     try:
-        choice = choose(workers, wanted, session_key="s", prefer_resident=prefer_resident)
+        choice = choose(workers, request, session_key="s", prefer_resident=prefer_resident)
     except VoiceplaneError:
         return
     serving = next(view for view in workers if view.address == choice.address)
@@ -253,30 +253,30 @@ def test_a_full_worker_is_taken_again_when_a_session_leaves_it() -> None:
 
 def test_a_voice_finds_the_model_that_has_it() -> None:
     two = model("two", languages=("en-US", "en-US"))
-    assert chosen(worker("a"), worker("b", JOE, two), wanted=VoiceRequest(voice="v1")) == ("b", "two")
-    assert chosen(worker("a", JOE, two), wanted=VoiceRequest(voice="v0")) == ("a", "joe")
+    assert chosen(worker("a"), worker("b", JOE, two), request=VoiceRequest(voice="v1")) == ("b", "two")
+    assert chosen(worker("a", JOE, two), request=VoiceRequest(voice="v0")) == ("a", "joe")
 
 
 def test_a_model_is_taken_where_it_has_the_voice() -> None:
     two = model("joe", languages=("en-US", "en-US"))
     workers = worker("a"), worker("b", two, sessions=5)
-    assert chosen(*workers, wanted=VoiceRequest(model_id="joe", voice="v1"))[0] == "b"
-    assert chosen(*workers, wanted=VoiceRequest(model_id="joe", voice="v0"))[0] == "a"
+    assert chosen(*workers, request=VoiceRequest(model_id="joe", voice="v1"))[0] == "b"
+    assert chosen(*workers, request=VoiceRequest(model_id="joe", voice="v0"))[0] == "a"
 
 
 def test_a_voice_that_nobody_has_is_named_with_those_that_there_are() -> None:
-    error = refusal(worker("a"), wanted=VoiceRequest(model_id="joe", voice="eva"))
+    error = refusal(worker("a"), request=VoiceRequest(model_id="joe", voice="eva"))
     assert (error.reason, error.field) == ("UNKNOWN_VOICE", "voice")
     assert error.message == "the model 'joe' has no voice 'eva': known voices are v0"
-    error = refusal(worker("a"), wanted=VoiceRequest(voice="v0", language="de"))
+    error = refusal(worker("a"), request=VoiceRequest(voice="v0", language="de"))
     assert error.message == "no model has a voice 'v0' in 'de': known voices are v0"
 
 
 def test_what_a_model_says_that_it_speaks_counts_more_than_its_voices_languages() -> None:
     many = model("many", languages=("en-US",), is_default=True)
     many = replace(many, languages=("fr", "de"))
-    assert chosen(worker("a", many), wanted=VoiceRequest(language="de-AT")) == ("a", "many")
-    assert refusal(worker("a", many), wanted=VoiceRequest(language="en")).reason == "UNKNOWN_LANGUAGE"
+    assert chosen(worker("a", many), request=VoiceRequest(language="de-AT")) == ("a", "many")
+    assert refusal(worker("a", many), request=VoiceRequest(language="en")).reason == "UNKNOWN_LANGUAGE"
 
 
 # ------------------------------------------------------------ at scale
@@ -321,4 +321,4 @@ def test_a_resident_model_is_found_as_one_would_by_hand(views: list[WorkerView],
     if not resident:
         return
     best = min(resident, key=lambda view: (score.score(view, policy="balanced"), score._rendezvous("s", view.address)))
-    assert chosen(*views, wanted=VoiceRequest(model_id="amy"), avoid=avoid) == (best.address, "amy")
+    assert chosen(*views, request=VoiceRequest(model_id="amy"), avoid=avoid) == (best.address, "amy")

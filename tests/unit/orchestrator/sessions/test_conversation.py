@@ -38,15 +38,15 @@ class Talk:
     """A conversation whose user speaks by events; the clock is real, the silences that it waits for are short."""
 
     def __init__(self) -> None:
-        self.speaker, self.listener, self.ears = FakeTts(), FakeOutputTransport(), FakeAudioInput()
+        self.tts, self.transport, self.audio_input = FakeTts(), FakeOutputTransport(), FakeAudioInput()
         self.recognizer, self.replier = FakeRecognizer("How are you?"), FakeReplier()
         self.conversation = Conversation(
             session_id="s",
-            listener=self.listener,
-            ears=self.ears,  # type: ignore[arg-type]  # the two methods of Ears that a conversation calls
+            output=self.transport,
+            audio_input=self.audio_input,  # type: ignore[arg-type]  # the two methods of Ears that a conversation calls
             recognizer=self.recognizer,
             replier=self.replier,
-            speaker=self.speaker,
+            tts=self.tts,
             selection=VoiceSelection(),
             interruptions=InterruptionsSection(resume_after_silence_ms=50),
             endpointing=QUICK,
@@ -60,7 +60,7 @@ class Talk:
     def user_speaks(self, ms: int) -> None:
         start, end = self._now_ms, self._now_ms + ms
         self._now_ms = end + 200
-        self.ears.events = [
+        self.audio_input.events = [
             SpeechStarted(onset_sample=start * MS, through_sample=(start + 32) * MS),
             SpeechContinues(voiced_ms=ms, through_sample=end * MS),
             SpeechEnded(end_sample=end * MS, through_sample=self._now_ms * MS),
@@ -71,7 +71,7 @@ class Talk:
         self.conversation.playout(utterance=utterance, media_time_samples=words * FRAME_SAMPLES)
 
     async def until(self, kind: type, **fields: object) -> Any:
-        return await self.listener.until(kind, **fields)
+        return await self.transport.until(kind, **fields)
 
     async def hear_out(self, utterance: int) -> None:
         done = await self.until(Done, utterance=utterance)
@@ -131,30 +131,30 @@ async def test_a_turn_whose_recognition_fails_is_told_and_the_next_one_is_answer
 async def test_the_history_holds_what_was_heard_of_a_reply_and_not_what_was_written() -> None:
     async with talking() as talk:
         talk.replier.text = "one two three four five"
-        talk.speaker.gate.clear()
+        talk.tts.gate.clear()
         talk.user_speaks(500)
         await talk.until(SpeechFrame)
         talk.hear(1, 1)
         talk.user_speaks(900)
         await talk.until(Stop)
-        talk.speaker.gate.set()
+        talk.tts.gate.set()
         await talk.until(Done, utterance=2)
         assert talk.replier.asked[-1][:2] == [("user", "How are you?"), ("assistant", "one")]
 
 
 async def test_a_cough_pauses_and_resumes_without_a_turn() -> None:
     async with talking() as talk:
-        talk.speaker.gate.clear()
+        talk.tts.gate.clear()
         talk.conversation.say("one two three")
         await talk.until(SpeechFrame)
         talk.user_speaks(64)
         await talk.until(Pause)
         await talk.until(Resume)
-        talk.speaker.gate.set()
+        talk.tts.gate.set()
         await talk.hear_out(1)
         assert talk.replier.asked == []
-        assert [order for order in talk.speaker.log if order in {"pause", "resume"}] == ["pause", "resume"]
-        assert [order for order in talk.speaker.log if order.startswith("stop")] == ["stop 2"], "the one of say()"
+        assert [order for order in talk.tts.log if order in {"pause", "resume"}] == ["pause", "resume"]
+        assert [order for order in talk.tts.log if order.startswith("stop")] == ["stop 2"], "the one of say()"
 
 
 async def test_a_reply_that_was_stopped_for_nothing_is_spoken_again_from_the_unheard_sentence() -> None:
@@ -166,7 +166,7 @@ async def test_a_reply_that_was_stopped_for_nothing_is_spoken_again_from_the_unh
         talk.user_speaks(900)  # too long for a backchannel, and without a word
         await talk.until(Stop)
         await talk.until(Done, utterance=2, result="complete")
-        assert talk.speaker._text == "Second sentence. Third one."
+        assert talk.tts._text == "Second sentence. Third one."
 
 
 async def test_speech_before_the_first_sound_of_a_reply_takes_the_turn_back() -> None:
@@ -198,7 +198,7 @@ async def test_speech_before_the_first_sound_of_a_reply_takes_the_turn_back() ->
 async def test_a_reply_that_fails_is_told_and_the_next_turn_is_answered(error: Exception, reason: str) -> None:
     async with talking() as talk:
         talk.replier.error = error
-        talk.speaker.gate.set()
+        talk.tts.gate.set()
         talk.user_speaks(500)
         assert not (await talk.until(ErrorEvent, reason=reason)).fatal
         talk.replier.error = None
@@ -219,22 +219,22 @@ async def test_a_recognition_that_fails_is_told_and_the_next_turn_is_answered(er
 
 async def test_no_worker_is_a_state_until_there_is_one_again() -> None:
     async with talking() as talk:
-        talk.conversation.trouble(State(state="no_worker", reason="none", retry_after_ms=1000))
+        talk.conversation.set_outage(State(state="no_worker", reason="none", retry_after_ms=1000))
         await talk.until(State, state="no_worker")
-        talk.listener.got.clear()
-        talk.conversation.trouble(None)
+        talk.transport.got.clear()
+        talk.conversation.set_outage(None)
         await talk.until(State, state="listening")
 
 
 async def test_it_is_quiet_only_when_nothing_is_said_or_answered() -> None:
     async with talking() as talk:
-        await asyncio.wait_for(talk.conversation.wait_quiet(), 1)
-        talk.speaker.gate.clear()
+        await asyncio.wait_for(talk.conversation.wait_idle(), 1)
+        talk.tts.gate.clear()
         talk.conversation.say("one two")
         await talk.until(SpeechFrame)
-        quiet = asyncio.create_task(talk.conversation.wait_quiet())
+        quiet = asyncio.create_task(talk.conversation.wait_idle())
         await talk.until(State, state="speaking")
         assert not quiet.done()
-        talk.speaker.gate.set()
+        talk.tts.gate.set()
         await talk.hear_out(1)
         await quiet

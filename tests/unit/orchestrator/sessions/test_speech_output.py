@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 class Spoken:
     def __init__(self, *, follow_playout: bool) -> None:
-        self.speaker = FakeTts()
-        self.listener = FakeOutputTransport()
+        self.tts = FakeTts()
+        self.transport = FakeOutputTransport()
         self.ended: list[AgentUtterance] = []
-        self.mouth = SpeechOutput(
+        self.output = SpeechOutput(
             session_id="s",
-            speaker=self.speaker,
-            listener=self.listener,
+            tts=self.tts,
+            output=self.transport,
             metrics=Metrics(),
             clock=VirtualClock(),
             retention=Retention(None),
@@ -41,106 +41,106 @@ class Spoken:
         )
 
     async def say(self, text: str) -> AgentUtterance:
-        return await self.mouth.start(single_chunk(text), since_s=0.0)
+        return await self.output.start(single_chunk(text), since_s=0.0)
 
 
 @contextlib.asynccontextmanager
-async def mouth(*, follow_playout: bool = False) -> AsyncIterator[Spoken]:
+async def output(*, follow_playout: bool = False) -> AsyncIterator[Spoken]:
     spoken = Spoken(follow_playout=follow_playout)
     try:
         async with asyncio.timeout(5):
             yield spoken
     finally:
-        await spoken.mouth.close()
-    assert spoken.speaker.log[-1] == "close"
+        await spoken.output.close()
+    assert spoken.tts.log[-1] == "close"
 
 
 async def test_an_utterance_is_announced_spoken_and_done_in_this_order() -> None:
-    async with mouth() as spoken:
+    async with output() as spoken:
         await spoken.say("one two")
-        await spoken.mouth.wait()
-        kinds = [type(item) for item in spoken.listener.got if isinstance(item, (UtteranceStarted, SpeechFrame, Done))]
+        await spoken.output.wait()
+        kinds = [type(item) for item in spoken.transport.got if isinstance(item, (UtteranceStarted, SpeechFrame, Done))]
         assert kinds == [UtteranceStarted, SpeechFrame, SpeechFrame, Done]
-        assert spoken.listener.of(Done)[0].samples == 2 * FRAME_SAMPLES
+        assert spoken.transport.of(Done)[0].samples == 2 * FRAME_SAMPLES
 
 
 async def test_the_listener_is_told_to_stop_before_the_worker_has_obeyed() -> None:
-    async with mouth() as spoken:
-        spoken.speaker.gate.clear()
-        spoken.speaker.obeys.clear()
+    async with output() as spoken:
+        spoken.tts.gate.clear()
+        spoken.tts.obeys.clear()
         await spoken.say("one two three")
-        await spoken.listener.until(SpeechFrame)
-        await spoken.mouth.stop()
-        assert spoken.listener.of(Stop)[0].epoch == 2
-        assert "stop 2" not in spoken.speaker.log
-        assert spoken.listener.of(Done)[0].result == "interrupted"
+        await spoken.transport.until(SpeechFrame)
+        await spoken.output.stop()
+        assert spoken.transport.of(Stop)[0].epoch == 2
+        assert "stop 2" not in spoken.tts.log
+        assert spoken.transport.of(Done)[0].result == "interrupted"
 
 
 async def test_a_new_utterance_waits_until_the_worker_has_stopped_the_last_one() -> None:
-    async with mouth() as spoken:
-        spoken.speaker.gate.clear()
-        spoken.speaker.obeys.clear()
+    async with output() as spoken:
+        spoken.tts.gate.clear()
+        spoken.tts.obeys.clear()
         await spoken.say("one two three")
-        await spoken.listener.until(SpeechFrame)
-        await spoken.mouth.stop()
-        spoken.speaker.gate.set()
+        await spoken.transport.until(SpeechFrame)
+        await spoken.output.stop()
+        spoken.tts.gate.set()
         await spoken.say("four")
         await settle()
-        assert "speak 2" not in spoken.speaker.log
-        spoken.speaker.obeys.set()
-        await spoken.listener.until(Done, utterance=2)
-        assert spoken.speaker.log == ["open", "speak 1", "stop 2", "speak 2"]
+        assert "speak 2" not in spoken.tts.log
+        spoken.tts.obeys.set()
+        await spoken.transport.until(Done, utterance=2)
+        assert spoken.tts.log == ["open", "speak 1", "stop 2", "speak 2"]
 
 
 async def test_a_stop_while_the_worker_still_stops_drops_the_utterance_that_waits() -> None:
-    async with mouth() as spoken:
-        spoken.speaker.obeys.clear()
-        await spoken.mouth.stop()
+    async with output() as spoken:
+        spoken.tts.obeys.clear()
+        await spoken.output.stop()
         await spoken.say("never heard")
-        await spoken.mouth.stop()
-        spoken.speaker.obeys.set()
+        await spoken.output.stop()
+        spoken.tts.obeys.set()
         await spoken.say("heard")
-        await spoken.listener.until(Done, utterance=2, result="complete")
-        assert {frame.utterance_id for frame in spoken.listener.of(SpeechFrame)} == {"2"}
+        await spoken.transport.until(Done, utterance=2, result="complete")
+        assert {frame.utterance_id for frame in spoken.transport.of(SpeechFrame)} == {"2"}
 
 
 async def test_a_report_of_playout_that_goes_back_or_too_far_is_ignored() -> None:
-    async with mouth(follow_playout=True) as spoken:
+    async with output(follow_playout=True) as spoken:
         utterance = await spoken.say("one two three")
-        await spoken.listener.until(Done)
+        await spoken.transport.until(Done)
         for reported, heard in ((960, 960), (480, 960), (2881, 960), (2880, 2880)):
-            spoken.mouth.heard(utterance=1, media_time_samples=reported)
+            spoken.output.heard(utterance=1, media_time_samples=reported)
             assert utterance.heard_samples == heard
-        await spoken.mouth.wait()
+        await spoken.output.wait()
         assert [item.heard_text for item in spoken.ended] == ["one two three"]
 
 
 async def test_what_was_heard_of_an_interrupted_utterance_is_told() -> None:
-    async with mouth(follow_playout=True) as spoken:
+    async with output(follow_playout=True) as spoken:
         await spoken.say("one two three")
-        await spoken.listener.until(Done)
-        spoken.mouth.heard(utterance=1, media_time_samples=FRAME_SAMPLES)
-        await spoken.mouth.stop()
-        told = spoken.listener.of(Transcript)[0]
+        await spoken.transport.until(Done)
+        spoken.output.heard(utterance=1, media_time_samples=FRAME_SAMPLES)
+        await spoken.output.stop()
+        told = spoken.transport.of(Transcript)[0]
         assert (told.text, told.interrupted, told.unheard) == ("one", True, " two three")
 
 
 async def test_a_failure_is_told_and_the_next_utterance_is_spoken() -> None:
-    async with mouth() as spoken:
+    async with output() as spoken:
         for number, (error, reason) in enumerate(
             [(unavailable("NO_WORKER", "none"), "NO_WORKER"), (RuntimeError("a fault of ours"), "INTERNAL")], start=1
         ):
-            spoken.speaker.error = error
+            spoken.tts.error = error
             await spoken.say("one two")
-            failed = await spoken.listener.until(ErrorEvent, reason=reason)
+            failed = await spoken.transport.until(ErrorEvent, reason=reason)
             assert not failed.fatal
             assert "a fault of ours" not in failed.message
-            await spoken.mouth.wait()
+            await spoken.output.wait()
             assert spoken.ended[-1].result == "failed"
-            assert spoken.listener.of(Done)[-1].utterance == number
-        spoken.speaker.error = None
+            assert spoken.transport.of(Done)[-1].utterance == number
+        spoken.tts.error = None
         await spoken.say("one two")
-        await spoken.listener.until(Done, result="complete")
+        await spoken.transport.until(Done, result="complete")
 
 
 async def test_the_text_of_a_reply_is_told_as_it_is_written_and_that_of_a_reader_is_not_told_back() -> None:
@@ -149,8 +149,8 @@ async def test_the_text_of_a_reply_is_told_as_it_is_written_and_that_of_a_reader
             yield piece
 
     for conversing in (True, False):
-        async with mouth(follow_playout=conversing) as spoken:
-            await spoken.mouth.start(written(), since_s=0.0)
-            await spoken.listener.until(Done)
-            told = [(item.utterance, item.text) for item in spoken.listener.of(Reply)]
+        async with output(follow_playout=conversing) as spoken:
+            await spoken.output.start(written(), since_s=0.0)
+            await spoken.transport.until(Done)
+            told = [(item.utterance, item.text) for item in spoken.transport.of(Reply)]
             assert told == ([(1, "one "), (1, "two")] if conversing else [])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from voiceplane_orchestrator.sessions import selection
+from voiceplane_orchestrator.sessions import voice_selection
 from voiceplane_orchestrator.sessions.voice_selection import VoiceSelection, VoiceSelectionStore
 
 from tests.support.clock import VirtualClock
@@ -40,7 +40,7 @@ async def test_what_nobody_came_back_for_is_forgotten_when_others_come() -> None
 
 
 def test_the_least_recently_used_client_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(selection, "MAX_CLIENTS", 2)
+    monkeypatch.setattr(voice_selection, "MAX_CLIENTS", 2)
     store = VoiceSelectionStore(ttl_ms=10_000, clock=VirtualClock())
     store.put("a", HIGH)
     store.put("b", HIGH)

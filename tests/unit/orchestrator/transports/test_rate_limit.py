@@ -6,8 +6,8 @@ import contextlib
 
 import pytest
 from voiceplane_common.errors import VoiceplaneError
+from voiceplane_orchestrator.transports import rate_limit
 from voiceplane_orchestrator.transports.rate_limit import RateLimiter
-from voiceplane_orchestrator.transports.websocket import gate
 
 from tests.support.clock import VirtualClock
 
@@ -18,46 +18,46 @@ def make(clock: VirtualClock, *, requests_per_minute: int = 60, connections_per_
     )
 
 
-def ask(gate: RateLimiter, name: str, *, times: int = 1) -> None:
+def ask(limiter: RateLimiter, name: str, *, times: int = 1) -> None:
     for _ in range(times):
-        with gate.enter(name):
+        with limiter.enter(name):
             pass
 
 
 async def test_a_caller_may_ask_as_often_as_a_minute_allows_and_is_told_how_long_to_wait() -> None:
     clock = VirtualClock()
-    gate = make(clock)
-    ask(gate, "alice", times=60)
+    limiter = make(clock)
+    ask(limiter, "alice", times=60)
     with pytest.raises(VoiceplaneError) as caught:
-        ask(gate, "alice")
+        ask(limiter, "alice")
     assert (caught.value.reason, caught.value.retry_after_ms) == ("RATE_LIMITED", 1000)
-    ask(gate, "bob")
+    ask(limiter, "bob")
     await clock.advance(1.0)
-    ask(gate, "alice")
+    ask(limiter, "alice")
     with pytest.raises(VoiceplaneError):
-        ask(gate, "alice")
+        ask(limiter, "alice")
     await clock.advance(3_600.0)
-    ask(gate, "alice", times=60)
+    ask(limiter, "alice", times=60)
     with pytest.raises(VoiceplaneError):
-        ask(gate, "alice")
+        ask(limiter, "alice")
 
 
 def test_a_caller_may_have_so_many_open_at_once() -> None:
-    gate = make(VirtualClock())
+    limiter = make(VirtualClock())
     with contextlib.ExitStack() as opened:
         for _ in range(3):
-            opened.enter_context(gate.enter("alice"))
+            opened.enter_context(limiter.enter("alice"))
         with pytest.raises(VoiceplaneError) as caught:
-            ask(gate, "alice")
+            ask(limiter, "alice")
         assert caught.value.reason == "TOO_MANY_CONNECTIONS"
-        ask(gate, "bob")
-    ask(gate, "alice")
+        ask(limiter, "bob")
+    ask(limiter, "alice")
 
 
 def test_who_calls_under_many_names_is_forgotten_but_nobody_with_something_open(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(gate, "MAX_REMEMBERED", 3)
+    monkeypatch.setattr(rate_limit, "MAX_REMEMBERED", 3)
     limits = make(VirtualClock(), connections_per_caller=1)
     with limits.enter("alice"):
         for number in range(10):

@@ -15,7 +15,7 @@ from voiceplane_common.errors import failed_precondition
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from livekit.plugins.voiceplane.ears import Ears
+    from livekit.plugins.voiceplane.vad_events import Ears
 
 
 class VAD(vad.VAD):
@@ -35,7 +35,7 @@ class VAD(vad.VAD):
         """
         try:
             # Only here: who only speaks needs no ears.
-            from livekit.plugins.voiceplane.ears import TELL_EVERY_S, Ears  # noqa: PLC0415
+            from livekit.plugins.voiceplane.vad_events import TELL_EVERY_S, Ears  # noqa: PLC0415
             from voiceplane_speech_input.vad.settings import VadSection  # noqa: PLC0415
         except ImportError as error:
             message = f"VAD needs the extra livekit-plugins-voiceplane[stt]: {error}"
