@@ -2,7 +2,7 @@
 
 set shell := ["bash", "-euo", "pipefail", "-c"]
 
-# What a person can ask for.
+# List the recipes.
 default:
     @just --list
 
@@ -78,6 +78,14 @@ simulate *ARGS:
 soak SECONDS *ARGS:
     python -m bench.soak {{ SECONDS }} {{ ARGS }}
 
+# Build the documentation as a site, with strict links, into site/.
+docs:
+    NO_MKDOCS_2_WARNING=1 python -m mkdocs build --strict
+
+# Show the documentation at http://127.0.0.1:8000 while you write.
+docs-serve:
+    NO_MKDOCS_2_WARNING=1 python -m mkdocs serve
+
 # Talk to it: everything on one box, a page at localhost.
 demo *ARGS:
     voiceplane demo {{ ARGS }}
@@ -95,7 +103,7 @@ crds:
     python scripts/generate_crds.py
 
 # What CI runs: set up, lint, test.
-ci: setup lint cluster-build test
+ci: setup lint docs cluster-build test
 
 # Build the programs of the tests' cluster, which takes minutes the first time; they are kept outside of the checkout.
 cluster-build:
