@@ -1,4 +1,4 @@
-"""An operator, assembled: the watches, the queue, and the order in which they start and stop."""
+"""The assembled operator: its watches, its queue, and the order in which they start and stop."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ RETRY_S = 2.0
 _log = get_logger("operator")
 
 
-class EtcdRestored(RuntimeError):  # noqa: N818  # it says what has happened
-    """The API server's store is an older one than before, as after a restore; what was seen since is not true."""
+class EtcdRestored(RuntimeError):  # noqa: N818  # it names what happened
+    """The API server's revision went back, as after a restore of etcd: what the operator has seen since is not true."""
 
 
 class Operator:
-    """One operator; run it."""
+    """The operator."""
 
     def __init__(self, settings: OperatorSettings, *, api: Api, connect: Connect | None = None) -> None:
         """Assemble it.
 
         Args:
-            settings: Everything that it can be told.
+            settings: Its settings.
             api: The API server.
-            connect: Makes a client of a worker's address; None for one as the settings say.
+            connect: Makes a client of a worker's address; None for one with the settings' TLS.
         """
         self.settings = settings
         self.metrics = Metrics(api_calls=lambda: api.calls)
@@ -88,13 +88,13 @@ class Operator:
         self.health = Health(self._informers, stale_s=settings.stale_seconds)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Reconcile until told to stop.
+        """Reconcile until `stop` is set.
 
-        What runs is known before what is declared is read, so that a start does not take running workers for missing.
+        The informers list the pods before the custom resources are read: running workers must not count as missing.
 
         Raises:
             VoiceplaneError: UNAVAILABLE, ADDRESS_IN_USE.
-            Exception: Something that must not end has; a new process begins anew.
+            Exception: A task that must not end has ended; the process must be restarted.
         """
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self._fleet.close)
@@ -142,10 +142,10 @@ class Operator:
         self.controller.pool_changed(pool, model_ids)
 
     async def _resync_forever(self) -> None:
-        """Read everything that is declared, begin to work, and read it again from time to time.
+        """List all custom resources, start the queue, and list them again periodically.
 
-        Nothing is judged before all is known: a voice is not without a pool because it was read first. Later reads find
-        the deletions that went unseen while a watch was broken.
+        The queue starts after the first complete list, since a VoiceModel may be listed before its pool. Later lists
+        find the deletions that a broken watch has missed.
         """
         working: asyncio.Task[None] | None = None
         try:
@@ -174,7 +174,7 @@ class Operator:
                 self._check_revision(int(listed["metadata"]["resourceVersion"]))
                 items = listed["items"]
                 present = {(item["metadata"]["namespace"], item["metadata"]["name"]) for item in items}
-                gone = [key for key in before if tuple(key) not in present]  # what is newer is not in the list
+                gone = [key for key in before if tuple(key) not in present]  # objects created since are not in `before`
                 for key in gone:
                     body = {"metadata": {"namespace": key.namespace, "name": key.name}}
                     self.controller.observe(kind, body, gone=True)
@@ -183,15 +183,17 @@ class Operator:
         self.controller.resync()
 
     def _check_revision(self, revision: int) -> None:
-        """Kopf's watches go on from where they were, and would be told nothing of a store that was put back."""
+        """Raise if etcd was restored: kopf's watches continue from their revision, and would get no events."""
         if revision < self._revision:
-            message = f"the API server's store went back from revision {self._revision} to {revision}: starting anew"
+            message = (
+                f"the API server went back from revision {self._revision} to {revision} (etcd restored): restarting"
+            )
             raise EtcdRestored(message)
         self._revision = revision
 
 
 def _raise_first(tasks: list[asyncio.Task[Any]]) -> None:
-    """The error of the first task that has failed, if one has."""
+    """Raise the error of the first task that failed, if one did."""
     for task in tasks:
         if task.done() and not task.cancelled():
             task.result()

@@ -1,6 +1,6 @@
-"""The command voiceplane-crds: applies the CustomResourceDefinitions of this version.
+"""The command voiceplane-crds: applies this version's CustomResourceDefinitions (CRDs).
 
-Helm installs definitions once and never again; the chart runs this before each upgrade.
+Helm installs CRDs once and never updates them, so the chart runs this before each upgrade.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ from voiceplane_common.kube.api import Api, ApiError
 
 from voiceplane_operator.specs import crd
 
-# Helm applies the definitions of an installation under this name; under another one, the next would be in conflict.
+# The field manager under which Helm installed the CRDs; another one would cause a conflict at the next installation.
 FIELD_MANAGER = "helm"
 
 
 def apply(
-    kubeconfig: Annotated[str | None, typer.Option(help="Without it KUBECONFIG or, in a pod, its own account.")] = None,
+    kubeconfig: Annotated[
+        str | None, typer.Option(help="Default: KUBECONFIG or, in a pod, its ServiceAccount.")
+    ] = None,
 ) -> None:
-    """Apply the definitions of VoiceModel and TTSWorkerPool; no object of theirs is touched."""
+    """Apply the CRDs of VoiceModel and TTSWorkerPool. Objects of these kinds stay as they are."""
     try:
         asyncio.run(_apply(kubeconfig))
     except (ApiError, ConfigException) as error:

@@ -1,7 +1,7 @@
-"""Which workers are to have which models, and how that is said to a worker.
+"""Which pools get which VoiceModels, and the LoadModel request of each.
 
-A worker gives back the declaration of each model, so that an operator that was restarted knows what it has asked for,
-and what a deleted VoiceModel has left behind, without any memory or finalizer of its own.
+A worker reports the declaration of each model. From it, a restarted operator knows what it asked for, and which models
+a deleted VoiceModel left behind, without a finalizer or stored state.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from voiceplane_common.kube.names import GROUP
 from voiceplane_proto.v1 import tts_pb2
 
-from voiceplane_operator.quantities import whole
+from voiceplane_operator.quantities import integer_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -33,11 +33,11 @@ _RESIDENCY = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """Why a VoiceModel is not given to any worker.
+    """Why no worker gets a VoiceModel.
 
     Attributes:
-        reason: CamelCase.
-        message: For people, with the remedy.
+        reason: CamelCase, as in a condition.
+        message: What is wrong and what to do.
     """
 
     reason: str
@@ -45,7 +45,11 @@ class Refusal:
 
 
 def refusals(models: Iterable[Model]) -> dict[Key, Refusal]:
-    """The VoiceModels that can't be served as they are, of all that there are."""
+    """The VoiceModels that cannot be served as they are.
+
+    Args:
+        models: All VoiceModels.
+    """
     by_id: dict[tuple[str, str], list[Model]] = defaultdict(list)
     names: dict[Key, Model] = {}
     for model in models:
@@ -58,7 +62,7 @@ def refusals(models: Iterable[Model]) -> dict[Key, Refusal]:
         for other in others:
             refused[other.key] = Refusal(
                 reason="DuplicateModelId",
-                message=f"modelId {model_id} belongs to VoiceModel {first.key.name}, which is older: "
+                message=f"modelId {model_id} belongs to the older VoiceModel {first.key.name}: "
                 "set another spec.modelId, or delete one of the two",
             )
     for key, model in names.items():
@@ -72,16 +76,16 @@ def _own_refusal(model: Model, names: Mapping[Key, Model]) -> Refusal | None:
     if lora:
         base = names.get(model.key._replace(name=lora.base_model_ref.name))
         if base is None:
-            message = f"lora.baseModelRef: no VoiceModel {lora.base_model_ref.name} is in this namespace: apply it"
+            message = f"lora.baseModelRef: this namespace has no VoiceModel {lora.base_model_ref.name}: apply it"
             return Refusal(reason="BaseModelMissing", message=message)
         if base.spec.lora:
-            message = f"lora.baseModelRef: {base.key.name} is a LoRA itself: name its base"
+            message = f"lora.baseModelRef: VoiceModel {base.key.name} is a LoRA itself: name its base"
             return Refusal(reason="BaseModelIsLora", message=message)
     return None
 
 
 def wanted_by(pool: Pool, models: Iterable[Model], refused: Mapping[Key, Refusal]) -> dict[str, Model]:
-    """The VoiceModels that a pool's workers are to know, by model id."""
+    """The VoiceModels that a pool's workers get, by model id."""
     return {
         model.model_id: model
         for model in models
@@ -90,19 +94,24 @@ def wanted_by(pool: Pool, models: Iterable[Model], refused: Mapping[Key, Refusal
 
 
 def selects(model: Model, pool: Pool) -> bool:
-    """Whether a VoiceModel is meant for a pool."""
+    """Whether a VoiceModel selects a pool."""
     return model.key.namespace == pool.key.namespace and model.spec.pool_selector.matches(pool.meta.labels)
 
 
 def fits(model: Model, pool: Pool) -> bool:
-    """Whether a worker of a pool has room for a VoiceModel at all."""
+    """Whether a VoiceModel fits into the memory budget of a pool's workers."""
     if model.spec.memory is None or pool.spec.memory_budget is None:
         return True
-    return whole(model.spec.memory) <= whole(pool.spec.memory_budget)
+    return integer_value(model.spec.memory) <= integer_value(pool.spec.memory_budget)
 
 
 def request_of(model: Model, base: Model | None = None) -> tts_pb2.LoadModelRequest:
-    """What a worker is asked for, with its declaration."""
+    """The LoadModel request of a VoiceModel. This is the one place that converts its fields.
+
+    Args:
+        model: The VoiceModel.
+        base: The base of a LoRA, if it is declared.
+    """
     spec = model.spec
     source = spec.lora.source if spec.lora else spec.source
     request = tts_pb2.LoadModelRequest(
@@ -128,5 +137,5 @@ def request_of(model: Model, base: Model | None = None) -> tts_pb2.LoadModelRequ
 
 
 def is_ours(declaration: str) -> bool:
-    """Whether a worker's model was declared by a VoiceModel."""
+    """Whether a VoiceModel declared a worker's model."""
     return declaration.startswith(PREFIX)

@@ -1,4 +1,4 @@
-"""Events: what `kubectl describe` shows a person."""
+"""Kubernetes Events, as `kubectl describe` shows them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from voiceplane_operator.resources import Meta
 
 MAX_MESSAGE_CHARS = 1024
-# An event's name is the object's, which may be as long as a name can be, a point and 16 digits.
+# An event's name is the object's, shortened so that a dot and 16 digits fit.
 MAX_NAME_CHARS = 253 - 17
 
 _log = get_logger("events")
 
 
 async def record_event(api: Api, kind: str, meta: Meta, *, warning: bool, reason: str, message: str) -> None:
-    """Write an event on one of our objects. One that can't be written is logged: nothing depends on it."""
+    """Write an event about one of our objects. A failure is logged only: nothing depends on an event."""
     try:
         await api.create(event(kind, meta, warning=warning, reason=reason, message=message, now=datetime.now(UTC)))
     except ApiError as error:
@@ -33,7 +33,7 @@ async def record_event(api: Api, kind: str, meta: Meta, *, warning: bool, reason
 
 
 def event(kind: str, meta: Meta, *, warning: bool, reason: str, message: str, now: datetime) -> dict[str, Any]:
-    """An event on one of our objects."""
+    """The manifest of an event about one of our objects."""
     time = now.strftime("%Y-%m-%dT%H:%M:%SZ")
     stem = meta.key.name[:MAX_NAME_CHARS].rstrip("-.")
     return {

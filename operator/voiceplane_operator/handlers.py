@@ -1,7 +1,7 @@
-"""What kopf calls: each handler takes note of an object and asks for its reconcile, and does nothing else.
+"""The kopf handlers: each passes an object to the controller, and does nothing else.
 
-Raw events rather than kopf's change handlers: those keep their progress in annotations and add finalizers, which would
-hold a VoiceModel back while no operator runs.
+They are raw event handlers: kopf's change handlers keep their progress in annotations and add finalizers, which would
+block the deletion of a VoiceModel while no operator runs.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 KINDS = {"voicemodels": "VoiceModel", "ttsworkerpools": "TTSWorkerPool"}
 # A ServiceAccount's token is renewed in its file long before it expires.
 CREDENTIALS_LAST = timedelta(minutes=10)
-# kopf renews a watch after so long, so that one whose connection died unseen is found.
+# kopf restarts a watch after this time, so that a dead connection is found.
 WATCH_TIMEOUT_S = 240
 
 
 def registry_of(controller: Controller, api: Api) -> kopf.OperatorRegistry:
-    """The handlers of a controller, and the way to its API server."""
+    """The handlers of a controller, and the login to its API server."""
     registry = kopf.OperatorRegistry()
 
     async def log_in(**_: Any) -> kopf.ConnectionInfo:
@@ -43,7 +43,7 @@ def registry_of(controller: Controller, api: Api) -> kopf.OperatorRegistry:
 
 
 async def credentials(api: Api) -> kopf.ConnectionInfo:
-    """The same way to the API server for kopf, which asks again when it has expired."""
+    """Our connection to the API server, for kopf, which asks again when it has expired."""
     configuration = api.configuration
     bearer = (await configuration.auth_settings()).get("BearerToken")
     scheme, _, token = str(bearer["value"]).rpartition(" ") if bearer else ("", "", "")
@@ -56,19 +56,19 @@ async def credentials(api: Api) -> kopf.ConnectionInfo:
         certificate_path=configuration.cert_file,
         private_key_path=configuration.key_file,
         proxy_url=configuration.proxy,
-        trust_env=True,  # HTTPS_PROXY and NO_PROXY, which our own calls obey, too
+        trust_env=True,  # HTTPS_PROXY and NO_PROXY, as in our own calls
         expiration=datetime.now(UTC) + CREDENTIALS_LAST,
     )
 
 
 def operator_settings() -> kopf.OperatorSettings:
-    """How kopf is to behave."""
+    """Kopf's settings."""
     settings = kopf.OperatorSettings()
-    settings.posting.enabled = False  # the events that people read are written by the controller
+    settings.posting.enabled = False  # the controller writes the events
     settings.posting.level = logging.CRITICAL
     settings.watching.server_timeout = WATCH_TIMEOUT_S
     settings.watching.client_timeout = WATCH_TIMEOUT_S + 30
     settings.watching.connect_timeout = 10
     settings.peering.standalone = True
-    settings.scanning.disabled = True  # no CRD is made while it runs, and namespaced rights see none
+    settings.scanning.disabled = True  # no CRD is created while it runs, and a namespaced Role cannot list them
     return settings

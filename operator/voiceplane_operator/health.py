@@ -1,4 +1,4 @@
-"""GET /healthz: whether the operator still hears of the cluster, which a watch that died unseen does not."""
+"""GET /healthz and /readyz: whether the operator's watches still get news from the API server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Health:
-    """Judges the watches by when they last heard of the API server."""
+    """Checks when each informer last got an answer from the API server."""
 
     def __init__(self, informers: Sequence[Informer], *, stale_s: float) -> None:
         self._informers = informers
@@ -23,17 +23,17 @@ class Health:
         self._runner: web.AppRunner | None = None
 
     def problem(self) -> str:
-        """What is wrong; empty if nothing is."""
+        """What is wrong; empty if all is well."""
         now = asyncio.get_running_loop().time()
         for informer in self._informers:
             if not informer.synced.is_set():
-                return f"the first list of {informer.kind} is not in yet"
+                return f"the first list of {informer.kind} has not arrived yet"
             if now - informer.contact > self._stale_s:
-                return f"nothing was heard of {informer.kind} for {now - informer.contact:.0f} s"
+                return f"the watch of {informer.kind} got no answer for {now - informer.contact:.0f} s"
         return ""
 
     async def serve(self, port: int) -> int:
-        """Answer on a port of all addresses; returns the port, which the system chooses for 0."""
+        """Listen on a port of all addresses, and return it; for 0 the system chooses one."""
         app = web.Application()
         app.router.add_get("/healthz", self._alive)
         app.router.add_get("/readyz", self._ready)
@@ -47,7 +47,7 @@ class Health:
         return int(listening.getsockname()[1])
 
     async def close(self) -> None:
-        """Answer no more."""
+        """Stop listening."""
         if self._runner:
             await self._runner.cleanup()
 
@@ -56,7 +56,7 @@ class Health:
         return web.Response(text=problem or "ok", status=503 if problem else 200)
 
     async def _alive(self, _: web.Request) -> web.Response:
-        # Before the first list it lives, and waits: a restart would not make an unreachable API server answer sooner.
+        # Before the first list it is alive: a restart would not make an unreachable API server answer sooner.
         synced = all(informer.synced.is_set() for informer in self._informers)
         problem = self.problem() if synced else ""
         return web.Response(text=problem or "ok", status=503 if problem else 200)

@@ -25,13 +25,15 @@ def operate(
     config: Annotated[
         Path | None, typer.Option(help="A YAML file of settings; see docs/explanation/operator.md.")
     ] = None,
-    namespaces: Annotated[str | None, typer.Option(help="Comma-separated; without it the whole cluster.")] = None,
-    kubeconfig: Annotated[str | None, typer.Option(help="Without it KUBECONFIG or, in a pod, its own account.")] = None,
+    namespaces: Annotated[str | None, typer.Option(help="Comma-separated. Default: the whole cluster.")] = None,
+    kubeconfig: Annotated[
+        str | None, typer.Option(help="Default: KUBECONFIG or, in a pod, its ServiceAccount.")
+    ] = None,
     log_level: Annotated[str | None, typer.Option()] = None,
     health_port: Annotated[int | None, typer.Option()] = None,
     metrics_port: Annotated[int | None, typer.Option()] = None,
 ) -> None:
-    """Reconcile VoiceModels and TTSWorkerPools. Flags beat the environment (VOICEPLANE_OPERATOR_…) and the file."""
+    """Reconcile VoiceModels and TTSWorkerPools. Flags override the environment (VOICEPLANE_OPERATOR_…) and the file."""
     try:
         settings = load_settings(
             OperatorSettings,
@@ -56,7 +58,7 @@ def operate(
         typer.echo(f"voiceplane-operator: {error}", err=True)
         raise typer.Exit(1) from None
     except ConfigException as error:
-        typer.echo(f"voiceplane-operator: no way to the API server: {error}; set KUBECONFIG", err=True)
+        typer.echo(f"voiceplane-operator: no configuration for the API server: {error}; set KUBECONFIG", err=True)
         raise typer.Exit(2) from None
 
 

@@ -1,4 +1,4 @@
-"""What the operator tells Prometheus; docs/reference/metrics.md is made from it."""
+"""The operator's Prometheus metrics; docs/reference/metrics.md is generated from them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Metrics:
     """The metrics of one operator, in a registry of their own."""
 
     def __init__(self, *, api_calls: Callable[[], int] = lambda: 0) -> None:
-        """Make them.
+        """Register them.
 
         Args:
-            api_calls: Calls of the Kubernetes API so far.
+            api_calls: Returns the number of calls of the Kubernetes API so far.
         """
         self.registry = registry = CollectorRegistry()
 
@@ -37,32 +37,34 @@ class Metrics:
                 f"voiceplane_operator_{name}_seconds", text, labels, buckets=RECONCILE_BUCKETS_S, registry=registry
             )
 
-        self.reconcile_seconds = seconds("reconcile", "How long one reconcile took.", ["kind"])
+        self.reconcile_seconds = seconds("reconcile", "Duration of one reconcile.", ["kind"])
         self.reconcile_errors = count("reconcile_errors", "Reconciles that failed.", ["kind"])
-        self.queue_depth = gauge("queue_depth", "Objects that wait to be reconciled.")
-        self.queue_wait_seconds = seconds("queue_wait", "How long an object waited to be reconciled.", ["kind"])
-        self.declared = gauge("declared", "Objects that are declared.", ["kind"])
+        self.queue_depth = gauge("queue_depth", "Objects that wait for a reconcile.")
+        self.queue_wait_seconds = seconds("queue_wait", "Time that an object waited for its reconcile.", ["kind"])
+        self.declared = gauge("declared", "Declared objects.", ["kind"])
         self.unready = gauge("unready", "Declared objects whose condition Ready is not True.", ["kind"])
-        self.drift = count("drift", "Owned objects that someone else had changed.", ["kind"])
-        self.workers = gauge("workers", "Workers that are watched.")
-        self.workers_reachable = gauge("workers_reachable", "Workers that are watched and can be reached.")
+        self.drift = count(
+            "drift", "Owned objects that another client had changed, and that were applied again.", ["kind"]
+        )
+        self.workers = gauge("workers", "Watched workers.")
+        self.workers_reachable = gauge("workers_reachable", "Watched workers that are connected.")
         self.model_calls = count(
             "model_calls",
-            "LoadModel and UnloadModel calls of workers; call: load or unload; outcome: ok, or the error's reason.",
+            "LoadModel and UnloadModel calls; call: load or unload; outcome: ok, or the error's reason.",
             ["call", "outcome"],
         )
-        self.model_call_seconds = seconds("model_call", "How long a worker took to answer such a call.", ["call"])
+        self.model_call_seconds = seconds("model_call", "Duration of a LoadModel or UnloadModel call.", ["call"])
         registry.register(_ApiCalls(api_calls))
 
 
 class _ApiCalls(Collector):
-    """A counter that is kept elsewhere."""
+    """A counter whose value another object keeps."""
 
     def __init__(self, calls: Callable[[], int]) -> None:
         self._calls = calls
 
     def collect(self) -> Iterator[CounterMetricFamily]:
-        """Its one sample."""
+        """Its only sample."""
         yield CounterMetricFamily(
             "voiceplane_operator_api_calls", "Calls of the Kubernetes API.", value=float(self._calls())
         )

@@ -1,4 +1,4 @@
-"""What the operator's objects are called, and how they are labelled."""
+"""Names, labels and paths of the objects that the operator owns."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CACHE_FOLDER = "/var/cache/voiceplane"
 CREDENTIALS_FOLDER = "/etc/voiceplane/credentials"
 TLS_FOLDER = "/etc/voiceplane/tls"
 
-# Of every worker pod, whichever pool it belongs to.
+# Selects the worker pods of all pools.
 WORKER_SELECTOR = f"app.kubernetes.io/name={WORKER_NAME},app.kubernetes.io/managed-by={FIELD_MANAGER}"
 
 
@@ -29,7 +29,7 @@ def owned_name(pool: str) -> str:
 
 
 def selector(pool: str) -> dict[str, str]:
-    """The labels that select a pool's pods. They can't change during the life of a Deployment."""
+    """The labels that select a pool's pods. A Deployment's selector is immutable."""
     return {"app.kubernetes.io/name": WORKER_NAME, POOL_LABEL: pool}
 
 
@@ -43,5 +43,5 @@ def labels(pool: str) -> dict[str, str]:
 
 
 def selector_text(pool: str) -> str:
-    """The same as `selector`, in the form of a query."""
+    """The labels of `selector` as a query."""
     return ",".join(f"{key}={value}" for key, value in sorted(selector(pool).items()))

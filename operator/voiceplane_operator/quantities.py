@@ -13,17 +13,17 @@ _DECIMAL = {"n": -9, "u": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15,
 _BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
 
 
-def whole(quantity: int | str) -> int:
-    """A quantity, rounded up to a whole number, as the API server rounds it.
+def integer_value(quantity: int | str) -> int:
+    """A quantity, rounded up to an integer, as the API server does.
 
     Raises:
-        ValueError: It is none; the API server lets no such through.
+        ValueError: It is no quantity; the API server accepts none such.
     """
     if isinstance(quantity, int):
         return quantity
     match = _FORM.fullmatch(quantity.strip())
     if match is None:
-        raise ValueError(f"{quantity!r} is no quantity: write a number with a unit such as Mi or G")
+        raise ValueError(f"{quantity!r} is not a quantity: write a number with a unit such as Mi or G")
     number, binary, decimal, exponent = match.groups()
     value = Decimal(number)
     if binary:

@@ -1,4 +1,4 @@
-"""The custom resources as the operator holds them: metadata that matters, and a parsed spec."""
+"""The custom resources in memory: the metadata that the operator uses, and the parsed spec."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meta:
-    """What the operator needs of an object's metadata.
+    """The parts of an object's metadata that the operator uses.
 
     Attributes:
-        demand_at: When a session last wanted a worker of a pool that had none, RFC 3339; empty if none did.
+        demand_at: When a session last found no worker in the pool, RFC 3339; empty if none did.
     """
 
     key: Key
@@ -33,7 +33,7 @@ class Meta:
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> Meta:
-        """From an object as the API server writes it."""
+        """From an object as the API server returns it."""
         metadata = body["metadata"]
         return cls(
             key=Key(metadata["namespace"], metadata["name"]),
@@ -51,7 +51,7 @@ class Model:
     """A VoiceModel.
 
     Attributes:
-        status: As it was last seen.
+        status: As last seen.
     """
 
     meta: Meta
@@ -60,7 +60,7 @@ class Model:
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> Model:
-        """From an object as the API server writes it."""
+        """From an object as the API server returns it."""
         spec = VoiceModelSpec.model_validate(body["spec"])
         return cls(meta=Meta.read(body), spec=spec, status=dict(body.get("status") or {}))
 
@@ -71,7 +71,7 @@ class Model:
 
     @property
     def model_id(self) -> str:
-        """What sessions ask for."""
+        """The id that sessions ask for."""
         return self.spec.model_id or self.meta.key.name
 
 
@@ -80,7 +80,7 @@ class Pool:
     """A TTSWorkerPool.
 
     Attributes:
-        status: As it was last seen.
+        status: As last seen.
     """
 
     meta: Meta
@@ -89,7 +89,7 @@ class Pool:
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> Pool:
-        """From an object as the API server writes it."""
+        """From an object as the API server returns it."""
         spec = TTSWorkerPoolSpec.model_validate(body["spec"])
         return cls(meta=Meta.read(body), spec=spec, status=dict(body.get("status") or {}))
 
@@ -100,7 +100,7 @@ class Pool:
 
     @property
     def owner_reference(self) -> dict[str, Any]:
-        """What makes the garbage collector delete an owned object with the pool, also while no operator runs."""
+        """Makes the garbage collector delete owned objects with the pool, even while no operator runs."""
         return {
             "apiVersion": API_VERSION,
             "kind": "TTSWorkerPool",

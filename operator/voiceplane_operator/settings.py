@@ -10,21 +10,21 @@ from voiceplane_common.tls import ClientTlsSection
 
 
 class OperatorSettings(Section):
-    """Everything that an operator can be told.
+    """The operator's settings.
 
     Attributes:
-        namespaces: Comma-separated; empty for the whole cluster, which needs a ClusterRole.
-        kubeconfig: A file; empty for KUBECONFIG or, in a pod, its own ServiceAccount.
-        log_level: The least severe level that is written.
-        log_json: One JSON object a line; otherwise lines for a terminal.
-        health_port: GET /healthz; 0 lets the system choose.
-        metrics_port: Prometheus metrics over HTTP; 0 turns them off.
-        workers: Reconciles at once.
-        resync_seconds: How often everything is looked at again, though no change was seen.
-        stale_seconds: Watches that have not heard of the API server for so long make /healthz fail.
-        tls_ca_file: The authority of the workers' certificates and ours; empty for plain text.
-        tls_cert_file: Our certificate.
-        tls_key_file: Its key.
+        namespaces: Comma-separated. Empty: the whole cluster, which needs a ClusterRole.
+        kubeconfig: A kubeconfig file. Empty: KUBECONFIG or, in a pod, its ServiceAccount.
+        log_level: The lowest level that is logged.
+        log_json: Whether logs are JSON, one object per line, rather than text for a terminal.
+        health_port: The port of GET /healthz and /readyz. 0: the system chooses one.
+        metrics_port: The port of the Prometheus metrics. 0: no metrics.
+        workers: Reconciles that may run at the same time.
+        resync_seconds: Seconds between complete resyncs.
+        stale_seconds: Seconds without an answer from the API server after which /healthz fails.
+        tls_ca_file: The CA of the workers' and the operator's certificates. Empty: plain text.
+        tls_cert_file: The operator's certificate.
+        tls_key_file: The certificate's key.
         tls_server_name: The name that a worker's certificate must have.
     """
 
@@ -49,7 +49,7 @@ class OperatorSettings(Section):
 
     @property
     def tls(self) -> ClientTlsSection:
-        """How workers are called."""
+        """The TLS settings of calls to workers."""
         return ClientTlsSection(
             ca_file=self.tls_ca_file,
             cert_file=self.tls_cert_file,
@@ -59,5 +59,5 @@ class OperatorSettings(Section):
 
     @property
     def namespace_list(self) -> tuple[str, ...]:
-        """The namespaces; none for the whole cluster."""
+        """The namespaces; empty for the whole cluster."""
         return tuple(filter(None, (name.strip() for name in self.namespaces.split(","))))

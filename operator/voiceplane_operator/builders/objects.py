@@ -1,4 +1,4 @@
-"""The objects that a pool owns, each whole, as server-side apply takes them."""
+"""The manifests of the objects that a pool owns, for server-side apply."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 def owned_objects(pool: Pool, *, models_file: str, replicas: int | None) -> list[dict[str, Any]]:
-    """Everything that a pool owns, in the order in which it is applied.
+    """All objects that a pool owns, in the order in which they are applied.
 
     Args:
         pool: The pool.
-        models_file: What a new pod is to know.
-        replicas: Pods; None leaves the number to whoever scales.
+        models_file: The models that a new pod starts with.
+        replicas: Pods; None leaves the number to another scaler.
     """
     objects = [service_account(pool), config_map(pool, models_file), service(pool), disruption_budget(pool)]
     if claim := resource_claim_template(pool):
@@ -55,7 +55,7 @@ def deployment(pool: Pool, *, replicas: int | None) -> dict[str, Any]:
 
 
 def service(pool: Pool) -> dict[str, Any]:
-    """Headless: its EndpointSlices are what the orchestrator watches."""
+    """Headless: the orchestrator watches its EndpointSlices."""
     ports = [
         {"name": "grpc", "port": GRPC_PORT, "targetPort": "grpc", "protocol": "TCP"},
         {"name": "metrics", "port": METRICS_PORT, "targetPort": "metrics", "protocol": "TCP"},
@@ -66,29 +66,29 @@ def service(pool: Pool) -> dict[str, Any]:
 
 
 def config_map(pool: Pool, models_file: str) -> dict[str, Any]:
-    """What a new pod is to know."""
+    """The models that a new pod starts with."""
     return _object("v1", "ConfigMap", pool) | {"data": {MODELS_KEY: models_file}}
 
 
 def disruption_budget(pool: Pool) -> dict[str, Any]:
-    """How many workers a drain of nodes may take at once."""
+    """How many workers a drain of nodes may evict at once."""
     return _object("policy/v1", "PodDisruptionBudget", pool) | {
         "spec": {
             "maxUnavailable": pool.spec.rollout.max_unavailable,
             "selector": {"matchLabels": selector(pool.key.name)},
-            # A worker that never gets ready must not keep its node from being drained.
+            # A worker that never gets ready must not block the drain of its node.
             "unhealthyPodEvictionPolicy": "AlwaysAllow",
         }
     }
 
 
 def service_account(pool: Pool) -> dict[str, Any]:
-    """The workers' identity, which can do nothing and has no token."""
+    """The workers' identity, without rights and without a token."""
     return _object("v1", "ServiceAccount", pool) | {"automountServiceAccountToken": False}
 
 
 def resource_claim_template(pool: Pool) -> dict[str, Any] | None:
-    """The GPU of each worker by dynamic resource allocation, where the pool asks for that."""
+    """The GPU of each worker by dynamic resource allocation; None if the pool does not use it."""
     claim = pool.spec.gpu.claim if pool.spec.gpu else None
     if claim is None:
         return None

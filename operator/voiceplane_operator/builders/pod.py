@@ -1,4 +1,4 @@
-"""The pod of a worker: its container, its GPU, its volumes, and what a person lays over them."""
+"""The pod template of a worker: its container, its GPU, its volumes, and the overrides of spec.podTemplate."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from voiceplane_operator.names import (
     owned_name,
     selector,
 )
-from voiceplane_operator.quantities import whole
+from voiceplane_operator.quantities import integer_value
 
 if TYPE_CHECKING:
     from voiceplane_operator.resources import Pool
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 NVIDIA_GPU = "nvidia.com/gpu"
 PRODUCT_LABEL = "nvidia.com/gpu.product"
 CLAIM = "gpu"
-# Beyond the drain, for what the worker does before and after it.
+# On top of the drain timeout, for the worker's shutdown before and after it.
 GRACE_S = 15
 USER_ID = 65_532
 
 
 def pod_template(pool: Pool) -> dict[str, Any]:
-    """A pod template, as a Deployment holds it. It depends on the pool's spec alone, never on a VoiceModel."""
+    """The pod template of a pool's Deployment. It depends on the pool's spec alone, never on a VoiceModel."""
     spec = pool.spec
     template: dict[str, Any] = {
         "metadata": {
@@ -64,12 +64,12 @@ def pod_template(pool: Pool) -> dict[str, Any]:
 
 
 def template_hash(template: dict[str, Any]) -> str:
-    """Changes when pods have to be replaced, and only then."""
+    """A hash that changes only when pods have to be replaced."""
     return hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _container(spec: TTSWorkerPoolSpec) -> dict[str, Any]:
-    probe = {"grpc": {"port": HEALTH_PORT if spec.tls else GRPC_PORT}}  # probes know no TLS
+    probe = {"grpc": {"port": HEALTH_PORT if spec.tls else GRPC_PORT}}  # gRPC probes do not support TLS
     return {
         "name": CONTAINER,
         "image": spec.image,
@@ -80,7 +80,7 @@ def _container(spec: TTSWorkerPoolSpec) -> dict[str, Any]:
             {"name": "grpc", "containerPort": GRPC_PORT},
             {"name": "metrics", "containerPort": METRICS_PORT},
         ],
-        # A worker that loads its models is alive and not ready: that its port answers tells whether it lives.
+        # A worker that loads its models is alive and not ready, so liveness is that its port answers.
         "startupProbe": {"tcpSocket": {"port": GRPC_PORT}, "periodSeconds": 1, "failureThreshold": 120},
         "livenessProbe": {"tcpSocket": {"port": GRPC_PORT}, "periodSeconds": 10, "failureThreshold": 6},
         "readinessProbe": probe | {"periodSeconds": 1, "failureThreshold": 2, "timeoutSeconds": 2},
@@ -93,7 +93,7 @@ def _container(spec: TTSWorkerPoolSpec) -> dict[str, Any]:
         "volumeMounts": [
             {"name": "models", "mountPath": MODELS_FOLDER, "readOnly": True},
             {"name": "cache", "mountPath": CACHE_FOLDER},
-            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  # the container's own
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  # of the container
         ]
         + [
             {"name": f"credentials-{number}", "mountPath": f"{CREDENTIALS_FOLDER}/{each.name}", "readOnly": True}
@@ -118,7 +118,7 @@ def _environment(spec: TTSWorkerPoolSpec) -> dict[str, str]:
         "MODEL_MANAGER__MIN_RESIDENCY_MS": spec.min_residency_seconds * 1000,
         "MODEL_MANAGER__RESIDENT_CAP": spec.resident_cap,
         "MODEL_MANAGER__MAX_PARALLEL_LOADS": spec.max_parallel_loads,
-        "MODEL_MANAGER__MEMORY_CAP_BYTES": whole(spec.memory_budget) if spec.memory_budget else 0,
+        "MODEL_MANAGER__MEMORY_CAP_BYTES": integer_value(spec.memory_budget) if spec.memory_budget else 0,
         "CACHE_DIR": CACHE_FOLDER,
     }
     if spec.credentials:
@@ -150,7 +150,7 @@ def _resources(spec: TTSWorkerPoolSpec) -> dict[str, Any]:
 
 
 def extended_gpu(spec: TTSWorkerPoolSpec) -> tuple[str, int] | None:
-    """The extended resource that each worker takes, and how many of it."""
+    """The extended resource that each worker requests, and how many of it; None if it requests none."""
     if spec.device == "cpu" or (spec.gpu and spec.gpu.claim):
         return None
     if spec.gpu is None:
@@ -168,7 +168,7 @@ def _volumes(pool: Pool) -> list[dict[str, Any]]:
     else:
         cache = {"emptyDir": {"sizeLimit": spec.cache.size_limit} if spec.cache.size_limit else {}}
     volumes = [
-        # Optional: a pod must not wait for a list that may well be empty; the operator tells it everything by gRPC.
+        # Optional: a pod must not wait for a list that may be empty; the operator declares all models by gRPC, too.
         {"name": "models", "configMap": {"name": owned_name(pool.key.name), "optional": True}},
         {"name": "cache"} | cache,
         {"name": "tmp", "emptyDir": {}},
@@ -206,7 +206,7 @@ def _placement(pool: Pool) -> dict[str, Any]:
 
 
 def _without_selector(overrides: dict[str, Any], pool: Pool) -> dict[str, Any]:
-    """Overrides may not change the labels by which the pool finds its pods."""
+    """The overrides with the labels that select the pool's pods, which must not change."""
     metadata = dict(overrides.get("metadata") or {})
     if own := metadata.get("labels"):
         metadata["labels"] = own | selector(pool.key.name)

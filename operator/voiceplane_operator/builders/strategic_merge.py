@@ -1,6 +1,6 @@
-"""Merges a person's overrides into a pod template, the way kubectl merges a strategic patch.
+"""Merges overrides into a pod template, the way kubectl merges a strategic merge patch.
 
-Objects merge key by key, null removes a key, lists of named things merge by their name ("$patch: delete" removes one),
+Objects merge key by key, null removes a key, lists of named items merge by their name ("$patch: delete" removes one),
 and every other list is replaced.
 
 Source: https://github.com/kubernetes/community/blob/master/contributors/devel/sig-api-machinery/strategic-merge-patch.md
@@ -29,12 +29,12 @@ _ADDED = {"tolerations"}
 
 
 def merged(base: Any, patch: Any, *, field: str = "") -> Any:
-    """`base` with `patch` over it; neither is changed.
+    """`base` with `patch` merged over it; neither is changed.
 
     Args:
-        base: What is there.
-        patch: What a person wants of it.
-        field: The name of the field that both stand in.
+        base: The generated value.
+        patch: The overrides.
+        field: The name of the field that holds both.
     """
     if isinstance(base, dict) and isinstance(patch, dict):
         result = dict(base)

@@ -1,1 +1,1 @@
-"""From what is wanted and what is seen to what is done and told."""
+"""Reconciling: from the desired and the observed state to changes in the cluster, and to statuses."""

@@ -1,4 +1,4 @@
-"""How many workers a pool should have, by what its workers have to do. Pure."""
+"""How many workers a pool should have, by the load of its workers. Pure."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Load:
 
     Attributes:
         sessions: Of all of them.
-        queue_depth: Utterances under way on all of them.
-        complete: Whether each worker that is ready has reported; otherwise nothing is known to be too many.
-        demanded: Whether a session has lately asked for a worker where there was none.
+        queue_depth: Utterances in progress on all of them.
+        complete: Whether each ready worker has reported. While one has not, the pool is not scaled down.
+        demanded: Whether a session recently found no worker.
     """
 
     sessions: int
@@ -31,9 +31,9 @@ class Scale:
     """A pool's size.
 
     Attributes:
-        replicas: Workers that are wanted.
-        too_many_since: When fewer began to be enough; None while they are not.
-        due: When a scale-down falls due, in the same seconds; None if none does.
+        replicas: The desired number of workers.
+        too_many_since: Since when fewer would be enough, in seconds of the caller's clock; None if they would not.
+        due: When a scale-down falls due, in the same seconds; None if none is pending.
     """
 
     replicas: int
@@ -42,21 +42,21 @@ class Scale:
 
 
 def autoscaled(spec: Autoscaling, load: Load, *, present: int, too_many_since: float | None, now: float) -> Scale:
-    """The size that a pool should have now: more workers at once, fewer only after the delay.
+    """The size that a pool should have now: it scales up at once, and down only after the delay.
 
-    A pool without any worker has no load to judge by: it stays at minReplicas, or at one if a session asks for it.
+    A pool without workers has no measured load: it stays at minReplicas, or at one worker if a session demands one.
 
     Args:
         spec: The limits and targets.
-        load: What there is to do.
-        present: Workers that were wanted so far.
-        too_many_since: As the last call said.
-        now: Seconds of a clock that never goes back.
+        load: The load now.
+        present: The number of workers that was desired so far.
+        too_many_since: As the last call returned it.
+        now: Monotonic seconds.
     """
     least = max(spec.min_replicas, int(load.demanded))
     if present == 0:
         return Scale(replicas=least)
-    # A person's limits hold at once; only what the load suggests waits.
+    # Changed limits apply at once; only a scale-down by load waits.
     present = max(spec.min_replicas, min(spec.max_replicas, present))
     enough = max(
         _workers_for(load.sessions, spec.target_sessions_per_worker),

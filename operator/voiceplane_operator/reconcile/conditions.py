@@ -1,4 +1,4 @@
-"""Conditions, as Kubernetes tools read them."""
+"""Status conditions."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ MAX_MESSAGE_CHARS = 2000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConditionState:
-    """What is to be said of one aspect.
+    """The new state of one condition.
 
     Attributes:
         type: Such as Ready.
         status: None for Unknown.
         reason: CamelCase.
-        message: For people.
+        message: What happened and what to do.
     """
 
     type: str
@@ -30,28 +30,28 @@ class ConditionState:
 
 
 def conditions(
-    verdicts: Iterable[ConditionState], *, before: Iterable[Mapping[str, Any]], generation: int, now: str
+    states: Iterable[ConditionState], *, before: Iterable[Mapping[str, Any]], generation: int, now: str
 ) -> list[dict[str, Any]]:
-    """Verdicts as conditions.
+    """The conditions of a status.
 
     Args:
-        verdicts: One for each type.
-        before: The conditions that stand; an unchanged status keeps its transition time.
-        generation: Of the spec that is judged.
+        states: One for each type.
+        before: The present conditions; one with an unchanged status keeps its transition time.
+        generation: Of the spec that the states are about.
         now: RFC 3339.
     """
     known = {each["type"]: each for each in before}
     result = []
-    for verdict in verdicts:
-        status = {True: "True", False: "False", None: "Unknown"}[verdict.status]
-        old = known.get(verdict.type)
+    for state in states:
+        status = {True: "True", False: "False", None: "Unknown"}[state.status]
+        old = known.get(state.type)
         since = old["lastTransitionTime"] if old and old["status"] == status else now
         result.append(
             {
-                "type": verdict.type,
+                "type": state.type,
                 "status": status,
-                "reason": verdict.reason,
-                "message": verdict.message[:MAX_MESSAGE_CHARS],
+                "reason": state.reason,
+                "message": state.message[:MAX_MESSAGE_CHARS],
                 "lastTransitionTime": since,
                 "observedGeneration": generation,
             }

@@ -42,10 +42,13 @@ class DesiredModels:
             known = self._requests[model.key] = (model, base, request_of(model, base))
         return known[2]
 
+    def models_of(self, pool: Pool) -> list[Model]:
+        """The accepted VoiceModels that select a pool and fit into it."""
+        return list(wanted_by(pool, self._store.models.values(), self._store.refused).values())
+
     def requests_of(self, pool: Pool) -> dict[str, tts_pb2.LoadModelRequest]:
         """What each worker of a pool must have, by model id."""
-        wanted = wanted_by(pool, self._store.models.values(), self._store.refused)
-        return {model_id: self.request_of(model) for model_id, model in wanted.items()}
+        return {model.model_id: self.request_of(model) for model in self.models_of(pool)}
 
     def send_to_workers(self, pool: Key) -> None:
         """Give each worker of a pool its desired models, once all VoiceModels are known."""

@@ -40,7 +40,7 @@ class StatusWriter:
         self._written_at: dict[WorkItem, float] = {}
 
     async def write(self, item: WorkItem, meta: Meta, *, before: Mapping[str, Any], status: dict[str, Any]) -> None:
-        """Write a status that differs from the one before, and an event if Ready or its reason changed.
+        """Write a status that differs from the one before, and an event if Ready changed or a degradation began.
 
         Raises:
             ApiError: The API server refused it.
@@ -57,12 +57,15 @@ class StatusWriter:
         namespace, name = item.key
         body = await self._api.replace_status(API_VERSION, item.kind, namespace, name, uid=meta.uid, status=status)
         self._store.observe(item.kind, body, gone=False)
-        old, new = _condition(before, "Ready"), _condition(status, "Ready")
-        if (old.get("status"), old.get("reason")) != (new["status"], new["reason"]):
-            warning = _condition(status, "Degraded").get("status") == "True"
-            await record_event(
-                self._api, item.kind, meta, warning=warning, reason=new["reason"], message=new["message"]
-            )
+        degraded = _condition(status, "Degraded")
+        warning = degraded.get("status") == "True"
+        if _changed(before, status, "Ready"):
+            told = _condition(status, "Ready")
+        elif warning and _changed(before, status, "Degraded"):
+            told = degraded
+        else:
+            return
+        await record_event(self._api, item.kind, meta, warning=warning, reason=told["reason"], message=told["message"])
 
     def forget(self, item: WorkItem) -> None:
         """An object was deleted."""
@@ -76,6 +79,12 @@ def without_volatile(value: Any) -> Any:
     if isinstance(value, list):
         return [without_volatile(each) for each in value]
     return value
+
+
+def _changed(before: Mapping[str, Any], after: Mapping[str, Any], type_: str) -> bool:
+    """Whether a condition has another status or reason."""
+    old, new = _condition(before, type_), _condition(after, type_)
+    return (old.get("status"), old.get("reason")) != (new.get("status"), new.get("reason"))
 
 
 def _condition(status: Mapping[str, Any], type_: str) -> dict[str, Any]:

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from voiceplane_operator.declarations import fits, selects
 from voiceplane_operator.reconcile.conditions import rfc3339_now
+from voiceplane_operator.reconcile.family_check import unavailable
 from voiceplane_operator.reconcile.voicemodel_status import ModelInstance, model_status
+from voiceplane_operator.workers.families import can_load
 
 if TYPE_CHECKING:
     from voiceplane_operator.reconcile.desired_models import DesiredModels
@@ -39,11 +41,17 @@ class VoiceModelReconciler:
         matching = [pool for pool in self._store.pools_of(model.key.namespace).values() if selects(model, pool)]
         pools = [pool for pool in matching if fits(model, pool)]
         declaration = self._desired.request_of(model).declaration
-        instances = [
-            _instance(model, pool.key.name, worker, declaration)
+        connected = [
+            (pool.key.name, worker)
             for pool in pools
             for worker in self._fleet.workers_of(pool.key).values()
-            if worker.state is not None and model.spec.family in worker.families
+            if worker.state is not None
+        ]
+        lora = model.spec.lora is not None
+        instances = [
+            _instance(model, pool, worker, declaration)
+            for pool, worker in connected
+            if can_load(worker.families, model.spec.family, lora=lora)
         ]
         refusal = self._store.refused.get(model.key)
         status = model_status(
@@ -52,6 +60,7 @@ class VoiceModelReconciler:
             pools=len(pools),
             too_small=len(matching) - len(pools),
             refusal=refusal,
+            unavailable=unavailable(model, [worker.families for _, worker in connected]),
             now=rfc3339_now(),
         )
         await self._statuses.write(item, model.meta, before=model.status, status=status)

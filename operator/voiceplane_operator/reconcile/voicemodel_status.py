@@ -1,4 +1,4 @@
-"""A VoiceModel's status, made anew from what the workers report. Pure."""
+"""A VoiceModel's status, from what the workers report. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from voiceplane_operator.resources import Model
 
 MAX_TEXT_CHARS = 1000
-ON_THE_WAY = frozenset({tts_pb2.MODEL_STATE_FETCHING, tts_pb2.MODEL_STATE_LOADING, tts_pb2.MODEL_STATE_WARMING})
+IN_PROGRESS = frozenset({tts_pb2.MODEL_STATE_FETCHING, tts_pb2.MODEL_STATE_LOADING, tts_pb2.MODEL_STATE_WARMING})
+# A model in one of these states has its pack.
+HAS_PACK = frozenset({tts_pb2.MODEL_STATE_LOADING, tts_pb2.MODEL_STATE_WARMING, tts_pb2.MODEL_STATE_RESIDENT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,10 +34,10 @@ class ModelInstance:
     Attributes:
         worker: The pod.
         pool: Its pool.
-        status: What the worker says; None if it does not know the model yet.
-        current: Whether that is said of the present declaration.
-        usable: Whether the worker takes sessions.
-        refusal: What LoadModel was refused with, as reason and message.
+        status: What the worker reports; None if it does not know the model yet.
+        current: Whether the report is about the current declaration.
+        usable: Whether the worker accepts sessions.
+        refusal: The reason and message with which LoadModel was refused.
     """
 
     worker: str
@@ -47,17 +49,17 @@ class ModelInstance:
 
     @property
     def resident(self) -> bool:
-        """Whether the declared content speaks."""
+        """Whether the declared content is resident."""
         return self.current and self.status is not None and serves_declared(self.status)
 
     @property
-    def former(self) -> bool:
-        """Whether older content of the model speaks."""
+    def outdated(self) -> bool:
+        """Whether only older content of the model is resident."""
         return self.status is not None and self.status.state == tts_pb2.MODEL_STATE_RESIDENT and not self.resident
 
     @property
     def failure(self) -> tuple[str, str] | None:
-        """Why it does not, as reason and message."""
+        """Why the declared content failed to load, as reason and message."""
         if self.refusal:
             return self.refusal
         if self.status is None:
@@ -74,29 +76,31 @@ def model_status(
     pools: int,
     too_small: int = 0,
     refusal: Refusal | None,
+    unavailable: Refusal | None = None,
     now: str,
 ) -> dict[str, Any]:
     """The whole status of a VoiceModel.
 
     Args:
-        model: It.
-        instances: It on each worker that can load its family and is to know it.
-        pools: Pools that are to have it.
-        too_small: Further pools that it is meant for and does not fit into.
-        refusal: Why it is given to no worker.
+        model: The VoiceModel.
+        instances: One for each connected worker of its pools that can load its family.
+        pools: Pools that it selects and fits into.
+        too_small: Pools that it selects and does not fit into.
+        refusal: Why no worker gets it.
+        unavailable: Why no connected worker can load it.
         now: RFC 3339.
     """
     resident = sum(each.resident for each in instances)
-    verdicts = [
+    states = [
         ConditionState(
             type="Accepted",
             status=refusal is None,
             reason=refusal.reason if refusal else "Accepted",
             message=refusal.message if refusal else "",
         ),
-        ready := _ready(model, instances, pools=pools, too_small=too_small, refusal=refusal),
+        ready := _ready(model, instances, pools=pools, too_small=too_small, refusal=refusal, unavailable=unavailable),
         _fetched(instances),
-        _degraded(instances),
+        _degraded(instances, unavailable=None if refusal else unavailable),
     ]
     status: dict[str, Any] = {
         "observedGeneration": model.meta.generation,
@@ -108,32 +112,42 @@ def model_status(
         "sessions": sum(each.status.references for each in instances if each.status),
         "workers": [_worker(each) for each in sorted(instances, key=lambda each: each.worker)],
         "conditions": conditions(
-            verdicts, before=model.status.get("conditions") or [], generation=model.meta.generation, now=now
+            states, before=model.status.get("conditions") or [], generation=model.meta.generation, now=now
         ),
     }
-    statuses = [each.status for each in instances if each.status]
-    if used := [each.last_used for each in statuses if each.HasField("last_used")]:
+    reports = [each.status for each in instances if each.status]
+    if used := [each.last_used for each in reports if each.HasField("last_used")]:
         status["lastUsed"] = _time(max(used, key=_seconds))
-    if expiries := [each.expires_at for each in statuses if each.HasField("expires_at")]:
+    if expiries := [each.expires_at for each in reports if each.HasField("expires_at")]:
         status["expiresAt"] = _time(min(expiries, key=_seconds))
     return status
 
 
 def _ready(
-    model: Model, instances: Sequence[ModelInstance], *, pools: int, too_small: int, refusal: Refusal | None
+    model: Model,
+    instances: Sequence[ModelInstance],
+    *,
+    pools: int,
+    too_small: int,
+    refusal: Refusal | None,
+    unavailable: Refusal | None,
 ) -> ConditionState:
-    """The first verdict that holds."""
-    status, reason, message = next(
-        chain(
-            _without_workers(model, instances, pools=pools, too_small=too_small, refusal=refusal),
-            _on_workers(model, instances),
-        )
+    """The first state that applies."""
+    without_workers = _without_workers(
+        model, instances, pools=pools, too_small=too_small, refusal=refusal, unavailable=unavailable
     )
+    status, reason, message = next(chain(without_workers, _on_workers(model, instances)))
     return ConditionState(type="Ready", status=status, reason=reason, message=message)
 
 
 def _without_workers(
-    model: Model, instances: Sequence[ModelInstance], *, pools: int, too_small: int, refusal: Refusal | None
+    model: Model,
+    instances: Sequence[ModelInstance],
+    *,
+    pools: int,
+    too_small: int,
+    refusal: Refusal | None,
+    unavailable: Refusal | None,
 ) -> Iterator[tuple[bool, str, str]]:
     if refusal:
         yield False, refusal.reason, refusal.message
@@ -142,9 +156,11 @@ def _without_workers(
         yield False, "TooLarge", f"{message}: raise one pool's memoryBudget"
     if not pools:
         yield False, "NoPool", "no TTSWorkerPool of this namespace matches spec.poolSelector: apply one"
+    if unavailable:
+        yield False, unavailable.reason, unavailable.message
     if not instances:
-        message = f"no running worker of the {pools} matching pools can load family {model.spec.family}"
-        yield False, "NoWorker", message
+        matching = "1 matching TTSWorkerPool" if pools == 1 else f"{pools} matching TTSWorkerPools"
+        yield False, "NoWorker", f"no worker of the {matching} is connected: see the pool's status"
 
 
 def _on_workers(model: Model, instances: Sequence[ModelInstance]) -> Iterator[tuple[bool, str, str]]:
@@ -155,50 +171,42 @@ def _on_workers(model: Model, instances: Sequence[ModelInstance]) -> Iterator[tu
     if resident:
         yield True, "PartlyResident", f"resident on {resident} of {workers}"
     failure = next(((each.worker, *each.failure) for each in instances if each.failure), None)
-    former = sum(each.former and each.usable for each in instances)
-    if former and failure:
-        yield True, failure[1], f"the former content speaks on {former} of {workers}; {failure[0]}: {failure[2]}"
-    if former:
-        yield True, "Reloading", f"the former content speaks on {former} of {workers} until the declared one is loaded"
+    outdated = sum(each.outdated and each.usable for each in instances)
+    if outdated and failure:
+        yield True, failure[1], f"{outdated} of {workers} still serve the previous content; {failure[0]}: {failure[2]}"
+    if outdated:
+        yield True, "Reloading", f"{outdated} of {workers} still serve the previous content until the new one is loaded"
     if failure:
         yield False, failure[1], f"{failure[0]}: {failure[2]}"
-    told = [each.status.state for each in instances if each.current and each.status]
-    if len(told) == len(instances) and set(told) <= {tts_pb2.MODEL_STATE_ABSENT, tts_pb2.MODEL_STATE_DRAINING}:
+    reported = [each.status.state for each in instances if each.current and each.status]
+    unloaded = {tts_pb2.MODEL_STATE_ABSENT, tts_pb2.MODEL_STATE_DRAINING}
+    if len(reported) == len(instances) and set(reported) <= unloaded:
         if model.spec.residency.policy == "onDemand":
-            yield True, "OnDemand", "loaded by the first session that asks for it"
-        yield True, "Evicted", "unloaded for want of use or room; the next session loads it again"
-    for state in told:
-        if state in ON_THE_WAY:
+            yield True, "OnDemand", "the first session that asks for it loads it"
+        yield True, "Evicted", "evicted because it was unused or its memory was needed; the next session loads it again"
+    for state in reported:
+        if state in IN_PROGRESS:
             name = state_name(state)
-            yield False, name.capitalize(), f"{name} on {sum(each == state for each in told)} of {workers}"
-    yield False, "Waiting", f"resident on none of {workers} yet"
+            yield False, name.capitalize(), f"{name} on {sum(each == state for each in reported)} of {workers}"
+    yield False, "Waiting", f"not resident on any of {workers} yet"
 
 
 def _fetched(instances: Sequence[ModelInstance]) -> ConditionState:
-    fetched = [
-        each
-        for each in instances
-        if each.current
-        and each.status
-        and each.status.state
-        in {tts_pb2.MODEL_STATE_LOADING, tts_pb2.MODEL_STATE_WARMING, tts_pb2.MODEL_STATE_RESIDENT}
-    ]
+    fetched = [each for each in instances if each.current and each.status and each.status.state in HAS_PACK]
     if instances and len(fetched) == len(instances):
         return ConditionState(type="Fetched", status=True, reason="Fetched")
-    return ConditionState(
-        type="Fetched",
-        status=False,
-        reason="NotFetched",
-        message=f"fetched on {len(fetched)} of {_workers(len(instances))}",
-    )
+    message = f"fetched on {len(fetched)} of {_workers(len(instances))}"
+    return ConditionState(type="Fetched", status=False, reason="NotFetched", message=message)
 
 
-def _degraded(instances: Sequence[ModelInstance]) -> ConditionState:
+def _degraded(instances: Sequence[ModelInstance], *, unavailable: Refusal | None) -> ConditionState:
+    if unavailable:
+        return ConditionState(type="Degraded", status=True, reason=unavailable.reason, message=unavailable.message)
     failures = [(each.worker, *failure) for each in instances if (failure := each.failure)]
     if not failures:
         return ConditionState(type="Degraded", status=False, reason="AsExpected")
-    told = "; ".join(f"{worker}: {message}" for worker, _, message in failures)
-    return ConditionState(type="Degraded", status=True, reason=failures[0][1], message=told)
+    message = "; ".join(f"{worker}: {message}" for worker, _, message in failures)
+    return ConditionState(type="Degraded", status=True, reason=failures[0][1], message=message)
 
 
 def _worker(instance: ModelInstance) -> dict[str, Any]:

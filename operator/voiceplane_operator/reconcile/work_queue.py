@@ -1,4 +1,4 @@
-"""The work queue: each key once, never twice at the same time, failures later and later.
+"""The work queue: each item once, never twice at the same time, failed items with exponential backoff.
 
 Source of the idea: https://pkg.go.dev/k8s.io/client-go/util/workqueue
 """
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from voiceplane_operator.metrics import Metrics
 
 FIRST_RETRY_S = 0.5
-LAST_RETRY_S = 60.0
+MAX_RETRY_S = 60.0
 
 _log = get_logger("queue")
 
 
 class WorkItem(NamedTuple):
-    """What is to be reconciled.
+    """An object to reconcile.
 
     Attributes:
         kind: "VoiceModel" or "TTSWorkerPool".
@@ -37,7 +37,7 @@ class WorkItem(NamedTuple):
 
 
 class WorkQueue:
-    """Runs reconcile(item) for every item that is asked for, at least once after the last time that it was."""
+    """Runs reconcile(item) for each added item, at least once after it was last added."""
 
     def __init__(
         self, reconcile: Callable[[WorkItem], Awaitable[None]], *, metrics: Metrics, spacing_s: float = 0.1
@@ -45,9 +45,9 @@ class WorkQueue:
         """Prepare.
 
         Args:
-            reconcile: Idempotent; an exception makes the item come back later.
+            reconcile: Idempotent; after an exception the item is requeued with backoff.
             metrics: Counts and times.
-            spacing_s: A item that is asked for again and again runs at most once in this time.
+            spacing_s: An item that is added again and again runs at most once in this time.
         """
         self._reconcile = reconcile
         self._metrics = metrics
@@ -57,14 +57,14 @@ class WorkQueue:
         self._timers: dict[WorkItem, asyncio.TimerHandle] = {}
         self._failures: dict[WorkItem, int] = {}
         self._backing_off: set[WorkItem] = set()
-        self._renewed: set[WorkItem] = set()
+        self._changed: set[WorkItem] = set()
         self._last_end: dict[WorkItem, float] = {}
-        self._some = asyncio.Event()
+        self._added = asyncio.Event()
 
     def add(self, item: WorkItem) -> None:
-        """Ask for a item. One that runs at this moment runs once more; one that has failed comes back no sooner.
+        """Add an item. A running item runs once more. An item that failed keeps its backoff.
 
-        Much of what is seen is a consequence of the item's own work, which must not make a failing item spin.
+        Many additions are consequences of the item's own reconcile, and must not make a failing item spin.
         """
         if item in self._backing_off:
             return
@@ -73,15 +73,15 @@ class WorkQueue:
         self._enqueue_soon(item)
 
     def add_now(self, item: WorkItem) -> None:
-        """Ask for a item whose object a person has changed: what failed before may not fail now, so it runs at once."""
+        """Add an item whose object was changed. It runs at once, without backoff: the failure may be gone."""
         self._failures.pop(item, None)
         self._backing_off.discard(item)
         if item in self._running:
-            self._renewed.add(item)
+            self._changed.add(item)
         self.add(item)
 
     def add_later(self, item: WorkItem, delay_s: float) -> None:
-        """Ask for a item after a while, unless it is asked for sooner."""
+        """Add an item after a delay, unless it is added before."""
         if item in self._waiting or item in self._backing_off:
             return
         loop = asyncio.get_running_loop()
@@ -94,18 +94,22 @@ class WorkQueue:
         self._timers[item] = loop.call_at(due, self._fire, item)
 
     def forget(self, item: WorkItem) -> None:
-        """An object has gone: nothing of it is kept."""
+        """Drop an item whose object was deleted."""
         self._failures.pop(item, None)
         self._last_end.pop(item, None)
         self._waiting.pop(item, None)
         self._backing_off.discard(item)
-        self._renewed.discard(item)
+        self._changed.discard(item)
         if timer := self._timers.pop(item, None):
             timer.cancel()
         self._metrics.queue_depth.set(len(self._waiting))
 
     async def run(self, *, workers: int) -> None:
-        """Work until cancelled."""
+        """Run reconciles until cancelled.
+
+        Args:
+            workers: How many run at the same time.
+        """
         async with asyncio.TaskGroup() as group:
             for _ in range(workers):
                 group.create_task(self._work())
@@ -126,7 +130,7 @@ class WorkQueue:
     def _enqueue(self, item: WorkItem) -> None:
         self._waiting.setdefault(item, asyncio.get_running_loop().time())
         self._metrics.queue_depth.set(len(self._waiting))
-        self._some.set()
+        self._added.set()
 
     def _take(self) -> WorkItem | None:
         for item in self._waiting:
@@ -140,8 +144,8 @@ class WorkQueue:
         while True:
             item = self._take()
             if item is None:
-                self._some.clear()
-                await self._some.wait()
+                self._added.clear()
+                await self._added.wait()
                 continue
             with tracing.whole("reconcile") as span:
                 span.note(kind=item.kind, namespace=item.key.namespace, name=item.key.name)
@@ -151,13 +155,13 @@ class WorkQueue:
         loop = asyncio.get_running_loop()
         self._metrics.queue_depth.set(len(self._waiting))
         self._running.add(item)
-        self._renewed.discard(item)
+        self._changed.discard(item)
         began = loop.time()
         try:
             await self._reconcile(item)
             self._failures.pop(item, None)
             span.note(result="ok")
-        except Exception as error:  # whatever it was, the item comes back
+        except Exception as error:  # any error: the item is requeued
             self._failed(item, error)
             span.note(result="failed")
             span.fail(tracing.reason_of(error))
@@ -165,11 +169,11 @@ class WorkQueue:
             self._running.discard(item)
             self._last_end[item] = loop.time()
             self._metrics.reconcile_seconds.labels(kind=item.kind).observe(loop.time() - began)
-            self._some.set()  # the item may have been asked for again meanwhile
-        if (requeue_s := self._comes_back_in_s(item)) is not None:
+            self._added.set()  # the item may have been added again in the meantime
+        if (requeue_s := self._requeue_s(item)) is not None:
             span.note(requeue_s=requeue_s)
 
-    def _comes_back_in_s(self, item: WorkItem) -> float | None:
+    def _requeue_s(self, item: WorkItem) -> float | None:
         if item in self._waiting:
             return 0.0
         timer = self._timers.get(item)
@@ -177,12 +181,12 @@ class WorkQueue:
 
     def _failed(self, item: WorkItem, error: Exception) -> None:
         failures = self._failures[item] = self._failures.get(item, 0) + 1
-        delay_s = min(LAST_RETRY_S, FIRST_RETRY_S * 2 ** (failures - 1))
+        delay_s = min(MAX_RETRY_S, FIRST_RETRY_S * 2 ** (failures - 1))
         self._metrics.reconcile_errors.labels(kind=item.kind).inc()
         _log.warning(
             "reconcile_failed", kind=item.kind, name="/".join(item.key), error=repr(error), retry_in_s=round(delay_s, 1)
         )
-        if item in self._renewed:  # it failed by what was declared before, and waits to run again
+        if item in self._changed:  # the failure is about the object before its change, and the item is queued already
             self._failures.pop(item)
             return
         self._waiting.pop(item, None)

@@ -16,6 +16,7 @@ from voiceplane_operator.builders.pod import pod_template, template_hash
 from voiceplane_operator.names import DELETION_COST
 from voiceplane_operator.reconcile.autoscale import Load, Scale, autoscaled
 from voiceplane_operator.reconcile.conditions import rfc3339_now
+from voiceplane_operator.reconcile.family_check import missing_in_pool
 from voiceplane_operator.reconcile.workerpool_status import ObservedPool, pool_status
 
 if TYPE_CHECKING:
@@ -113,10 +114,18 @@ class WorkerPoolReconciler:
                 if error.status not in REFUSED_STATUSES:
                     raise
                 problem = problem or f"the API server refuses the {manifest['kind']}: {error.message}"
+        connected = {
+            name: worker for name, worker in self._fleet.workers_of(pool.key).items() if worker.state is not None
+        }
+        families = {name: worker.families for name, worker in connected.items()}
+        models = self._desired.models_of(pool)
         observed = ObservedPool(
             deployment=self.deployments.get(pool.key),
             pods=self._fleet.pods_of(pool.key),
-            workers=[worker.state for worker in self._fleet.workers_of(pool.key).values() if worker.state],
+            workers=[worker.state for worker in connected.values() if worker.state is not None],
+            families=frozenset().union(*families.values()),
+            blocked=missing_in_pool(pool, models, families, gating=True),
+            missing=missing_in_pool(pool, models, families, gating=False),
             template_hash=template_hash(pod_template(pool)),
             replicas=replicas,
             problem=problem,

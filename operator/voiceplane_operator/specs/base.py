@@ -1,7 +1,7 @@
-"""What the custom resources are made of: objects with camelCase fields, descriptions and CEL rules.
+"""The parts of the custom resources: objects with camelCase fields, descriptions and CEL rules.
 
-The API server enforces the rules, so that bad input is refused at `kubectl apply`; the operator reads what has been
-accepted, and ignores fields that only a newer version knows.
+The API server enforces the rules, so that `kubectl apply` refuses bad input. The operator reads what the API server has
+accepted, and ignores fields that it does not know.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A CEL rule of an object, and what a person reads who breaks it.
+    """A CEL rule of an object, and the message of the API server if it is violated.
 
     Attributes:
         rule: CEL over `self` (and `oldSelf`).
@@ -31,7 +31,7 @@ class Rule:
 
 
 class Described(BaseModel):
-    """An object of a custom resource. Its fields' docstrings are what `kubectl explain` shows."""
+    """An object of a custom resource. `kubectl explain` shows the docstrings of its fields."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -49,7 +49,7 @@ def ruled(rule: str, message: str) -> dict[str, Any]:
     return {"x-kubernetes-validations": [{"rule": rule, "message": message}]}
 
 
-# Free-form objects, kept as they are.
+# Free-form objects that the API server does not prune.
 OpenObject = Annotated[dict[str, Any], WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True})]
 # An RFC 3339 time.
 Timestamp = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
@@ -85,20 +85,20 @@ Name = Annotated[
 
 
 class Condition(Described):
-    """One aspect of an object's state, as Kubernetes tools read it."""
+    """A status condition."""
 
     type: Annotated[str, Field(max_length=316)]
-    """The aspect, such as Ready."""
+    """The condition's type, such as Ready."""
     status: Annotated[str, Field(json_schema_extra={"enum": ["True", "False", "Unknown"]})]
     """True, False or Unknown."""
     reason: Annotated[str, Field(max_length=1024)]
-    """A CamelCase word for programs."""
+    """A machine-readable reason in CamelCase."""
     message: Annotated[str, Field(max_length=32768)] = ""
-    """What it means and what to do, for people."""
+    """What happened and what to do."""
     last_transition_time: Timestamp
     """When the status last changed."""
     observed_generation: int = 0
-    """The generation of the spec that this was said of."""
+    """The generation of the spec that the condition is about."""
 
 
 class LabelSelectorRequirement(Described):
@@ -121,12 +121,17 @@ class LabelSelectorRequirement(Described):
 
 
 class LabelSelector(Described):
-    """Selects objects by their labels; an empty one selects all."""
+    """Selects objects by their labels. An empty one selects all."""
 
     match_labels: Annotated[dict[str, str], Field(max_length=32)] = {}
     """Labels that must have these values."""
     match_expressions: Annotated[tuple[LabelSelectorRequirement, ...], Field(max_length=32)] = ()
     """Further requirements; all must hold."""
+
+    @property
+    def selects_all(self) -> bool:
+        """Whether it has no requirement."""
+        return not self.match_labels and not self.match_expressions
 
     def matches(self, labels: Mapping[str, str]) -> bool:
         """Whether an object with these labels is selected."""
@@ -135,7 +140,7 @@ class LabelSelector(Described):
 
 
 class LocalReference(Described):
-    """Names an object of the same namespace."""
+    """References an object of the same namespace."""
 
     name: Name
-    """Its name."""
+    """The object's name."""

@@ -1,6 +1,6 @@
-"""The CustomResourceDefinitions, made from the models of the specs: one source for what is described and enforced.
+"""The CustomResourceDefinitions (CRDs), generated from the pydantic models of the specs.
 
-The result is structural in the sense of Kubernetes: no references, no alternatives but null, a type everywhere.
+The schemas are structural in the sense of Kubernetes: no references, no alternatives but null, a type everywhere.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from voiceplane_operator.specs.base import Described
 from voiceplane_operator.specs.pool import TTSWorkerPoolSpec, TTSWorkerPoolStatus
 from voiceplane_operator.specs.voicemodel import VoiceModelSpec, VoiceModelStatus
 
-# Longest names: the operator's objects are called NAME-tts, and a Service's name is a DNS label.
+# The owned objects are called NAME-tts, and a Service's name is a DNS label.
 _POOL_NAME_RULE = {
     "rule": "size(self.metadata.name) <= 50 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
     "message": "metadata.name must be at most 50 lower-case letters, digits and '-', beginning with a letter: "
@@ -28,13 +28,13 @@ _MODEL_RULES = [
     },
     {
         "rule": "!has(self.spec.lora) || self.spec.lora.baseModelRef.name != self.metadata.name",
-        "message": "lora.baseModelRef names this VoiceModel itself: name the base that it is attached to",
+        "message": "lora.baseModelRef names this VoiceModel itself: name the base model",
     },
 ]
 
 
 def voicemodels() -> dict[str, Any]:
-    """The CustomResourceDefinition of VoiceModel."""
+    """The CRD of VoiceModel."""
     definition = _definition(
         kind="VoiceModel",
         plural="voicemodels",
@@ -57,7 +57,7 @@ def voicemodels() -> dict[str, Any]:
 
 
 def ttsworkerpools() -> dict[str, Any]:
-    """The CustomResourceDefinition of TTSWorkerPool."""
+    """The CRD of TTSWorkerPool."""
     definition = _definition(
         kind="TTSWorkerPool",
         plural="ttsworkerpools",
@@ -143,13 +143,13 @@ def _definition(
 
 
 def structural(model: type[Described]) -> dict[str, Any]:
-    """A model's structural schema."""
+    """The structural schema of a model."""
     schema = model.model_json_schema(by_alias=True, mode="validation")
     return _inlined(schema, schema.get("$defs", {}), _rules_by_name(model))
 
 
 def _rules_by_name(model: type[Described]) -> dict[str, type[Described]]:
-    """Every object that a model is made of, by its name; names are unique."""
+    """Every object type that a model contains, by its name; names are unique."""
     found: dict[str, type[Described]] = {}
     pending: list[Any] = [model]
     while pending:
@@ -190,13 +190,13 @@ def _inlined(schema: dict[str, Any], definitions: dict[str, Any], models: dict[s
 
 
 def _default(value: Any, schema: dict[str, Any]) -> dict[str, Any]:
-    """What the API server is to fill in; nothing where being absent says the same."""
+    """The default that the API server fills in; none where an absent field means the same."""
     if value in ("", [], (), None):
         return {}
     if not isinstance(value, dict):
         return {"default": value}
     inner = (each.get("default") for each in schema.get("properties", {}).values())
-    # The API server then fills in what the fields say.
+    # The API server then fills in the defaults of the fields.
     return {"default": {}} if any(each not in ("", [], None, {}) for each in inner) else {}
 
 

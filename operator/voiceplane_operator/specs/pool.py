@@ -1,4 +1,4 @@
-"""TTSWorkerPool: worker pods of one kind, and the rules by which they hold models."""
+"""TTSWorkerPool: worker pods with the same template, and how they hold models."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MAP_OF_STRINGS = Annotated[dict[str, Annotated[str, Field(max_length=253)]], Fi
 
 
 class Autoscaling(Described):
-    """How many workers there are, by what they have to do."""
+    """How many workers the pool has, by their load."""
 
     rules = (
         Rule(
@@ -41,31 +41,31 @@ class Autoscaling(Described):
     )
 
     min_replicas: Annotated[int, Field(ge=0, le=MAX_REPLICAS)] = 1
-    """Workers at the least. 0 lets the pool go to zero; a session that finds no worker brings it back, by
-    the annotation voiceplane.dev/demand-at that the orchestrator writes on the pool."""
+    """The minimum number of workers. 0 allows scale to zero; a session that finds no worker scales the pool up, through
+    the annotation voiceplane.dev/demand-at that the orchestrator sets on the pool."""
     max_replicas: Annotated[int, Field(ge=1, le=MAX_REPLICAS)]
-    """Workers at the most."""
+    """The maximum number of workers."""
     target_sessions_per_worker: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    """Sessions that one worker should have."""
+    """The target number of sessions of a worker."""
     target_queue_depth: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    """Utterances that one worker should have under way."""
+    """The target number of utterances in progress on a worker."""
     scale_down_delay_seconds: Seconds = 300
-    """How long there must have been too many workers before one goes."""
+    """Seconds for which there must have been too many workers before the pool is scaled down."""
 
 
 class ResourceClaim(Described):
-    """A GPU through dynamic resource allocation."""
+    """A GPU by dynamic resource allocation."""
 
     device_class_name: Annotated[str, Field(min_length=1, max_length=253)]
     """The DeviceClass, such as gpu.nvidia.com."""
     count: Annotated[int, Field(ge=1, le=16)] = 1
-    """Devices of each worker."""
+    """Devices per worker."""
     selectors: Annotated[tuple[Annotated[str, Field(max_length=2048)], ...], Field(max_length=16)] = ()
-    """CEL over `device`; all must hold."""
+    """CEL expressions over `device`; all must hold."""
 
 
 class Gpu(Described):
-    """The accelerator that each worker gets for itself."""
+    """The accelerator that each worker gets exclusively."""
 
     rules = (
         Rule(
@@ -79,26 +79,27 @@ class Gpu(Described):
     )
 
     resource_name: Annotated[str, Field(max_length=253, json_schema_extra=RESOURCE_NAME)] = ""
-    """The extended resource of a whole, MIG or time-sliced GPU. Without it and without a claim, nvidia.com/gpu."""
+    """The extended resource of a whole, MIG or time-sliced GPU. If it and claim are absent, nvidia.com/gpu."""
     count: Annotated[int, Field(ge=1, le=16)] | None = None
-    """How many each worker gets. Without it, 1."""
+    """GPUs per worker. If it is absent, 1."""
     product: ShortText = ""
-    """Only nodes whose label nvidia.com/gpu.product has this value, such as NVIDIA-L4."""
+    """Restricts workers to nodes whose label nvidia.com/gpu.product has this value, such as NVIDIA-L4."""
     claim: ResourceClaim | None = None
-    """Dynamic resource allocation, in place of an extended resource."""
+    """Dynamic resource allocation instead of an extended resource."""
 
 
 class Rollout(Described):
     """How pods are replaced when the pool's template changes."""
 
     strategy: Literal["surge", "recreate"] = "surge"
-    """surge: a new pod is ready before an old one goes, which takes one spare GPU. recreate: an old one goes first."""
+    """surge: a new pod is ready before an old one is deleted, which needs a spare GPU. recreate: an old pod is deleted
+    first."""
     max_unavailable: Annotated[int, Field(ge=0, le=MAX_REPLICAS)] = 1
-    """Pods that a disruption of the node (a drain) may take at once."""
+    """Pods that a drain of nodes may evict at the same time."""
 
 
 class Cache(Described):
-    """Where fetched voice packs are kept."""
+    """Where workers cache fetched voice packs."""
 
     rules = (
         Rule(
@@ -107,12 +108,12 @@ class Cache(Described):
         ),
         Rule(
             "!has(self.sizeLimit) || !(has(self.claimName) || has(self.hostPath))",
-            "sizeLimit is that of an emptyDir: remove it, or claimName and hostPath",
+            "sizeLimit applies to an emptyDir only: remove it, or claimName and hostPath",
         ),
     )
 
     claim_name: Annotated[str, Field(max_length=253)] = ""
-    """A PersistentVolumeClaim of this namespace; with several workers it must be ReadWriteMany."""
+    """A PersistentVolumeClaim of this namespace. With several workers it must be ReadWriteMany."""
     host_path: Annotated[
         str,
         Field(
@@ -123,34 +124,34 @@ class Cache(Described):
             ),
         ),
     ] = ""
-    """A folder of the node, shared by its workers."""
+    """A folder of the node, which its workers share."""
     size_limit: Quantity | None = None
-    """Of the emptyDir that is used without the two above."""
+    """The size limit of the emptyDir that is used without claimName and hostPath."""
 
 
 class Resources(Described):
-    """What a worker's container asks for, besides its GPU."""
+    """The resources of a worker's container, without its GPU."""
 
     requests: Annotated[dict[str, Quantity], Field(max_length=16)] = {}
-    """At the least, such as cpu and memory."""
+    """Requests, such as cpu and memory."""
     limits: Annotated[dict[str, Quantity], Field(max_length=16)] = {}
-    """At the most."""
+    """Limits, such as cpu and memory."""
 
 
 class WorkerTls(Described):
     """Mutual TLS with the workers."""
 
     secret_name: Annotated[str, Field(min_length=1, max_length=253)]
-    """A Secret of this namespace with ca.crt, tls.crt and tls.key, as cert-manager writes it. Pods take a renewed one
-    without a restart."""
+    """A Secret of this namespace with ca.crt, tls.crt and tls.key, as cert-manager writes it. Pods use a renewed
+    certificate without a restart."""
     allowed_clients: Annotated[
         tuple[Annotated[str, Field(min_length=1, max_length=253)], ...], Field(max_length=16)
     ] = ("voiceplane-client",)
-    """Names of which a caller's certificate must have one."""
+    """A client's certificate must have one of these names."""
 
 
 class TTSWorkerPoolSpec(Described):
-    """Workers of one kind."""
+    """Worker pods with the same template."""
 
     rules = (
         Rule(
@@ -175,43 +176,43 @@ class TTSWorkerPoolSpec(Described):
     )
 
     image: Annotated[str, Field(min_length=1, max_length=1024)]
-    """The worker's image; it holds one environment, and so the families that it can load."""
+    """The worker's image. It determines the families that the workers have."""
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
-    """When the node pulls the image."""
+    """When nodes pull the image."""
     image_pull_secrets: Annotated[tuple[LocalReference, ...], Field(max_length=16)] = ()
-    """Secrets of this namespace that open the image's registry."""
+    """Secrets of this namespace with the credentials of the image's registry."""
     replicas: Annotated[int, Field(ge=0, le=MAX_REPLICAS)] | None = None
-    """Workers. Without it and without autoscaling, 1; `kubectl scale` needs it to be set."""
+    """The number of workers. If it and autoscaling are absent, 1. `kubectl scale` works only if it is set."""
     autoscaling: Autoscaling | None = None
-    """The number of workers by load, in place of replicas."""
+    """Scales the number of workers by load, instead of replicas."""
     device: Literal["cpu", "cuda"] = "cpu"
-    """What the models run on."""
+    """The kind of device that the models run on."""
     gpu: Gpu | None = None
-    """The GPU of each worker. With device cuda and without it, one nvidia.com/gpu."""
+    """The GPU of each worker. If it is absent and device is cuda, one nvidia.com/gpu."""
     default_model: Annotated[str, Field(max_length=128)] = ""
-    """The modelId of a session that names none; a worker is not ready before it is resident, and never evicts it."""
+    """The modelId of sessions that name none. A worker is ready only when it is resident, and never evicts it."""
     preload: Annotated[
         tuple[ModelId, ...], Field(max_length=64, json_schema_extra={"x-kubernetes-list-type": "set"})
     ] = ()
-    """modelIds that are resident before a worker is ready."""
+    """modelIds that must be resident before a worker is ready."""
     ttl_seconds: Seconds = 600
-    """A model unused for this long is unloaded."""
+    """Seconds without use after which a model is evicted."""
     min_residency_seconds: Seconds = 120
-    """No model is evicted sooner than this after its load."""
+    """Seconds after a load before which a model is not evicted."""
     resident_cap: Annotated[int, Field(ge=1, le=1024)] = 3
-    """Models that a worker holds at once."""
+    """Models that may be resident on a worker at the same time."""
     memory_budget: Quantity | None = None
-    """Device memory of all models of a worker together. Without it, no limit but residentCap."""
+    """Device memory for all models of a worker together. If it is absent, only residentCap limits them."""
     max_parallel_loads: Annotated[int, Field(ge=1, le=64)] = 1
-    """Models that a worker loads at once."""
+    """Models that a worker loads at the same time."""
     sessions_per_worker: Annotated[int, Field(ge=1, le=10_000)] = 16
-    """Sessions that a worker takes at once."""
+    """Sessions that a worker accepts at the same time."""
     drain_timeout_seconds: Annotated[int, Field(ge=0, le=86_400)] = 60
-    """How long a worker that is going finishes its sessions."""
+    """Seconds that a terminating worker gives its sessions to end."""
     rollout: Rollout = Rollout()
-    """How pods are replaced."""
+    """How pods are replaced when the pool's template changes."""
     cache: Cache = Cache()
-    """Where fetched voice packs are kept."""
+    """Where workers cache fetched voice packs."""
     credentials: Annotated[
         tuple[LocalReference, ...],
         Field(
@@ -219,67 +220,71 @@ class TTSWorkerPoolSpec(Described):
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
         ),
     ] = ()
-    """Secrets of this namespace that VoiceModels may name in source.secretRef. They are mounted as files, so that a
-    rotated one is used without a restart; one that does not exist yet keeps no worker from starting."""
+    """Secrets of this namespace that VoiceModels may name in source.secretRef. They are mounted as files, so that
+    workers use a rotated Secret without a restart. A Secret that does not exist does not keep workers from starting."""
     tls: WorkerTls | None = None
     """Mutual TLS. The operator and orchestrator need certificates of the same CA: see docs/explanation/security.md."""
     shared_memory: Quantity | None = None
-    """The size of /dev/shm, for families that compute in several processes."""
+    """The size of /dev/shm, for families that use several processes."""
     resources: Resources = Resources()
-    """CPU and memory of a worker."""
+    """CPU and memory of each worker."""
     node_selector: _MAP_OF_STRINGS = {}
-    """Labels of the nodes that workers may run on."""
+    """Labels that nodes must have to run workers."""
     tolerations: Annotated[tuple[OpenObject, ...], Field(max_length=64)] = ()
-    """Taints of nodes that workers put up with. That of their GPU resource is added. Checked by the API server when the
-    Deployment is applied: condition Ready then says what is wrong."""
+    """Taints of nodes that workers tolerate; the taint of their GPU resource is added. The API server checks them when
+    the operator applies the Deployment, and condition Ready reports an error."""
     affinity: OpenObject | None = None
-    """Rules of where workers run, as in a pod. Checked like tolerations."""
+    """Scheduling rules, as in a pod. Checked like tolerations."""
     runtime_class_name: Annotated[str, Field(max_length=253)] = ""
-    """The RuntimeClass, such as nvidia."""
+    """The RuntimeClass of the pods, such as nvidia."""
     priority_class_name: Annotated[str, Field(max_length=253)] = ""
-    """The PriorityClass."""
+    """The PriorityClass of the pods."""
     pod_template: OpenObject | None = None
-    """metadata and spec of a pod, merged over what the operator makes: lists of named things by name, as
-    kubectl does. Checked like tolerations."""
+    """metadata and spec of a pod, merged over the operator's template as a strategic merge patch: lists of named items
+    merge by name. Checked like tolerations."""
 
     @property
     def starting_replicas(self) -> int:
-        """Workers that the pool begins with."""
+        """The initial number of workers."""
         if self.autoscaling:
             return self.autoscaling.min_replicas
         return 1 if self.replicas is None else self.replicas
 
 
 class ResidentModel(Described):
-    """A model, and how many of the pool's workers hold it."""
+    """A resident model, and on how many of the pool's workers."""
 
     model_id: Annotated[str, Field(max_length=253)]
-    """What sessions ask for."""
+    """The id that sessions ask for."""
     workers: int
-    """Workers that hold it."""
+    """Workers on which the model is resident."""
 
 
 class TTSWorkerPoolStatus(Described):
-    """What the cluster and the workers report; made anew by the operator at each change."""
+    """The state of the pool, as the cluster and the workers report it."""
 
     observed_generation: int = 0
-    """The generation of the spec that this was said of."""
+    """The generation of the spec that the status is about."""
     replicas: int = 0
-    """Pods."""
+    """The number of pods."""
     ready_replicas: int = 0
-    """Pods that take sessions."""
+    """Pods that accept sessions."""
     updated_replicas: int = 0
-    """Pods of the present template."""
+    """Pods with the current template."""
     selector: Annotated[str, Field(max_length=1024)] = ""
-    """Selects the pods; the scale subresource shows it to autoscalers."""
+    """The label selector of the pods, for the scale subresource."""
     template_hash: Annotated[str, Field(max_length=64)] = ""
-    """Changes when pods have to be replaced."""
+    """A hash of the pod template; it changes when pods have to be replaced."""
     sessions: int = 0
-    """Sessions of all workers."""
+    """Sessions on all workers."""
     queue_depth: int = 0
-    """Utterances under way on all workers."""
+    """Utterances in progress on all workers."""
     phase: Annotated[str, Field(max_length=64)] = ""
-    """Ready's reason in one word, for a list."""
+    """The reason of condition Ready."""
+    families: Annotated[
+        tuple[ShortText, ...], Field(max_length=256, json_schema_extra={"x-kubernetes-list-type": "set"})
+    ] = ()
+    """The families that the connected workers can load."""
     resident_models: Annotated[
         tuple[ResidentModel, ...],
         Field(
@@ -287,7 +292,7 @@ class TTSWorkerPoolStatus(Described):
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["modelId"]},
         ),
     ] = ()
-    """What the workers hold."""
+    """The resident models."""
     conditions: Annotated[
         tuple[Condition, ...],
         Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),

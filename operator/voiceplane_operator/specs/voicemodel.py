@@ -1,4 +1,4 @@
-"""VoiceModel: a voice that worker pools are to speak with."""
+"""VoiceModel: a voice that worker pools serve."""
 
 from __future__ import annotations
 
@@ -18,9 +18,14 @@ from voiceplane_operator.specs.base import (
     ruled,
 )
 
-Family = Literal["piper", "kokoro", "cosyvoice2", "xtts", "csm", "spark", "parler", "melo", "mock"]
 ResidencyPolicy = Literal["onDemand", "preload", "pinned"]
 
+FAMILY = ruled(
+    "self.matches('^[a-z][a-z0-9_]*$')",
+    "must be a lower-case letter, then lower-case letters, digits and '_', such as piper",
+)
+# Which families there are depends on the workers' images, so the operator checks that.
+Family = Annotated[str, Field(min_length=1, max_length=63, json_schema_extra=FAMILY)]
 LANGUAGE = ruled(
     "self.matches('^[a-zA-Z]{2,3}(-[a-zA-Z0-9]{2,8})*$')", "must be a BCP 47 language tag, such as en or en-US"
 )
@@ -30,17 +35,17 @@ MODEL_ID = ruled(
     "must be letters, digits, '.', '_' and '-', beginning and ending with a letter or digit, such as en_US-joe-medium",
 )
 ModelId = Annotated[str, Field(min_length=1, max_length=128, json_schema_extra=MODEL_ID)]
-# Ten years: a limit that only a mistaken unit reaches.
+# At most ten years: a larger value is a wrong unit.
 Seconds = Annotated[int, Field(ge=0, le=315_360_000)]
 
 
 class Source(Described):
-    """Where a voice pack's files are."""
+    """The source of a voice pack."""
 
     rules = (
         Rule(
             "!has(self.secretRef) || !(self.uri.startsWith('file:') || self.uri.startsWith('package:'))",
-            "secretRef has no meaning for file: and package: sources: remove it",
+            "secretRef does not apply to file: and package: sources: remove it",
         ),
     )
 
@@ -55,8 +60,8 @@ class Source(Described):
             ),
         ),
     ]
-    """file:///PATH (in the worker's file system), https://…, s3://…, hf://…, oci://… or package:PACKAGE/FILE: a folder,
-    or an archive of one (.tar, .tar.gz, .tgz, .tar.xz, .zip)."""
+    """file:///PATH (in the worker's file system), https://…, s3://…, hf://…, oci://… or package:PACKAGE/FILE. It names
+    a folder, or an archive of one (.tar, .tar.gz, .tgz, .tar.xz, .zip)."""
     sha256: Annotated[
         str,
         Field(
@@ -67,40 +72,40 @@ class Source(Described):
             ),
         ),
     ] = ""
-    """The digest that the pack must have. Without one it is not checked."""
+    """The SHA-256 digest that the pack must have. If it is empty, the digest is not checked."""
     secret_ref: LocalReference | None = None
-    """The Secret that opens it, one of those in the pool's credentials. Keys for s3: AWS_ACCESS_KEY_ID,
-    AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_ENDPOINT_URL, AWS_REGION; for hf: HF_TOKEN, HF_ENDPOINT; for https:
-    token, or username and password."""
+    """The Secret with the credentials of the source; it must be one of the pool's credentials. Keys for s3:
+    AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_ENDPOINT_URL, AWS_REGION; for hf: HF_TOKEN,
+    HF_ENDPOINT; for https: token, or username and password."""
 
 
 class Voice(Described):
     """One voice of a model."""
 
     name: Annotated[str, Field(min_length=1, max_length=128)]
-    """What a session asks for."""
+    """The name that sessions ask for."""
     language: Language = ""
-    """Its BCP 47 language. Without one, as the pack says."""
+    """The voice's BCP 47 language. If it is empty, the pack's."""
 
 
 class Lora(Described):
-    """An adapter that is attached to a resident base model."""
+    """A LoRA adapter that is attached to a resident base model."""
 
     rules = (
         Rule(
             "size(self.baseModelRef.name) > 0",
-            "baseModelRef.name is empty: a LoRA needs the VoiceModel that it is attached to",
+            "baseModelRef.name is empty: name the VoiceModel of the base model",
         ),
     )
 
     base_model_ref: LocalReference
-    """The VoiceModel of this namespace that the adapter is attached to."""
+    """The VoiceModel of the base model, in this namespace."""
     source: Source
     """The adapter's files."""
 
 
 class Residency(Described):
-    """When the model comes and goes."""
+    """When the model is loaded and evicted."""
 
     rules = (
         Rule(
@@ -110,21 +115,21 @@ class Residency(Described):
         ),
         Rule(
             "self.policy != 'pinned' || !has(self.ttlSeconds)",
-            "ttlSeconds has no meaning for a pinned model: remove it, or use policy preload",
+            "ttlSeconds does not apply to a pinned model: remove it, or use policy preload",
         ),
     )
 
     policy: ResidencyPolicy = "preload"
-    """onDemand: loaded by the first session that asks for it. preload: loaded at once, and evicted when its TTL passes
-    or room is needed. pinned: loaded at once and never evicted."""
+    """onDemand: the first session that asks for the model loads it. preload: it is loaded at once, and evicted when its
+    TTL has passed or its memory is needed. pinned: it is loaded at once and never evicted."""
     ttl_seconds: Seconds | None = None
-    """Unused for this long, the model is unloaded. Without it, or 0, the pool's."""
+    """Seconds without use after which the model is evicted. If it is absent or 0, the pool's value."""
     min_residency_seconds: Seconds | None = None
-    """Not evicted sooner than this after its load. Without it, or 0, the pool's."""
+    """Seconds after a load before which the model is not evicted. If it is absent or 0, the pool's value."""
 
 
 class VoiceModelSpec(Described):
-    """A voice, and how workers are to hold it."""
+    """A voice, and how workers hold it."""
 
     rules = (
         Rule("self.family == oldSelf.family", "family is immutable: delete the VoiceModel and create another one"),
@@ -134,25 +139,22 @@ class VoiceModelSpec(Described):
         ),
         Rule(
             "!has(self.lora) || !has(self.source)",
-            "source and lora.source are both set: a LoRA's files go into lora.source, "
-            "its base has a VoiceModel of its own",
-        ),
-        Rule(
-            "!has(self.lora) || self.family in ['csm', 'mock']",
-            "lora is not supported by this family: use csm, or remove lora",
+            "source and lora.source are both set: a LoRA's files belong in lora.source, "
+            "and its base has its own VoiceModel",
         ),
     )
 
     family: Family
-    """The TTS family whose adapter loads it."""
+    """The TTS family of the model, such as piper. If no worker of its pools has the family, condition Ready lists the
+    available ones."""
     model_id: ModelId = ""
-    """What sessions ask for. Without it, the object's name."""
+    """The id that sessions ask for. If it is empty, the object's name."""
     source: Source | None = None
-    """The voice pack. Without it, the pack of this modelId that comes with the worker's image."""
+    """The voice pack. If it is absent, the pack of this modelId in the worker's image."""
     languages: Annotated[
         tuple[Language, ...], Field(max_length=128, json_schema_extra={"x-kubernetes-list-type": "set"})
     ] = ()
-    """The BCP 47 languages that it speaks; a voice may speak more than its own. Without any, as its voices say."""
+    """The BCP 47 languages that the model speaks; a voice may speak more than its own. If it is empty, its voices'."""
     voices: Annotated[
         tuple[Voice, ...],
         Field(
@@ -160,57 +162,57 @@ class VoiceModelSpec(Described):
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
         ),
     ] = ()
-    """The voices of the pack that sessions can have, the first by default. Without any, all of them."""
+    """The voices of the pack that sessions may use; the first is the default. If it is empty, all of them."""
     lora: Lora | None = None
-    """Makes this an adapter of another VoiceModel."""
+    """Makes this a LoRA adapter of another VoiceModel. The family must support LoRA."""
     memory: Quantity | None = None
-    """Device memory that it takes, such as 1500Mi; pools whose budget it does not fit into leave it out."""
+    """Device memory that the model needs, such as 1500Mi. Pools with a smaller memoryBudget do not get it."""
     residency: Residency = Residency()
-    """When it comes and goes."""
+    """When the model is loaded and evicted."""
     pool_selector: LabelSelector = LabelSelector()
-    """The TTSWorkerPools of this namespace that are to have it; empty: all that can load its family."""
+    """Selects the TTSWorkerPools of this namespace that get the model. If it is empty, all that have its family."""
     warm_up_text: Annotated[str, Field(max_length=512)] = ""
-    """What it speaks before it counts as resident. Without it, the pack's own."""
+    """The text that the model speaks once, unheard, before it is resident. If it is empty, the pack's."""
     options: Annotated[dict[str, Annotated[str, Field(max_length=1024)]], Field(max_length=32)] = {}
-    """Options of the family, as strings; a worker refuses one that it does not know."""
+    """Options of the family, as strings. A worker refuses an unknown option."""
 
 
 class WorkerModelStatus(Described):
-    """The model on one worker."""
+    """The state of the model on one worker."""
 
     worker: ShortText
     """The pod."""
     pool: ShortText = ""
-    """Its TTSWorkerPool."""
+    """The worker's TTSWorkerPool."""
     state: Annotated[str, Field(max_length=32)]
     """absent, fetching, loading, warming, resident, draining or failed."""
     reason: Annotated[str, Field(max_length=128)] = ""
-    """Why it is failed or draining."""
+    """Why the model is failed or draining."""
     message: Annotated[str, Field(max_length=2048)] = ""
-    """The same for people."""
+    """What happened and what to do."""
     sha256: Annotated[str, Field(max_length=64)] = ""
-    """The digest of the pack that is resident."""
+    """The digest of the resident pack."""
     references: int = 0
-    """Sessions that hold it."""
+    """Sessions that use the model."""
 
 
 class VoiceModelStatus(Described):
-    """What the workers report; made anew by the operator at each change."""
+    """The state of the model, as the workers report it."""
 
     observed_generation: int = 0
-    """The generation of the spec that this was said of."""
+    """The generation of the spec that the status is about."""
     model_id: Annotated[str, Field(max_length=253)] = ""
-    """What sessions ask for."""
+    """The id that sessions ask for."""
     phase: Annotated[str, Field(max_length=32)] = ""
-    """Ready's reason in one word, for a list."""
+    """The reason of condition Ready."""
     desired: int = 0
-    """Ready workers that are to have it."""
+    """Connected workers that should have the model."""
     resident: int = 0
-    """Of these, those that have."""
+    """Connected workers on which the declared content is resident."""
     residency: Annotated[str, Field(max_length=32)] = ""
-    """Resident of desired, for a list."""
+    """resident/desired, as a column of `kubectl get`."""
     sessions: int = 0
-    """Sessions that hold it."""
+    """Sessions that use the model."""
     workers: Annotated[
         tuple[WorkerModelStatus, ...],
         Field(
@@ -218,11 +220,11 @@ class VoiceModelStatus(Described):
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["worker"]},
         ),
     ] = ()
-    """It on each worker."""
+    """The model on each worker."""
     last_used: Timestamp | None = None
-    """When a session last held it."""
+    """When a session last used the model."""
     expires_at: Timestamp | None = None
-    """When the first worker would evict it, if it stays unused."""
+    """When the first worker will evict the model if it stays unused."""
     conditions: Annotated[
         tuple[Condition, ...],
         Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),

@@ -1,1 +1,1 @@
-"""The running workers: what they report, and what they are asked for."""
+"""The running workers: their reported state, and the calls that load and unload their models."""

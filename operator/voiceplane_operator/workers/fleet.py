@@ -1,4 +1,4 @@
-"""All workers of the cluster: a worker to each pod that has an address."""
+"""All workers of the cluster: a ManagedWorker for each pod that has an address."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Fleet:
     """The workers by pod.
 
     Attributes:
-        pods: The pods, as they were last seen.
+        pods: The worker pods as they were last seen.
     """
 
     def __init__(
@@ -37,8 +37,8 @@ class Fleet:
         """Prepare.
 
         Args:
-            changed: Called with the pool of a worker that has changed, and the ids of the models of which it says
-                something new; None for all.
+            changed: Called with the pool of a worker that changed, and the ids of the models that changed on it (None:
+                all).
             metrics: Counts.
             connect: Makes a client of an address.
         """
@@ -51,7 +51,7 @@ class Fleet:
         metrics.workers_reachable.set_function(self._reachable)
 
     def pod_changed(self, key: Key, pod: dict[str, Any] | None) -> None:
-        """Take note of a pod, or that it has gone."""
+        """A pod was created, changed or deleted (None)."""
         before = self.pods.get(key)
         address = address_of(pod) if pod else None
         worker = self._workers.get(key)
@@ -78,7 +78,7 @@ class Fleet:
         }
 
     def workers_of(self, pool: Key) -> dict[str, ManagedWorker]:
-        """The links to a pool's workers, by pod."""
+        """A pool's workers, by pod."""
         return {
             name: worker
             for name in self.pods_of(pool)
@@ -86,7 +86,7 @@ class Fleet:
         }
 
     async def close(self) -> None:
-        """Let go of all."""
+        """Disconnect from all."""
         for worker in self._workers.values():
             self._close(worker)
         self._workers.clear()
@@ -107,7 +107,7 @@ class Fleet:
         worker.start()
 
     def _worker_changed(self, key: Key, model_ids: frozenset[str] | None) -> None:
-        if pod := self.pods.get(key):  # a worker says its last when its pod has gone
+        if pod := self.pods.get(key):  # a worker may report a last change after its pod is gone
             self._changed(pool_of(pod, key), model_ids)
 
     def _close(self, worker: ManagedWorker) -> None:
@@ -122,7 +122,7 @@ def pool_of(pod: dict[str, Any], key: Key) -> Key:
 
 
 def address_of(pod: dict[str, Any]) -> str | None:
-    """Where a pod's worker listens; None before it has an address and after it has ended."""
+    """The address of a pod's worker; None before the pod has an address and after it has ended."""
     status = pod["status"]
     ip = status.get("podIP")
     if not ip or status.get("phase") in GONE_PHASES:

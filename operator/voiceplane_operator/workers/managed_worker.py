@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from voiceplane_operator.metrics import Metrics
+    from voiceplane_operator.workers.families import Families
     from voiceplane_operator.workers.model_calls import ModelCall
 
 # UnloadModel answers after this at the latest, with the model still draining; WatchState reports its end.
@@ -51,7 +52,7 @@ class ManagedWorker:
         name: Of its pod.
         address: "host:port".
         state: What it reported last; None while it is unreachable.
-        families: The families that it can load, as of its last connection.
+        families: The families that it can load by name, as of its last connection.
         retries: The calls that failed, by model id.
     """
 
@@ -77,7 +78,7 @@ class ManagedWorker:
         self.name = name
         self.address = address
         self.state: tts_pb2.WorkerState | None = None
-        self.families: frozenset[str] = frozenset()
+        self.families: Families = {}
         self.retries: dict[str, RetryState] = {}
         self._changed = changed
         self._metrics = metrics
@@ -126,7 +127,7 @@ class ManagedWorker:
             stack.push_async_callback(client.close)
             async for update in watch_worker(client):
                 if isinstance(update, Snapshot):
-                    self.families = frozenset(family.name for family in update.capabilities.families)
+                    self.families = {family.name: family for family in update.capabilities.families}
                     self._accept_snapshot(update.state)
                 elif update.connected:
                     _log.info("worker_lost", worker=self.name, address=self.address, reason=update.reason)

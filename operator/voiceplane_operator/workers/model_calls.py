@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from voiceplane_proto.v1 import tts_pb2
 
 from voiceplane_operator.declarations import is_ours
+from voiceplane_operator.workers.families import can_load
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
+    from voiceplane_operator.workers.families import Families
     from voiceplane_operator.workers.retry import RetryState
 
 
@@ -41,7 +43,7 @@ def due_calls(
     desired: Mapping[str, tts_pb2.LoadModelRequest],
     reported: Mapping[str, tts_pb2.ModelStatus],
     *,
-    families: Collection[str],
+    families: Families,
     retries: Mapping[str, RetryState],
     unknown_models: Collection[str] = (),
     now: float,
@@ -51,13 +53,13 @@ def due_calls(
     Args:
         desired: What the worker must have, by model id.
         reported: What it reports, by model id.
-        families: The families that it can load; no call is made for a model of another one.
+        families: The families that it can load; no call is made for a model that it cannot load.
         retries: What has failed on it, by model id.
         unknown_models: Ids that this operator has not declared, and that are not unloaded yet.
         now: Monotonic seconds.
     """
     for model_id, request in sorted(desired.items(), key=lambda item: bool(item[1].base_model_id)):
-        if request.family not in families:
+        if not can_load(families, request.family, lora=bool(request.base_model_id)):
             continue
         status = reported.get(model_id)
         retry = retries.get(model_id)

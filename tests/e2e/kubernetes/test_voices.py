@@ -124,6 +124,33 @@ async def test_a_second_voice_comes_and_goes_and_no_pod_is_restarted(site: Site,
     assert site.pods(pool) == before
 
 
+async def test_a_family_that_no_worker_has_is_reported_with_those_available(site: Site, pool: str) -> None:
+    began = time.monotonic()
+    site.apply(site.voice("chirping", family="chirp"))
+    site.wait("vmodel/chirping", "jsonpath={.status.phase}=FamilyNotAvailable", timeout_s=30)
+    print(f"kubectl apply to FamilyNotAvailable: {time.monotonic() - began:.2f} s")
+    families = site.get("ttspool", pool)["status"]["families"]
+    assert {"mock", "piper"} <= set(families)
+    for which in ("Ready", "Degraded"):
+        condition = site.condition("vmodel", "chirping", which)
+        assert condition["reason"] == "FamilyNotAvailable"
+        assert ", ".join(families) in condition["message"]
+    site.until(
+        lambda: any(
+            (each["type"], each["reason"]) == ("Warning", "FamilyNotAvailable") for each in site.events("chirping")
+        ),
+        "the event",
+    )
+    assert site.condition("ttspool", pool)["status"] == "True"
+    selected = {"matchLabels": {"speaks": "english"}}
+    site.kubectl("label", "ttspool", pool, "speaks=english")
+    site.patch("vmodel", "chirping", {"spec": {"poolSelector": selected}})
+    site.wait(f"ttspool/{pool}", "condition=Degraded=True")
+    assert "chirp" in site.condition("ttspool", pool, "Degraded")["message"]
+    site.kubectl("delete", "vmodel", "chirping")
+    site.wait(f"ttspool/{pool}", "condition=Degraded=False")
+
+
 async def test_another_digest_is_refused_and_the_old_content_goes_on_speaking(
     site: Site, pool: str, tmp_path: Path
 ) -> None:

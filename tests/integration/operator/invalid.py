@@ -1,4 +1,4 @@
-"""Manifests that the API server must refuse, each with the field and the message that a person then reads."""
+"""Manifests that the API server must refuse, each with the field and the message that the user reads."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ NAME = "must be a name of lower-case letters, digits, '-' and '.', such as my-se
 QUANTITY = "must be a positive quantity, such as 1500Mi or 2Gi of memory, or 500m of cpu"
 SHA256 = "must be the 64 lower-case hex digits of the pack's SHA-256, without a prefix such as sha256:"
 SOURCE = "must begin with file:///, https://, s3://, hf://, oci:// or package: and name something"
+FAMILY = "must be a lower-case letter, then lower-case letters, digits and '_', such as piper"
 LANGUAGE = "must be a BCP 47 language tag, such as en or en-US"
 MODEL_ID = (
     "must be letters, digits, '.', '_' and '-', beginning and ending with a letter or digit, such as en_US-joe-medium"
@@ -57,11 +58,11 @@ def _selector(**requirement: Any) -> dict[str, Any]:
 
 
 VOICEMODELS = {
-    "family unknown": Invalid(
-        {"family": "festival"},
-        "spec.family",
-        'supported values: "piper", "kokoro", "cosyvoice2", "xtts", "csm", "spark", "parler", "melo", "mock"',
-    ),
+    "family in upper case": Invalid({"family": "Piper"}, "spec.family", FAMILY),
+    "family with a hyphen": Invalid({"family": "my-family"}, "spec.family", FAMILY),
+    "family that begins with a digit": Invalid({"family": "2piper"}, "spec.family", FAMILY),
+    "family empty": Invalid({"family": ""}, "spec.family", "should be at least 1 chars long"),
+    "family too long": Invalid({"family": "a" * 64}, "spec.family", "may not be more than 63 bytes"),
     "family missing": Invalid({"family": None}, "spec.family", "Required value"),
     "family of a wrong type": Invalid(
         {"family": 7}, "spec.family", 'spec.family in body must be of type string: "integer"'
@@ -79,7 +80,7 @@ VOICEMODELS = {
     "credentials for a file": Invalid(
         _source(secretRef={"name": "key"}),
         "spec.source",
-        "secretRef has no meaning for file: and package: sources: remove it",
+        "secretRef does not apply to file: and package: sources: remove it",
     ),
     "Secret's name in upper case": Invalid(_source(secretRef={"name": "Key"}), "spec.source.secretRef.name", NAME),
     "language with an underscore": Invalid({"languages": ["en_US"]}, "spec.languages[0]", LANGUAGE),
@@ -91,26 +92,22 @@ VOICEMODELS = {
     "LoRA with an empty base": Invalid(
         _lora(""),
         "spec.lora",
-        "baseModelRef.name is empty: a LoRA needs the VoiceModel that it is attached to",
+        "baseModelRef.name is empty: name the VoiceModel of the base model",
     ),
     "LoRA without a base": Invalid(
         {"family": "csm", "lora": {"source": {"uri": "file:///a"}}}, "spec.lora.baseModelRef", "Required value"
     ),
-    "LoRA of a family that has none": Invalid(
-        _lora("base", family="piper"),
-        "spec",
-        "lora is not supported by this family: use csm, or remove lora",
-    ),
     "LoRA and source": Invalid(
         _lora("base", **_source()),
         "spec",
-        "source and lora.source are both set: a LoRA's files go into lora.source, its base has a VoiceModel of its own",
+        "source and lora.source are both set: a LoRA's files belong in lora.source, and its base has its own "
+        "VoiceModel",
     ),
     "name too long to be the modelId": Invalid({}, "", MODEL_NAME, name="a" * 129),
     "LoRA of itself": Invalid(
         _lora("example"),
         "",
-        "lora.baseModelRef names this VoiceModel itself: name the base that it is attached to",
+        "lora.baseModelRef names this VoiceModel itself: name the base model",
     ),
     "memory of zero": Invalid({"memory": 0}, "spec.memory", QUANTITY),
     "memory of zero Mi": Invalid({"memory": "0Mi"}, "spec.memory", QUANTITY),
@@ -123,7 +120,7 @@ VOICEMODELS = {
     "TTL of a pinned model": Invalid(
         {"residency": {"policy": "pinned", "ttlSeconds": 60}},
         "spec.residency",
-        "ttlSeconds has no meaning for a pinned model: remove it, or use policy preload",
+        "ttlSeconds does not apply to a pinned model: remove it, or use policy preload",
     ),
     "minResidency over TTL": Invalid(
         {"residency": {"ttlSeconds": 60, "minResidencySeconds": 61}}, "spec.residency", TTL
@@ -213,7 +210,7 @@ TTSWORKERPOOLS = {
     "cache's limit with a claim": Invalid(
         {"cache": {"claimName": "packs", "sizeLimit": "1Gi"}},
         "spec.cache",
-        "sizeLimit is that of an emptyDir: remove it, or claimName and hostPath",
+        "sizeLimit applies to an emptyDir only: remove it, or claimName and hostPath",
     ),
     "hostPath upwards": Invalid({"cache": {"hostPath": "/var/../etc"}}, "spec.cache.hostPath", HOST_PATH),
     "hostPath relative": Invalid({"cache": {"hostPath": "packs"}}, "spec.cache.hostPath", HOST_PATH),

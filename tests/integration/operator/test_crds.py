@@ -1,4 +1,4 @@
-"""The custom resources on a real API server: what it refuses and what a person then reads, defaults, columns, scale."""
+"""The custom resources on a real API server: refused input and its messages, defaults, columns, scale."""
 
 from __future__ import annotations
 
@@ -135,6 +135,7 @@ def test_a_model_of_one_line_gets_defaults(cluster: ControlPlane) -> None:
     ("kind", "spec"),
     [
         ("VoiceModel", {"source": {"uri": "s3://voices/joe", "sha256": "a" * 64, "secretRef": {"name": "s3.keys"}}}),
+        ("VoiceModel", {"family": "a_plugins_family2"}),
         ("VoiceModel", {"family": "csm", "lora": {"baseModelRef": {"name": "b.2"}, "source": {"uri": "hf://a/b"}}}),
         ("VoiceModel", {"poolSelector": {"matchExpressions": [{"key": "zone", "operator": "Exists"}]}}),
         ("VoiceModel", {"poolSelector": {"matchExpressions": [{"key": "a", "operator": "In", "values": ["b"]}]}}),

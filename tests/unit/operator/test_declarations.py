@@ -25,7 +25,7 @@ def test_of_two_with_one_id_the_older_is_served() -> None:
     refused = refusals([younger, older])
     assert refused.keys() == {younger.key}
     assert refused[younger.key].reason == "DuplicateModelId"
-    assert "belongs to VoiceModel b" in refused[younger.key].message
+    assert "VoiceModel b" in refused[younger.key].message
 
 
 def test_the_same_id_in_another_namespace_is_no_duplicate() -> None:

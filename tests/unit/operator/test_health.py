@@ -37,23 +37,25 @@ def judging(*informers: FakeInformer) -> Health:
 
 
 @pytest.mark.parametrize(
-    ("pods_ago_s", "deployments_ago_s", "problem", "alive", "ready"),
+    ("pods_ago_s", "deployments_ago_s", "named", "alive", "ready"),
     [
         (0.0, 0.0, "", 200, 200),
         (STALE_S, 0.0, "", 200, 200),
-        (STALE_S + 1, 0.0, "nothing was heard of Pod for 601 s", 503, 503),
-        (0.0, STALE_S + 1, "nothing was heard of Deployment for 601 s", 503, 503),
-        (None, 0.0, "the first list of Pod is not in yet", 200, 503),
-        (0.0, None, "the first list of Deployment is not in yet", 200, 503),
-        (None, None, "the first list of Pod is not in yet", 200, 503),
+        (STALE_S + 1, 0.0, "Pod", 503, 503),
+        (0.0, STALE_S + 1, "Deployment", 503, 503),
+        (None, 0.0, "Pod", 200, 503),
+        (0.0, None, "Deployment", 200, 503),
+        (None, None, "Pod", 200, 503),
     ],
 )
-def test_it_is_judged_by_when_the_server_was_last_heard(
-    pods_ago_s: float | None, deployments_ago_s: float | None, problem: str, alive: int, ready: int
+def test_health_follows_from_the_last_answer_of_the_server(
+    pods_ago_s: float | None, deployments_ago_s: float | None, named: str, alive: int, ready: int
 ) -> None:
     async def scenario() -> None:
         health = judging(FakeInformer("Pod", pods_ago_s), FakeInformer("Deployment", deployments_ago_s))
-        assert health.problem() == problem
+        problem = health.problem()
+        assert named in problem
+        assert bool(named) == bool(problem)
         for status, answer in ((alive, await health._alive(REQUEST)), (ready, await health._ready(REQUEST))):
             assert answer.status == status
             assert answer.text == ("ok" if status == 200 else problem)
@@ -61,7 +63,7 @@ def test_it_is_judged_by_when_the_server_was_last_heard(
     virtual_time.run(scenario())
 
 
-def test_a_watch_goes_stale_as_time_passes_and_is_well_again_with_the_next_word() -> None:
+def test_a_stale_watch_is_healthy_again_after_the_next_answer() -> None:
     async def scenario() -> None:
         pods = FakeInformer("Pod")
         health = judging(pods)
@@ -73,7 +75,7 @@ def test_a_watch_goes_stale_as_time_passes_and_is_well_again_with_the_next_word(
     virtual_time.run(scenario())
 
 
-def test_without_watches_nothing_is_wrong() -> None:
+def test_without_watches_it_is_healthy() -> None:
     async def scenario() -> None:
         assert judging().problem() == ""
 
@@ -92,7 +94,8 @@ async def test_both_answers_are_served_until_it_is_closed() -> None:
         async with http.get("/healthz") as alive:
             assert (alive.status, await alive.text()) == (200, "ok")
         async with http.get("/readyz") as ready:
-            assert (ready.status, await ready.text()) == (503, "the first list of Pod is not in yet")
+            assert ready.status == 503
+            assert "Pod" in await ready.text()
         async with http.get("/") as other:
             assert other.status == 404
         await health.close()
@@ -100,6 +103,6 @@ async def test_both_answers_are_served_until_it_is_closed() -> None:
             await http.get("/healthz")
 
 
-async def test_closing_what_never_served_is_no_error() -> None:
+async def test_close_before_serve_is_no_error() -> None:
     await judging().close()
     assert judging().problem() == ""

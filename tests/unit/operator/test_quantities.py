@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from voiceplane_operator.quantities import whole
+from voiceplane_operator.quantities import integer_value
 
 
 @pytest.mark.parametrize(
@@ -25,10 +25,10 @@ from voiceplane_operator.quantities import whole
     ],
 )
 def test_a_quantity_is_rounded_up(quantity: int | str, number: int) -> None:
-    assert whole(quantity) == number
+    assert integer_value(quantity) == number
 
 
 @pytest.mark.parametrize("text", ["", "Gi", "2GB", "1.2.3", ".", "1 Gi", "two"])
-def test_what_is_no_quantity_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is no quantity: write a number"):
-        whole(text)
+def test_other_text_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="quantity"):
+        integer_value(text)

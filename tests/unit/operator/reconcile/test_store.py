@@ -185,8 +185,8 @@ def test_one_that_can_not_be_read_is_none_and_ends_what_was_declared_before(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     store = Store()
-    unreadable = voice(version=2, family="of the next version")
-    assert observed(store, voice("amy", family="of the next version")) == [False]
+    unreadable = voice(version=2, residency={"policy": "of the next version"})
+    assert observed(store, voice("amy", residency={"policy": "of the next version"})) == [False]
     assert observed(store, voice(), unreadable, voice(version=3)) == [True, True, True]
     told = "".join(capsys.readouterr())
     assert "object_unreadable" in told

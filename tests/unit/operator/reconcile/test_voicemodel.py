@@ -1,4 +1,4 @@
-"""What a VoiceModel's reconcile makes of its workers, and when it writes that."""
+"""Reconciling a VoiceModel: the status from its workers, and when it is written."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class FakeWorker:
     def __init__(self, *, family: str = "mock", reachable: bool = True) -> None:
         self.name = "worker"
         self.usable = True
-        self.families = frozenset({family})
+        self.families = {family: tts_pb2.Family(name=family)}
         self.state = tts_pb2.WorkerState(ready=True) if reachable else None
         self.retries: dict[str, RetryState] = {}
         self.models: dict[str, tts_pb2.ModelStatus] = {}
@@ -102,7 +102,7 @@ class Reconciled:
     ],
     ids=["refused", "another declaration was", "the call was taken"],
 )
-def test_a_refused_call_is_told_for_as_long_as_its_declaration_stands(
+def test_a_refused_call_is_reported_while_its_declaration_is_current(
     of_this: bool, error: Any, reason: str, degraded: str
 ) -> None:
     async def scenario() -> None:
@@ -119,7 +119,24 @@ def test_a_refused_call_is_told_for_as_long_as_its_declaration_stands(
     virtual_time.run(scenario())
 
 
-def test_only_workers_that_answer_and_have_the_family_are_to_have_it() -> None:
+def test_a_family_that_no_worker_has_is_reported_at_once_and_gone_when_one_has_it() -> None:
+    async def scenario() -> None:
+        piper = FakeWorker(family="piper")
+        made = Reconciled(piper)
+        status = await made.status()
+        conditions = {each["type"]: each for each in status["conditions"]}
+        for kind, value in (("Ready", "False"), ("Degraded", "True")):
+            assert (conditions[kind]["status"], conditions[kind]["reason"]) == (value, "FamilyNotAvailable")
+            assert "piper" in conditions[kind]["message"]
+        assert made.api.events == [("Warning", "FamilyNotAvailable")]
+        piper.families["mock"] = tts_pb2.Family(name="mock")
+        assert (await made.status())["phase"] == "Waiting"
+        assert made.api.events[-1] == ("Normal", "Waiting")
+
+    virtual_time.run(scenario())
+
+
+def test_only_connected_workers_with_the_family_count() -> None:
     async def scenario() -> None:
         worker = FakeWorker()
         made = Reconciled(worker, FakeWorker(reachable=False), FakeWorker(family="piper"))
@@ -130,7 +147,7 @@ def test_only_workers_that_answer_and_have_the_family_are_to_have_it() -> None:
     virtual_time.run(scenario())
 
 
-def test_what_changes_with_every_session_is_written_now_and_then_and_the_rest_at_once() -> None:
+def test_session_counts_are_written_at_intervals_and_all_else_at_once() -> None:
     async def scenario() -> None:
         worker = FakeWorker()
         made = Reconciled(worker)

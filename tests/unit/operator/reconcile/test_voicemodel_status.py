@@ -1,4 +1,4 @@
-"""What a VoiceModel's status says: the phase by what the workers report, and what a person is told of it."""
+"""A VoiceModel's status: its conditions and its counts, from what the workers report."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def on(
     current: bool = True,
     usable: bool = True,
     refusal: tuple[str, str] | None = None,
-    **told: Any,
+    **reported: Any,
 ) -> ModelInstance:
-    status = None if state is None else tts_pb2.ModelStatus(model_id="joe", state=state, **told)
+    status = None if state is None else tts_pb2.ModelStatus(model_id="joe", state=state, **reported)
     return ModelInstance(
         worker=worker, pool="p", status=status, current=current and state is not None, usable=usable, refusal=refusal
     )
@@ -62,7 +62,7 @@ def ready(status: dict[str, Any]) -> tuple[str, str, str]:
 
 RELOADING = on("w1", reason="Reloading")
 RELOAD_FAILED = on("w1", reason="ReloadFailed", message="the digest differs")
-FORMER = on("w1", current=False)
+OUTDATED = on("w1", current=False)
 BROKEN = on("w2", FAILED, reason="DigestMismatch", message="the digest differs")
 
 
@@ -71,79 +71,70 @@ BROKEN = on("w2", FAILED, reason="DigestMismatch", message="the digest differs")
     [
         ([on("w1")], ("True", "Resident", "resident on 1 worker")),
         ([on("w1"), on("w2")], ("True", "Resident", "resident on 2 workers")),
-        ([on("w1"), on("w2", LOADING)], ("True", "PartlyResident", "resident on 1 of 2 workers")),
-        ([on("w1"), on("w2", usable=False)], ("True", "PartlyResident", "resident on 1 of 2 workers")),
-        ([on("w1"), BROKEN], ("True", "PartlyResident", "resident on 1 of 2 workers")),
+        ([on("w1"), on("w2", LOADING)], ("True", "PartlyResident", "1 of 2")),
+        ([on("w1"), on("w2", usable=False)], ("True", "PartlyResident", "1 of 2")),
+        ([on("w1"), BROKEN], ("True", "PartlyResident", "1 of 2")),
         ([on("w1", FETCHING)], ("False", "Fetching", "fetching on 1 of 1 worker")),
         ([on("w1", LOADING), on("w2", LOADING)], ("False", "Loading", "loading on 2 of 2 workers")),
         ([on("w1", WARMING), on("w2", None)], ("False", "Warming", "warming on 1 of 2 workers")),
         ([on("w1", ABSENT), on("w2", WARMING)], ("False", "Warming", "warming on 1 of 2 workers")),
-        ([on("w1", None), on("w2", None)], ("False", "Waiting", "resident on none of 2 workers yet")),
-        ([on("w1", LOADING, current=False)], ("False", "Waiting", "resident on none of 1 worker yet")),
-        ([on("w1", ABSENT, current=False)], ("False", "Waiting", "resident on none of 1 worker yet")),
-        ([on("w1", usable=False)], ("False", "Waiting", "resident on none of 1 worker yet")),
-        ([on("w1", ABSENT), on("w2", None)], ("False", "Waiting", "resident on none of 2 workers yet")),
+        ([on("w1", None), on("w2", None)], ("False", "Waiting", "2 workers")),
+        ([on("w1", LOADING, current=False)], ("False", "Waiting", "1 worker")),
+        ([on("w1", ABSENT, current=False)], ("False", "Waiting", "1 worker")),
+        ([on("w1", usable=False)], ("False", "Waiting", "1 worker")),
+        ([on("w1", ABSENT), on("w2", None)], ("False", "Waiting", "2 workers")),
         ([on("w1", LOADING), BROKEN], ("False", "DigestMismatch", "w2: the digest differs")),
         ([on("w1", FAILED, message="no")], ("False", "LoadFailed", "w1: no")),
     ],
 )
-def test_ready_by_what_the_workers_say(instances: list[ModelInstance], expected: tuple[str, str, str]) -> None:
-    assert ready(status_of(*instances)) == expected
+def test_ready_follows_from_the_workers_reports(instances: list[ModelInstance], expected: tuple[str, str, str]) -> None:
+    status, reason, words = expected
+    found = ready(status_of(*instances))
+    assert found[:2] == (status, reason)
+    assert words in found[2]
 
 
 @pytest.mark.parametrize(
-    ("instances", "reason", "message"),
+    ("instances", "reason", "words"),
     [
-        ([FORMER], "Reloading", "the former content speaks on 1 of 1 worker until the declared one is loaded"),
-        ([RELOADING], "Reloading", "the former content speaks on 1 of 1 worker until the declared one is loaded"),
-        (
-            [FORMER, on("w2", LOADING)],
-            "Reloading",
-            "the former content speaks on 1 of 2 workers until the declared one is loaded",
-        ),
-        (
-            [RELOAD_FAILED],
-            "ReloadFailed",
-            "the former content speaks on 1 of 1 worker; w1: the digest differs",
-        ),
-        ([FORMER, BROKEN], "DigestMismatch", "the former content speaks on 1 of 2 workers; w2: the digest differs"),
+        ([OUTDATED], "Reloading", "1 of 1 worker"),
+        ([RELOADING], "Reloading", "1 of 1 worker"),
+        ([OUTDATED, on("w2", LOADING)], "Reloading", "1 of 2 workers"),
+        ([RELOAD_FAILED], "ReloadFailed", "w1: the digest differs"),
+        ([OUTDATED, BROKEN], "DigestMismatch", "w2: the digest differs"),
     ],
 )
-def test_former_content_speaks_while_the_declared_one_does_not(
-    instances: list[ModelInstance], reason: str, message: str
-) -> None:
+def test_it_is_ready_while_the_previous_content_serves(instances: list[ModelInstance], reason: str, words: str) -> None:
     status = status_of(*instances)
-    assert ready(status) == ("True", reason, message)
+    assert ready(status)[:2] == ("True", reason)
+    assert words in ready(status)[2]
     assert (status["resident"], status["residency"]) == (0, f"0/{len(instances)}")
 
 
-def test_content_is_former_or_declared_and_never_both() -> None:
-    instances = [on("w1"), FORMER, RELOADING, RELOAD_FAILED, BROKEN, on("w1", None)]
-    told = [(each.resident, each.former) for each in instances]
-    assert told == [(True, False), *[(False, True)] * 3, *[(False, False)] * 2]
+def test_content_is_declared_or_outdated_and_never_both() -> None:
+    instances = [on("w1"), OUTDATED, RELOADING, RELOAD_FAILED, BROKEN, on("w1", None)]
+    found = [(each.resident, each.outdated) for each in instances]
+    assert found == [(True, False), *[(False, True)] * 3, *[(False, False)] * 2]
 
 
-def test_former_content_on_a_worker_that_takes_no_sessions_speaks_to_nobody() -> None:
-    assert ready(status_of(replace(FORMER, usable=False)))[:2] == ("False", "Waiting")
+def test_a_worker_that_accepts_no_sessions_does_not_count_for_previous_content() -> None:
+    assert ready(status_of(replace(OUTDATED, usable=False)))[:2] == ("False", "Waiting")
 
 
 @pytest.mark.parametrize(
-    ("policy", "reason", "message"),
-    [
-        ("onDemand", "OnDemand", "loaded by the first session that asks for it"),
-        ("preload", "Evicted", "unloaded for want of use or room; the next session loads it again"),
-        ("pinned", "Evicted", "unloaded for want of use or room; the next session loads it again"),
-    ],
+    ("policy", "reason"), [("onDemand", "OnDemand"), ("preload", "Evicted"), ("pinned", "Evicted")]
 )
 @pytest.mark.parametrize("state", [ABSENT, DRAINING])
 def test_a_model_that_is_not_there_but_can_come_is_ready(
-    policy: str, reason: str, message: str, state: tts_pb2.ModelState.ValueType
+    policy: str, reason: str, state: tts_pb2.ModelState.ValueType
 ) -> None:
     status = status_of(on("w1", ABSENT), on("w2", state), spec={"residency": {"policy": policy}})
-    assert ready(status) == ("True", reason, message)
+    assert ready(status)[:2] == ("True", reason)
+    assert "session" in ready(status)[2]
 
 
 REFUSAL = Refusal(reason="DuplicateModelId", message="modelId joe belongs to VoiceModel a")
+UNAVAILABLE = Refusal(reason="FamilyNotAvailable", message="available families: mock, piper")
 
 
 @pytest.mark.parametrize(
@@ -151,24 +142,20 @@ REFUSAL = Refusal(reason="DuplicateModelId", message="modelId joe belongs to Voi
     [
         ({"refusal": REFUSAL}, "DuplicateModelId", REFUSAL.message),
         ({"refusal": REFUSAL, "pools": 0, "too_small": 1}, "DuplicateModelId", REFUSAL.message),
-        (
-            {"pools": 0, "too_small": 1},
-            "TooLarge",
-            (
-                "spec.memory 2Gi is more than spec.memoryBudget of each matching TTSWorkerPool: "
-                "raise one pool's memoryBudget"
-            ),
-        ),
-        ({"pools": 0}, "NoPool", "no TTSWorkerPool of this namespace matches spec.poolSelector: apply one"),
-        ({"pools": 2}, "NoWorker", "no running worker of the 2 matching pools can load family mock"),
-        ({"pools": 2, "too_small": 1}, "NoWorker", "no running worker of the 2 matching pools can load family mock"),
+        ({"refusal": REFUSAL, "unavailable": UNAVAILABLE}, "DuplicateModelId", REFUSAL.message),
+        ({"pools": 0, "too_small": 1}, "TooLarge", "memoryBudget"),
+        ({"pools": 0}, "NoPool", "spec.poolSelector"),
+        ({"pools": 1, "unavailable": UNAVAILABLE}, "FamilyNotAvailable", UNAVAILABLE.message),
+        ({"pools": 2}, "NoWorker", "2 matching"),
+        ({"pools": 2, "too_small": 1}, "NoWorker", "2 matching"),
     ],
 )
 def test_without_a_worker_it_is_not_ready_and_says_what_to_do(
     arguments: dict[str, Any], reason: str, words: str
 ) -> None:
     status = status_of(spec={"memory": "2Gi"}, **arguments)
-    assert ready(status) == ("False", reason, words)
+    assert ready(status)[:2] == ("False", reason)
+    assert words in ready(status)[2]
     assert status["workers"] == []
     assert condition(status, "Fetched")["status"] == "False"
 
@@ -191,19 +178,29 @@ def test_only_what_is_refused_is_not_accepted() -> None:
         ([], "False", "fetched on 0 of 0 workers"),
     ],
 )
-def test_fetched_is_said_of_the_declared_content_on_all_workers(
+def test_fetched_is_true_when_all_workers_have_the_declared_pack(
     instances: list[ModelInstance], status: str, message: str
 ) -> None:
-    told = condition(status_of(*instances), "Fetched")
-    assert (told["status"], told["message"]) == (status, message)
-    assert told["reason"] == ("Fetched" if status == "True" else "NotFetched")
+    found = condition(status_of(*instances), "Fetched")
+    assert (found["status"], found["message"]) == (status, message)
+    assert found["reason"] == ("Fetched" if status == "True" else "NotFetched")
+
+
+def test_an_unavailable_family_degrades_it_unless_it_is_refused_anyway() -> None:
+    degraded = condition(status_of(unavailable=UNAVAILABLE), "Degraded")
+    assert (degraded["status"], degraded["reason"], degraded["message"]) == (
+        "True",
+        UNAVAILABLE.reason,
+        UNAVAILABLE.message,
+    )
+    assert condition(status_of(unavailable=UNAVAILABLE, refusal=REFUSAL), "Degraded")["status"] == "False"
 
 
 def test_degraded_names_every_worker_that_fails() -> None:
     refused = on("w3", None, refusal=("NoRoom", "the cap of 3 is reached"))
-    told = condition(status_of(on("w1"), BROKEN, refused), "Degraded")
-    assert (told["status"], told["reason"]) == ("True", "DigestMismatch")
-    assert told["message"] == "w2: the digest differs; w3: the cap of 3 is reached"
+    found = condition(status_of(on("w1"), BROKEN, refused), "Degraded")
+    assert (found["status"], found["reason"]) == ("True", "DigestMismatch")
+    assert found["message"] == "w2: the digest differs; w3: the cap of 3 is reached"
     assert condition(status_of(on("w1"), BROKEN), "Degraded")["message"] == "w2: the digest differs"
     sound = condition(status_of(on("w1"), on("w2", LOADING), on("w3", DRAINING)), "Degraded")
     assert (sound["status"], sound["reason"]) == ("False", "AsExpected")
@@ -219,7 +216,7 @@ def test_each_worker_has_a_row_sorted_by_name() -> None:
         on("w3", None),
         on("w1", sha256="ab", references=2),
         on("w2", FAILED, reason="x" * 500, message="y" * 5000),
-        on("w4", DRAINING, reason="UnloadRequested", message="not told"),
+        on("w4", DRAINING, reason="UnloadRequested", message="not found"),
         on("w5", FAILED),
     ]
     status = status_of(*instances)

@@ -1,4 +1,4 @@
-"""What keeps a pool's workers from getting ready, and what does not."""
+"""A pool's conditions: what keeps its workers from getting ready, and what does not."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ def pool() -> Pool:
     )
 
 
-def status(workers: list[tts_pb2.WorkerState]) -> dict[str, Any]:
+def status(workers: list[tts_pb2.WorkerState], *, ready: int = 0, **observed: Any) -> dict[str, Any]:
     view = ObservedPool(
-        deployment={"status": {"replicas": 1, "readyReplicas": 0, "updatedReplicas": 1}},
+        deployment={"status": {"replicas": 1, "readyReplicas": ready, "updatedReplicas": 1}},
         pods={},
         workers=workers,
         template_hash="0123456789ab",
         replicas=1,
+        **observed,
     )
     return pool_status(pool(), view, now=NOW)
 
@@ -48,16 +49,16 @@ def condition(of: dict[str, Any], kind: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("model_id", ["first", "second"])
-def test_a_model_that_the_pool_waits_for_is_blamed(model_id: str) -> None:
+def test_a_failed_default_or_preloaded_model_is_the_reason(model_id: str) -> None:
     told = status([worker(model_id)])
     assert condition(told, "Ready")["reason"] == "ModelFailed"
-    assert condition(told, "Ready")["message"] == (
-        f"0 of 1 workers ready; model {model_id} does not load: the digest differs"
-    )
+    message = condition(told, "Ready")["message"]
+    assert "0 of 1" in message
+    assert f"{model_id} failed to load: the digest differs" in message
     assert condition(told, "Degraded")["status"] == "True"
 
 
-def test_a_model_that_a_voicemodel_preloads_is_not_blamed() -> None:
+def test_another_failed_model_is_not_the_reason() -> None:
     told = status([worker("third")])
     assert condition(told, "Ready")["reason"] == "Starting"
     assert condition(told, "Degraded")["status"] == "False"
@@ -65,3 +66,21 @@ def test_a_model_that_a_voicemodel_preloads_is_not_blamed() -> None:
 
 def test_a_ready_worker_is_no_problem() -> None:
     assert condition(status([worker("first", ready=True)]), "Degraded")["status"] == "False"
+
+
+def test_a_missing_family_of_the_default_model_keeps_the_pool_from_getting_ready() -> None:
+    told = status([worker("first")], blocked="family festival")
+    for kind in ("Ready", "Degraded"):
+        assert condition(told, kind)["reason"] == "FamilyNotAvailable"
+        assert "family festival" in condition(told, kind)["message"]
+
+
+def test_a_missing_family_of_another_model_degrades_a_ready_pool() -> None:
+    told = status([worker("other", ready=True)], ready=1, missing="family festival")
+    assert condition(told, "Ready")["reason"] == "AllReady"
+    degraded = condition(told, "Degraded")
+    assert (degraded["status"], degraded["reason"]) == ("True", "FamilyNotAvailable")
+
+
+def test_the_families_of_the_workers_are_listed() -> None:
+    assert status([], families={"piper", "mock"})["families"] == ["mock", "piper"]

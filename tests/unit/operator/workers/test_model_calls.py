@@ -18,7 +18,7 @@ from voiceplane_operator.workers.retry import MAX_RETRY_S, RetryState, after_fai
 from voiceplane_proto.v1 import tts_pb2
 
 IDS = ("a", "b", "c")
-FAMILIES = frozenset({"mock"})
+FAMILIES = {"mock": tts_pb2.Family(name="mock", lora=True)}
 FOREIGN = "operator-of-another-kind/x"
 
 
@@ -138,9 +138,16 @@ Worker.TestCase.settings = settings(max_examples=150, stateful_step_count=30, de
 TestWorker = Worker.TestCase
 
 
-def test_a_family_that_the_worker_has_not_is_not_asked_for() -> None:
-    wanted = {"a": request("a", family="piper")}
-    assert list(due_calls(wanted, {}, families=FAMILIES, retries={}, now=0.0)) == []
+def test_no_load_is_sent_to_a_worker_that_lacks_the_family() -> None:
+    desired = {"a": request("a", family="piper")}
+    assert list(due_calls(desired, {}, families=FAMILIES, retries={}, now=0.0)) == []
+
+
+def test_no_lora_is_sent_to_a_worker_whose_family_takes_none() -> None:
+    lora = request("a")
+    lora.base_model_id = "b"
+    families = {"mock": tts_pb2.Family(name="mock")}
+    assert list(due_calls({"a": lora}, {}, families=families, retries={}, now=0.0)) == []
 
 
 def test_the_workers_default_stays_though_nothing_declares_it_any_more() -> None:

@@ -10,7 +10,7 @@ from voiceplane_operator.workers.retry import RetryState
 from voiceplane_proto.v1 import tts_pb2
 
 PREFIX = "voiceplane.dev/voicemodel/speech/joe/uid/"
-FAMILIES = frozenset({"mock"})
+FAMILIES = {"mock": tts_pb2.Family(name="mock", lora=True)}
 ABSENT = tts_pb2.MODEL_STATE_ABSENT
 LOADING = tts_pb2.MODEL_STATE_LOADING
 RESIDENT = tts_pb2.MODEL_STATE_RESIDENT
