@@ -33,6 +33,7 @@ lint:
     python scripts/generate_proto.py --check
     python scripts/generate_crds.py --check
     python scripts/generate_dashboards.py --check
+    python scripts/set_version.py --check
 
 # All tests, or those that are named: `just test tests/unit`.
 test *ARGS:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from scripts.set_version import current
 from tests.e2e.cluster.binaries import binary
 from tests.e2e.cluster.certificates import CONTEXT
 from tests.e2e.cluster.choice import chosen, running
@@ -89,9 +90,9 @@ def cluster_kubeconfig() -> Iterator[Path]:
 def cluster_images(cluster_kubeconfig: Path) -> dict[str, str]:
     """Names of the images by component, built from this checkout and known to the cluster.
 
-    With KUBECONFIG they are expected to be there, with the tag of VOICEPLANE_IMAGE_TAG ("dev" if unset).
+    With KUBECONFIG they are expected to be there, with the tag of VOICEPLANE_IMAGE_TAG (the version, if unset).
     """
-    tag = os.environ.get("VOICEPLANE_IMAGE_TAG", "dev")
+    tag = os.environ.get("VOICEPLANE_IMAGE_TAG") or current()
     if "KUBECONFIG" not in os.environ:
         built = run([REPOSITORY / "images" / "build", *COMPONENTS], timeout_s=BUILD_TIMEOUT_S)
         running().load(built.split())
