@@ -152,7 +152,7 @@ DASHBOARDS = {
             percentiles("Jitter of frames sent", f"{W}frame_jitter_seconds"),
             late_share("Late frames", f"{W}frame_jitter_seconds"),
             rates(
-                "Listeners that ran dry, failed streams",
+                "Buffer underruns, failed streams",
                 (f"{W}underruns_total", "underruns", ""),
                 (f"{W}synthesis_errors_total", "", "reason"),
             ),
@@ -165,7 +165,7 @@ DASHBOARDS = {
             rates("Loads by outcome", (f"{W}model_load_seconds_count", "", "outcome")),
             percentiles("Unloads", f"{W}model_unload_seconds", by="model"),
             rates(
-                "Models let go and lost",
+                "Evicted and lost models",
                 (f"{W}model_evictions_total", "", "reason"),
                 (f"{W}models_lost_total", "lost", ""),
             ),

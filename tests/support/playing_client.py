@@ -24,7 +24,7 @@ class PlayingClient:
         times = [frame.media_time_samples for frame in self.frames]
         return times == [960 * number for number in range(len(times))] and bool(self.frames) and self.frames[-1].last
 
-    def was_told(self, kind: str) -> bool:
+    def has_received(self, kind: str) -> bool:
         """Whether an event of a kind has come."""
         return any(event["type"] == kind for event in self.events)
 

@@ -12,7 +12,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* What selects a component's pods; it can't change during their life. (list $ "operator") */}}
+{{/* The labels that select a component's pods; a Deployment's selector is immutable. (list $ "operator") */}}
 {{- define "voiceplane.selector" -}}
 {{- $root := index . 0 -}}
 app.kubernetes.io/name: voiceplane-{{ index . 1 }}
@@ -74,7 +74,7 @@ capabilities:
   drop: [ALL]
 {{- end -}}
 
-{{/* Where pods of a component run. (the component's values) */}}
+{{/* The scheduling fields of a component's pods. (the component's values) */}}
 {{- define "voiceplane.placement" -}}
 {{- with .nodeSelector }}
 nodeSelector:
@@ -97,7 +97,7 @@ priorityClassName: {{ . }}
 {{- end }}
 {{- end -}}
 
-{{/* The Secrets of the certificates: those that were named, or cert-manager's. */}}
+{{/* The Secrets of the certificates: the existing ones, or cert-manager's. */}}
 {{- define "voiceplane.clientTlsSecret" -}}
 {{- default (printf "%s-client-tls" (include "voiceplane.fullname" .)) .Values.tls.clientSecret }}
 {{- end }}
@@ -105,7 +105,7 @@ priorityClassName: {{ . }}
 {{- default (printf "%s-worker-tls" (include "voiceplane.fullname" .)) .Values.tls.workerSecret }}
 {{- end }}
 
-{{/* The environment, mount and volume of who calls workers. */}}
+{{/* The environment, mount and volume of the workers' clients. */}}
 {{- define "voiceplane.clientTlsEnv" -}}
 {{- $root := index . 0 }}
 {{- $prefix := index . 1 }}

@@ -60,12 +60,14 @@ class StatusWriter:
         degraded = _condition(status, "Degraded")
         warning = degraded.get("status") == "True"
         if _changed(before, status, "Ready"):
-            told = _condition(status, "Ready")
+            reported = _condition(status, "Ready")
         elif warning and _changed(before, status, "Degraded"):
-            told = degraded
+            reported = degraded
         else:
             return
-        await record_event(self._api, item.kind, meta, warning=warning, reason=told["reason"], message=told["message"])
+        await record_event(
+            self._api, item.kind, meta, warning=warning, reason=reported["reason"], message=reported["message"]
+        )
 
     def forget(self, item: WorkItem) -> None:
         """An object was deleted."""

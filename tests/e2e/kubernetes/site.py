@@ -1,4 +1,4 @@
-"""Voiceplane as a person installs it: a release of the chart in a namespace of the test's own."""
+"""A release of the chart in a namespace of its own, installed as users install it."""
 
 from __future__ import annotations
 
@@ -133,14 +133,14 @@ class Site:
         known = {"family": "mock"} | ({} if "source" in spec else {"source": {"uri": MOCK_PACK}})
         return {"apiVersion": API_VERSION, "kind": "VoiceModel", "metadata": {"name": name}, "spec": known | spec}
 
-    # ------------------------------------------------------------ what becomes of them
+    # ------------------------------------------------------------ waiting
 
     def wait(self, what: str, condition: str, *, timeout_s: float = 90) -> None:
         """kubectl wait."""
         self.kubectl("wait", f"--for={condition}", what, f"--timeout={timeout_s:.0f}s")
 
     def wait_ready(self, pool: str, *, workers: int, timeout_s: float = 90) -> None:
-        """Until all workers of a pool are ready and have its present template."""
+        """Wait until all workers of a pool are ready and have its current template."""
         self.until(
             lambda: self._is_complete(self.get("ttspool", pool), workers),
             f"pool {pool} to be ready",
@@ -159,7 +159,7 @@ class Site:
         return next((each for each in conditions if each["type"] == which), {})
 
     def resident(self, pool: str) -> set[str]:
-        """The models that a pool's workers hold, by its status."""
+        """The models that are resident on a pool's workers, by its status."""
         return {each["modelId"] for each in self.get("ttspool", pool)["status"]["residentModels"]}
 
     def events(self, name: str) -> list[dict[str, Any]]:
@@ -170,7 +170,7 @@ class Site:
         return found
 
     def pods(self, pool: str) -> dict[str, str]:
-        """The uid of each pod that is not being deleted, by name, and that none of its containers was restarted."""
+        """The uid of each pod that is not being deleted, by name. Fails if a container was restarted."""
         found = {}
         for pod in self.items("pods", f"voiceplane.dev/pool={pool}"):
             if "deletionTimestamp" not in pod["metadata"]:
@@ -180,21 +180,21 @@ class Site:
         return found
 
     def busy_workers(self, pool: str, count: int) -> set[str]:
-        """The pods that hold a session, by their own metrics; once there are so many."""
+        """The pods with a session, by their own metrics, once there are `count` of them."""
         found: set[str] = set()
 
-        def all_are_told() -> bool:
+        def all_are_busy() -> bool:
             for pod in self.pods(pool):
                 with self.forward(f"pod/{pod}", 9090) as port:
                     if _sessions(port):
                         found.add(pod)
             return len(found) >= count
 
-        self.until(all_are_told, f"{count} workers of {pool} to be busy")
+        self.until(all_are_busy, f"{count} workers of {pool} to be busy")
         return found
 
     def until(self, holds: Callable[[], bool], what: str, *, timeout_s: float = 60) -> None:
-        """Look until something holds."""
+        """Poll until a condition holds."""
         began = time.monotonic()
         while not holds():
             if time.monotonic() - began > timeout_s:
@@ -202,7 +202,7 @@ class Site:
             time.sleep(POLL_S)
 
     def story(self) -> str:
-        """What a person would look at."""
+        """The state of the namespace, for the message of a failed wait."""
         commands: Sequence[tuple[str, ...]] = (
             ("get", "ttspool,vmodel,deployments,pods", "-o", "wide"),
             ("get", "events", "--sort-by=.lastTimestamp"),

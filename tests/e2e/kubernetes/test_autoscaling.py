@@ -1,4 +1,4 @@
-"""A pool grows with its sessions, sleeps without any, and is woken by the next one."""
+"""A pool scales up with its sessions, to zero without any, and up again for the next one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TEXT = "One two three. Four five six. Seven eight nine. Ten eleven twelve. Thirt
 TO_ZERO = {"minReplicas": 0, "maxReplicas": 3, "targetSessionsPerWorker": 1, "scaleDownDelaySeconds": 1}
 
 
-async def test_a_session_wakes_a_sleeping_pool_which_grows_and_sleeps_again(site: Site) -> None:
+async def test_a_session_scales_a_pool_up_from_zero(site: Site) -> None:
     site.apply(site.pool("sleepy", autoscaling=TO_ZERO))
     site.wait("ttspool/sleepy", "jsonpath={.status.phase}=ScaledToZero")
     assert not site.items("pods", "voiceplane.dev/pool=sleepy")
@@ -39,13 +39,13 @@ async def test_a_session_wakes_a_sleeping_pool_which_grows_and_sleeps_again(site
                 await socket.send(type="text", text=TEXT, end=True)
                 grown = asyncio.to_thread(site.wait, "ttspool/sleepy", "jsonpath={.status.replicas}=2")
                 await asyncio.gather(speaking, grown, listener.until("done", result="complete"))
-    # The demand counts for two minutes, so the pool keeps one worker for so long: what has been asked for is at hand.
+    # The demand counts for two minutes, so the pool keeps one worker for that time.
     site.kubectl("annotate", "ttspool", "sleepy", "voiceplane.dev/demand-at-")
     site.wait("ttspool/sleepy", "jsonpath={.status.phase}=ScaledToZero")
     site.kubectl("delete", "ttspool", "sleepy")
 
 
-async def test_a_model_that_only_a_sleeping_pool_has_is_waited_for(site: Site) -> None:
+async def test_a_session_waits_for_a_model_of_a_pool_at_zero(site: Site) -> None:
     site.apply(site.pool("awake", replicas=1), site.pool("asleep", autoscaling=TO_ZERO))
     site.kubectl("label", "ttspool", "asleep", "tier=asleep")
     site.apply(site.voice("rare", poolSelector={"matchLabels": {"tier": "asleep"}}))

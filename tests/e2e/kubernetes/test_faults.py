@@ -1,4 +1,4 @@
-"""What dies, is wiped, drained or deleted while it is in use: nothing is lost, and all comes back by itself."""
+"""Processes that die, and objects that are wiped, drained or deleted while in use: everything recovers by itself."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TEXT = "One two three. Four five six. Seven eight nine. Ten eleven twelve. Thirt
 @pytest.fixture(scope="module")
 def pool(site: Site) -> str:
     """Two workers with the mock voice, and one more voice."""
-    # In a process namespace of its own a worker is process 1, which nothing in there can kill.
+    # With its own process namespace, a worker would be process 1, which cannot be killed from inside.
     template = {"spec": {"shareProcessNamespace": True}}
     site.apply(site.pool("mock", replicas=2, residentCap=8, podTemplate=template), site.voice("steady"))
     site.wait_ready("mock", workers=2)
@@ -37,7 +37,7 @@ def pool(site: Site) -> str:
 
 @contextlib.contextmanager
 def without_operator(site: Site) -> Iterator[None]:
-    """No operator runs; in the end one does again."""
+    """No operator runs during the test."""
     site.kubectl("scale", OPERATOR, "--replicas=0")
     try:
         site.until(lambda: not site.items("pods", "app.kubernetes.io/name=voiceplane-operator"), "the operator to end")
@@ -47,7 +47,7 @@ def without_operator(site: Site) -> Iterator[None]:
         site.kubectl("rollout", "status", OPERATOR, "--timeout=60s")
 
 
-async def test_a_killed_operator_loses_nothing_that_was_half_done(site: Site, pool: str) -> None:
+async def test_a_killed_operator_finishes_its_work_after_a_restart(site: Site, pool: str) -> None:
     before = site.pods(pool)
     names = [f"half-{number}" for number in range(5)]
     site.apply(*(site.voice(name) for name in names))
@@ -59,18 +59,18 @@ async def test_a_killed_operator_loses_nothing_that_was_half_done(site: Site, po
     assert site.pods(pool) == before
 
 
-async def test_what_is_deleted_while_no_operator_runs_goes_when_it_is_back(site: Site, pool: str) -> None:
+async def test_a_deletion_without_an_operator_is_reconciled_later(site: Site, pool: str) -> None:
     site.apply(site.voice("orphan"), site.pool("gone", replicas=1))
     site.wait("vmodel/orphan", "jsonpath={.status.residency}=3/3")
     with without_operator(site):
-        # Nothing holds a deletion back: both return at once, and what the pool owned is collected.
+        # Nothing blocks a deletion: both return at once, and the pool's objects are garbage-collected.
         site.kubectl("delete", "vmodel/orphan", "ttspool/gone", "--timeout=10s")
         site.until(lambda: not site.items("all", "voiceplane.dev/pool=gone"), "what the pool owned to be collected")
     site.until(lambda: "orphan" not in site.resident(pool), "the voice to be unloaded")
     assert "steady" in site.resident(pool)
 
 
-async def test_a_wiped_status_is_made_again(site: Site, pool: str) -> None:
+async def test_a_wiped_status_is_written_again(site: Site, pool: str) -> None:
     for kind, name in (("vmodel", "steady"), ("ttspool", pool)):
         wiped = '[{"op": "remove", "path": "/status"}]'
         site.kubectl("patch", kind, name, "--subresource=status", "--type=json", "-p", wiped)
@@ -78,7 +78,7 @@ async def test_a_wiped_status_is_made_again(site: Site, pool: str) -> None:
     site.wait(f"ttspool/{pool}", "condition=Ready=True", timeout_s=10)
 
 
-async def test_a_killed_worker_reroutes_its_session_and_gets_its_voices_again(site: Site, pool: str) -> None:
+async def test_a_killed_workers_session_is_rerouted(site: Site, pool: str) -> None:
     with site.orchestrator() as server:
         async with Socket.open(server, "/v1/speak", model="steady") as socket:
             listener = PlayingClient(socket)
@@ -88,12 +88,12 @@ async def test_a_killed_worker_reroutes_its_session_and_gets_its_voices_again(si
             await asyncio.to_thread(site.kubectl, "exec", victim, "--", "python3", "-c", KILL_WORKER)
             await listener.until("done", result="complete")
             assert listener.is_whole
-            assert listener.was_told("rerouted")
+            assert listener.has_received("rerouted")
     site.until(
         lambda: restarts(site, victim) == 1 and site.get("vmodel", "steady")["status"]["residency"] == "2/2",
         "the worker to come back with its voices",
     )
-    site.kubectl("delete", "pod", victim)  # so that later tests see no restart
+    site.kubectl("delete", "pod", victim)  # later tests must see no restart
     site.wait_ready(pool, workers=2)
 
 
@@ -110,7 +110,7 @@ def restarts(site: Site, pod: str) -> int:
     return sum(each["restartCount"] for each in site.get("pod", pod)["status"].get("containerStatuses") or ())
 
 
-async def test_a_voice_that_is_deleted_while_it_speaks_ends_its_sentence(site: Site, pool: str) -> None:
+async def test_a_voice_deleted_while_it_speaks_ends_its_sentence(site: Site, pool: str) -> None:
     site.apply(site.voice("leaving"))
     site.wait("vmodel/leaving", "jsonpath={.status.residency}=2/2")
     with site.orchestrator() as server:
@@ -121,11 +121,11 @@ async def test_a_voice_that_is_deleted_while_it_speaks_ends_its_sentence(site: S
             await asyncio.to_thread(site.kubectl, "delete", "vmodel", "leaving", "--timeout=10s")
             await listener.until("done", result="complete")
             assert listener.is_whole
-            assert not listener.was_told("rerouted")
+            assert not listener.has_received("rerouted")
     site.until(lambda: "leaving" not in site.resident(pool), "the voice to be unloaded")
 
 
-async def test_a_voice_that_does_not_load_says_why_once_until_it_is_mended(site: Site, pool: str) -> None:
+async def test_a_failed_voice_reports_its_reason_once(site: Site, pool: str) -> None:
     site.apply(site.voice("broken", options={"fail_load": "true"}))
     site.wait("vmodel/broken", "condition=Degraded=True")
     condition = site.condition("vmodel", "broken")
@@ -137,7 +137,7 @@ async def test_a_voice_that_does_not_load_says_why_once_until_it_is_mended(site:
     site.kubectl("delete", "vmodel", "broken")
 
 
-async def test_two_voices_of_one_id_are_told_apart(site: Site, pool: str) -> None:
+async def test_two_voices_with_one_id_are_distinguished(site: Site, pool: str) -> None:
     site.apply(site.voice("older", modelId="contested"))
     site.wait("vmodel/older", "jsonpath={.status.residency}=2/2")
     site.until(lambda: next_second(site), "another second to begin")  # creation times are whole seconds
@@ -160,7 +160,7 @@ def next_second(site: Site) -> bool:
     return bool(made > site.get("vmodel", "older")["metadata"]["creationTimestamp"])
 
 
-async def test_a_drained_node_takes_no_session_with_it(site: Site, pool: str) -> None:
+async def test_a_drained_node_ends_no_session(site: Site, pool: str) -> None:
     node = site.items("pods", f"voiceplane.dev/pool={pool}")[0]["spec"]["nodeName"]
     with site.orchestrator() as server:
         async with Socket.open(server, "/v1/speak", model="steady") as socket:
@@ -168,7 +168,7 @@ async def test_a_drained_node_takes_no_session_with_it(site: Site, pool: str) ->
             await socket.send(type="text", text=TEXT, end=True)
             await listener.until_frames(60)
             try:
-                # The budget lets one worker go at a time; the only node keeps what replaces it waiting.
+                # The disruption budget allows one eviction at a time; the replacement has no other node.
                 selector = f"--pod-selector=voiceplane.dev/pool={pool}"
                 drain = asyncio.to_thread(
                     site.kubectl.attempt, "drain", node, selector, "--delete-emptydir-data", "--timeout=8s"

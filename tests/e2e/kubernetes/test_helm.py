@@ -1,4 +1,4 @@
-"""The chart's life: installed, upgraded from the chart before, uninstalled; no custom resource is lost."""
+"""The chart is installed, upgraded from the previous chart and uninstalled; no custom resource is lost."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def chart_before(folder: Path) -> Path:
 
 
 def owned(site: Site) -> set[str]:
-    """What is in the namespace besides what Kubernetes puts there, and what the release has outside of it."""
+    """The objects of the namespace without Kubernetes' own, and the release's cluster-wide objects."""
     inside = site.kubectl("get", KINDS, "-o", "name").split()
     outside = site.kubectl("get", CLUSTER_KINDS, "-l", f"app.kubernetes.io/instance={RELEASE}", "-o", "name").split()
     mine = {name for name in outside if site.namespace in name}
     return {name for name in inside if "kube-root-ca.crt" not in name and not name.endswith("/default")} | mine
 
 
-def test_install_upgrade_and_uninstall_lose_nothing_and_leave_nothing(empty: Site, tmp_path: Path) -> None:
+def test_install_upgrade_and_uninstall(empty: Site, tmp_path: Path) -> None:
     site = empty
     spec = site.pool("speakers", replicas=1)["spec"]
     values = site.values(pools={"speakers": spec}, models={"given": site.voice("given")["spec"]})
@@ -68,20 +68,22 @@ def test_install_upgrade_and_uninstall_lose_nothing_and_leave_nothing(empty: Sit
     more = values | {"models": {"given": values["models"]["given"], "second": site.voice("second")["spec"]}}
     site.helm("upgrade", RELEASE, CHART, "--wait", "--timeout", "120s", values=more)
     site.wait("vmodel/second", "jsonpath={.status.residency}=1/1")
-    assert site.pods("speakers") == pods, "an upgrade of the operator leaves the workers alone"
-    assert not [name for name in owned(site) if "crds" in name], "what applied the definitions is gone"
+    assert site.pods("speakers") == pods, "an upgrade of the operator keeps the workers"
+    assert not [name for name in owned(site) if "crds" in name], "the job that applied the CRDs is deleted"
 
     site.helm("uninstall", RELEASE, "--wait", "--timeout", "60s")
     site.until(lambda: not site.items("pods"), "all pods to end")
     for kind in ("ttspool", "vmodel"):
         assert site.get(kind, "own")["metadata"]["uid"] == kept[kind]
-        assert [item["metadata"]["name"] for item in site.items(kind)] == ["own"], "those of the release go with it"
-    # No finalizer of ours holds them, though no operator runs any more.
+        assert [item["metadata"]["name"] for item in site.items(kind)] == ["own"], (
+            "those of the release are deleted with it"
+        )
+    # No finalizer blocks their deletion, although no operator runs.
     site.kubectl("delete", "ttspool/own", "vmodel/own", "--timeout=10s")
     site.until(lambda: not owned(site), "all objects to go")
 
 
-def test_definitions_are_brought_up_to_date_by_an_upgrade(empty: Site) -> None:
+def test_an_upgrade_updates_the_crds(empty: Site) -> None:
     site = empty
     site.helm("install", RELEASE, CHART, "--wait", "--timeout", "120s", values=site.values())
     column = [{"op": "remove", "path": "/spec/versions/0/additionalPrinterColumns/0"}]
@@ -95,7 +97,7 @@ def test_definitions_are_brought_up_to_date_by_an_upgrade(empty: Site) -> None:
     site.helm("uninstall", RELEASE, "--wait", "--timeout", "60s")
 
 
-def test_an_operator_of_the_whole_cluster_serves_any_namespace(empty: Site, cluster_kubeconfig: Path) -> None:
+def test_a_clusterwide_operator_serves_any_namespace(empty: Site, cluster_kubeconfig: Path) -> None:
     values = empty.values(operator=empty.values()["operator"] | {"namespaces": []}, orchestrator={"enabled": False})
     empty.helm("install", RELEASE, CHART, "--wait", "--timeout", "120s", values=values)
     with namespace_of_its_own(cluster_kubeconfig) as kubectl:

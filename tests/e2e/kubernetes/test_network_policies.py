@@ -1,4 +1,4 @@
-"""The chart's NetworkPolicies, where something holds to them: who may reach whom."""
+"""The chart's NetworkPolicies, with a network plugin that enforces them."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ POLICY = {
     "workerClients": [{"namespaceSelector": {}, "podSelector": {"matchLabels": {"role": "other-release"}}}],
 }
 ORCHESTRATORS_NAME = {"app.kubernetes.io/name": "voiceplane-orchestrator"}
-PEERS = {"stranger": {}, "client": {"role": "client"}, "monitoring": {"role": "monitoring"}}
+PEERS = {"unknown": {}, "client": {"role": "client"}, "monitoring": {"role": "monitoring"}}
 CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=2)"
 
 
 @pytest.fixture(scope="module")
 def enforced(cluster_kubeconfig: Path) -> Iterator[None]:
-    """Policies bind pods; kind's own network holds to them without us."""
+    """A network plugin that enforces policies; kind's own network does."""
     cluster = Cluster()
     if cluster_kubeconfig != cluster.kubeconfig:
         yield
@@ -47,7 +47,7 @@ def enforced(cluster_kubeconfig: Path) -> Iterator[None]:
 
 
 def peer(site: Site, name: str, labels: dict[str, str]) -> dict[str, Any]:
-    """A pod that does nothing until it is asked to connect."""
+    """A pod that waits for `kubectl exec`."""
     container = {
         "name": "peer",
         "image": site.images["worker"],
@@ -77,14 +77,14 @@ def speaks(site: Site) -> None:
     """A whole request, from outside through the orchestrator to the worker."""
     with site.orchestrator() as url:
         body = json.dumps({"input": "Hello.", "model": "given"}).encode()
-        told = {"Content-Type": "application/json"}
-        request = urllib.request.Request(f"{url}/v1/audio/speech", body, told)  # noqa: S310  # it is http:
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(f"{url}/v1/audio/speech", body, headers)  # noqa: S310  # it is http:
         with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
             assert len(response.read()) > 10_000
 
 
 @pytest.mark.usefixtures("enforced")
-def test_only_those_who_are_named_reach_workers_metrics_and_the_orchestrator(
+def test_only_named_clients_reach_the_pods(
     cluster_kubeconfig: Path, cluster_images: dict[str, str], helm: Path
 ) -> None:
     with namespace_of_its_own(cluster_kubeconfig) as here, namespace_of_its_own(cluster_kubeconfig) as there:
@@ -96,11 +96,11 @@ def test_only_those_who_are_named_reach_workers_metrics_and_the_orchestrator(
         start(elsewhere, {"impostor": ORCHESTRATORS_NAME, "other-release": {"role": "other-release"}})
         worker = address_of(site, "voiceplane.dev/pool=speakers")
         orchestrator = address_of(site, f"app.kubernetes.io/name={ORCHESTRATORS_NAME['app.kubernetes.io/name']}")
-        assert reaches(site, "stranger", worker, 50051), "without policies, everybody"
+        assert reaches(site, "unknown", worker, 50051), "without policies, every pod"
         assert reaches(elsewhere, "impostor", worker, 50051)
 
         site.helm("upgrade", RELEASE, CHART, "--wait", "--timeout", "120s", values=values | {"networkPolicy": POLICY})
-        site.until(lambda: not reaches(site, "stranger", worker, 50051), "the policies to be held to")
+        site.until(lambda: not reaches(site, "unknown", worker, 50051), "the policies to be held to")
         found = {
             (name, port): reaches(site, name, address, port)
             for name in PEERS
@@ -111,7 +111,7 @@ def test_only_those_who_are_named_reach_workers_metrics_and_the_orchestrator(
             ("monitoring", 8080),
             ("monitoring", 9090),
         }
-        assert not reaches(elsewhere, "impostor", worker, 50051), "a name is worth nothing in another namespace"
+        assert not reaches(elsewhere, "impostor", worker, 50051), "a pod's name does not count in another namespace"
         assert reaches(elsewhere, "other-release", worker, 50051)
 
         site.apply(site.voice("given"))  # the operator reaches the worker,

@@ -1,4 +1,4 @@
-"""Pools change under load: nobody who is speaking is interrupted, and what has least to do goes first."""
+"""Pools change under load: no session is interrupted, and the least busy worker is deleted first."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TALKERS = 4
 
 @dataclass
 class Load:
-    """Sessions that speak one utterance after another until they are told to stop.
+    """Sessions that speak one utterance after another until they are stopped.
 
     Attributes:
         utterances: That were heard whole.
@@ -46,13 +46,13 @@ class Load:
                     await socket.send(type="text", text=SENTENCE, end=True)
                     done = await listener.until("done")
                     self._judge(name, done["result"], listener)
-        except Exception as error:  # a session must not end by itself, whatever the reason
+        except Exception as error:  # a session must not end by itself for any reason
             self.problems.append(f"session {name} ended: {error!r}")
 
     def _judge(self, name: int, result: str, listener: PlayingClient) -> None:
         if result != "complete" or not listener.is_whole:
             self.problems.append(f"session {name}: {result}, {len(listener.frames)} frames")
-        if listener.was_told("rerouted"):
+        if listener.has_received("rerouted"):
             self.problems.append(f"session {name}: rerouted")
         listener.events.clear()
         self.utterances += 1
@@ -86,7 +86,7 @@ def roll(site: Site) -> None:
     site.wait_ready("rolling", workers=2, timeout_s=120)
 
 
-async def test_a_scale_down_takes_the_idle_worker(site: Site) -> None:
+async def test_a_scale_down_deletes_the_idle_worker(site: Site) -> None:
     site.apply(site.pool("shrinking", replicas=3))
     site.wait_ready("shrinking", workers=3)
     with site.orchestrator() as server:
@@ -96,14 +96,14 @@ async def test_a_scale_down_takes_the_idle_worker(site: Site) -> None:
                 socket = await stack.enter_async_context(Socket.open(server, "/v1/speak"))
                 listeners.append(PlayingClient(socket))
                 await socket.send(type="text", text=" ".join([SENTENCE] * 6), end=True)
-                # By then the worker's load is known to the orchestrator, which sends the next one elsewhere.
+                # Then the orchestrator knows the worker's load, and sends the next session elsewhere.
                 await listeners[-1].until_frames(50)
             hearing = asyncio.gather(*(listener.until("done", result="complete") for listener in listeners))
             busy = await asyncio.to_thread(site.busy_workers, "shrinking", 2)
             await asyncio.to_thread(site.kubectl, "scale", "ttspool", "shrinking", "--replicas=2")
             await hearing
             for listener in listeners:
-                assert not listener.was_told("rerouted")
+                assert not listener.has_received("rerouted")
     site.wait_ready("shrinking", workers=2)
     assert site.pods("shrinking").keys() == busy
     site.kubectl("delete", "ttspool", "shrinking")

@@ -1,4 +1,4 @@
-"""kubectl apply a voice, and it speaks: hot-loading, on real pods, under the operator's own ServiceAccount."""
+"""A voice speaks after `kubectl apply`: hot-loading on real pods, under the operator's own ServiceAccount."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def heard(file: Path) -> NDArray[np.float32]:
 
 
 def say(server: str, text: str, file: Path, *flags: str) -> dict[str, Any]:
-    """`voiceplane say`, as a person types it."""
+    """Run `voiceplane say`."""
     command = [
         sys.executable,
         "-m",
@@ -85,7 +85,7 @@ def say(server: str, text: str, file: Path, *flags: str) -> dict[str, Any]:
     return said
 
 
-async def test_what_is_said_through_the_cluster_is_understood(
+async def test_speech_through_the_cluster_is_recognized(
     site: Site, pool: str, recognizer: WhisperRecognizer, tmp_path: Path
 ) -> None:
     assert site.condition("ttspool", pool)["reason"] == "AllReady"
@@ -100,7 +100,7 @@ async def test_what_is_said_through_the_cluster_is_understood(
     assert rate <= 0.15, understood
 
 
-async def test_a_second_voice_comes_and_goes_and_no_pod_is_restarted(site: Site, pool: str, tmp_path: Path) -> None:
+async def test_a_second_voice_is_loaded_and_unloaded_without_a_restart(site: Site, pool: str, tmp_path: Path) -> None:
     before = site.pods(pool)
     assert len(before) == 2
     manifest = site.voice("second", family="piper", source={"uri": f"file://{PACK}"})
@@ -124,7 +124,7 @@ async def test_a_second_voice_comes_and_goes_and_no_pod_is_restarted(site: Site,
     assert site.pods(pool) == before
 
 
-async def test_a_family_that_no_worker_has_is_reported_with_those_available(site: Site, pool: str) -> None:
+async def test_a_missing_family_is_reported_with_the_available_ones(site: Site, pool: str) -> None:
     began = time.monotonic()
     site.apply(site.voice("chirping", family="chirp"))
     site.wait("vmodel/chirping", "jsonpath={.status.phase}=FamilyNotAvailable", timeout_s=30)
@@ -151,9 +151,7 @@ async def test_a_family_that_no_worker_has_is_reported_with_those_available(site
     site.wait(f"ttspool/{pool}", "condition=Degraded=False")
 
 
-async def test_another_digest_is_refused_and_the_old_content_goes_on_speaking(
-    site: Site, pool: str, tmp_path: Path
-) -> None:
+async def test_a_wrong_digest_keeps_the_previous_content(site: Site, pool: str, tmp_path: Path) -> None:
     before = site.pods(pool)
     site.apply(site.voice("edited", family="piper", source={"uri": f"file://{PACK}"}))
     site.wait("vmodel/edited", "jsonpath={.status.residency}=2/2")
@@ -169,7 +167,7 @@ async def test_another_digest_is_refused_and_the_old_content_goes_on_speaking(
     assert site.pods(pool) == before
 
 
-async def test_a_pod_that_joins_has_the_voices_before_long(site: Site, pool: str) -> None:
+async def test_a_new_pod_gets_the_voices(site: Site, pool: str) -> None:
     site.apply(site.voice("early", options={"load_ms": "0"}))
     site.wait("vmodel/early", "jsonpath={.status.residency}=2/2")
     old = site.pods(pool)

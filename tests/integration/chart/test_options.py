@@ -1,4 +1,4 @@
-"""What the chart adds when asked to: LiveKit, Redis, dashboards, alerts, monitors; and a README with every value."""
+"""The chart's options: LiveKit, Redis, TLS, dashboards, alerts, monitors; and the README's table of values."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def environment(objects: list[dict[str, Any]]) -> dict[str, Any]:
     return {each["name"]: each.get("value", each.get("valueFrom")) for each in container["env"]}
 
 
-def test_nothing_of_it_is_there_unless_it_is_asked_for() -> None:
+def test_livekit_is_off_by_default() -> None:
     objects = rendered(OPEN)
     assert not [
         each
@@ -51,12 +51,12 @@ def test_nothing_of_it_is_there_unless_it_is_asked_for() -> None:
     assert not [name for name in environment(objects) if "LIVEKIT" in name]
 
 
-def test_the_orchestrator_is_told_of_the_releases_livekit_and_its_keys() -> None:
+def test_the_orchestrator_gets_the_livekit_url_and_keys() -> None:
     objects = rendered(EXTRAS)
-    told = environment(objects)
-    assert told["LIVEKIT_URL"] == f"ws://vp-voiceplane-livekit.{NAMESPACE}:7880"
-    assert told["LIVEKIT_API_SECRET"] == {"secretKeyRef": {"name": "vp-voiceplane-livekit", "key": "api-secret"}}
-    assert told["VOICEPLANE_LIVEKIT__PUBLIC_URL"] == "wss://rooms.example.com"
+    variables = environment(objects)
+    assert variables["LIVEKIT_URL"] == f"ws://vp-voiceplane-livekit.{NAMESPACE}:7880"
+    assert variables["LIVEKIT_API_SECRET"] == {"secretKeyRef": {"name": "vp-voiceplane-livekit", "key": "api-secret"}}
+    assert variables["VOICEPLANE_LIVEKIT__PUBLIC_URL"] == "wss://rooms.example.com"
     assert set(named(objects, "Secret", "livekit")["data"]) == {"api-key", "api-secret"}
     config = yaml.safe_load(named(objects, "ConfigMap", "livekit")["data"]["livekit.yaml"])
     assert (config["turn"]["domain"], config["turn"]["ttl_seconds"]) == ("turn.example.com", 60)
@@ -98,7 +98,7 @@ def test_the_signalling_of_livekit_may_share_the_orchestrators_host() -> None:
     assert [rule["http"]["paths"][0]["path"] for rule in rules] == ["/", "/rtc"]
 
 
-def test_the_values_of_the_page_on_tls_are_the_charts() -> None:
+def test_the_values_of_the_tls_page_are_valid() -> None:
     text = (CHART.parents[1] / "docs" / "how-to" / "turn-and-tls.md").read_text(encoding="utf-8")
     (values,) = re.findall(r"^```yaml\n# values.yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     objects = rendered(yaml.safe_load(values))
@@ -106,13 +106,13 @@ def test_the_values_of_the_page_on_tls_are_the_charts() -> None:
     assert environment(objects)["VOICEPLANE_LIVEKIT__PUBLIC_URL"] == "wss://voice.example.com"
 
 
-def test_keys_of_ones_own_are_used_and_none_are_made() -> None:
+def test_an_existing_secret_replaces_generated_keys() -> None:
     objects = rendered(OPEN | {"livekit": {"enabled": True, "existingSecret": "mine"}})
     assert not [each for each in objects if each["kind"] == "Secret"]
     assert environment(objects)["LIVEKIT_API_KEY"] == {"secretKeyRef": {"name": "mine", "key": "api-key"}}
 
 
-def test_its_pods_are_as_locked_down_as_the_others() -> None:
+def test_livekit_pods_have_a_restricted_security_context() -> None:
     objects = rendered(EXTRAS)
     for name in ("livekit", "redis"):
         pod = named(objects, "Deployment", name)["spec"]["template"]["spec"]
@@ -159,7 +159,7 @@ def test_tls_takes_an_issuer_or_secrets_from_elsewhere() -> None:
     assert pool["spec"]["tls"] == {"secretName": "theirs"}
 
 
-def test_without_tls_there_is_nothing_of_it() -> None:
+def test_without_tls_there_are_no_certificates() -> None:
     assert "tls" not in str(rendered(OPEN | {"pools": {"piper": {}}})).lower()
 
 
@@ -201,7 +201,7 @@ def test_dashboards_and_alerts_are_those_of_the_folders() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "named"),
     [
         (OPEN | {"livekit": {"publicUrl": "https://rooms.example.com"}}, "'/livekit/publicUrl'"),
         (OPEN | {"livekit": {"service": {"type": "Magic"}}}, "'/livekit/service/type'"),
@@ -213,19 +213,19 @@ def test_dashboards_and_alerts_are_those_of_the_folders() -> None:
         ),
     ],
 )
-def test_a_wrong_value_is_named(values: dict[str, Any], told: str) -> None:
+def test_a_wrong_value_is_refused_with_its_name(values: dict[str, Any], named: str) -> None:
     result = try_rendering(values)
     assert result.returncode != 0
-    assert told in result.stderr
+    assert named in result.stderr
 
 
-def test_the_readme_has_the_table_of_the_present_values() -> None:
+def test_the_readme_has_the_current_table_of_values() -> None:
     readme = (CHART / "README.md").read_text(encoding="utf-8")
     assert page(readme) == readme, "run python scripts/generate_chart_values.py"
     assert "| `livekit.publicUrl` |" in readme
 
 
-def test_the_api_server_takes_it() -> None:
+def test_the_api_server_accepts_the_manifests() -> None:
     with ControlPlane(controllers=True) as plane:
         plane.kubectl("create", "namespace", NAMESPACE)
         plane.define()

@@ -1,4 +1,4 @@
-"""An API server of each module's own."""
+"""An API server for each module of tests."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def plane() -> Iterator[ControlPlane]:
-    """With controllers, which make pods of Deployments."""
+    """With Kubernetes' controllers, which create the pods of Deployments."""
     with ControlPlane(controllers=True) as plane:
         yield plane

@@ -23,7 +23,7 @@ VALID: dict[str, dict[str, Any]] = {
     "VoiceModel": {"family": "piper"},
     "TTSWorkerPool": {"image": "voiceplane/worker:1"},
 }
-# Rules of a change: a new object can't break them.
+# Transition rules: a new object cannot violate them.
 IMMUTABLE = {
     "family": "family is immutable: delete the VoiceModel and create another one",
     "modelId": "modelId is immutable: delete the VoiceModel and create another one",
@@ -39,7 +39,7 @@ def manifest(kind: str, spec: dict[str, Any], *, name: str = "example") -> dict[
 
 
 def rules_of(schema: dict[str, Any]) -> Iterator[str]:
-    """The messages of all rules below."""
+    """The messages of all rules in a schema."""
     yield from (rule["message"] for rule in schema.get("x-kubernetes-validations", ()))
     for each in schema.get("properties", {}).values():
         yield from rules_of(each)
@@ -77,7 +77,7 @@ def stored(cluster: ControlPlane) -> Iterator[ControlPlane]:
     cluster.kubectl("delete", "voicemodels,ttsworkerpools", "example")
 
 
-def test_definitions_are_structural(cluster: ControlPlane) -> None:
+def test_crds_are_structural(cluster: ControlPlane) -> None:
     for definition in json.loads(cluster.kubectl("get", "crds", "-o", "json"))["items"]:
         conditions = {each["type"]: each["status"] for each in definition["status"]["conditions"]}
         assert conditions == {"NamesAccepted": "True", "Established": "True"}
@@ -95,21 +95,21 @@ def test_invalid_manifests_are_refused_with_field_and_remedy(cluster: ControlPla
 
 
 @pytest.mark.parametrize(("field", "value"), [("family", "kokoro"), ("modelId", "jane"), ("modelId", None)])
-def test_what_a_model_is_can_not_be_edited(stored: ControlPlane, field: str, value: str | None) -> None:
+def test_family_and_model_id_are_immutable(stored: ControlPlane, field: str, value: str | None) -> None:
     patch = json.dumps({"spec": {field: value}})
     refused = stored.try_kubectl("patch", "vmodel", "example", "--type=merge", "-p", patch)
     assert refused.returncode == 1
     assert refused.stderr.strip().endswith(IMMUTABLE[field])
 
 
-def test_every_rule_is_broken_by_a_manifest() -> None:
+def test_every_rule_has_an_invalid_manifest() -> None:
     schemas = [each["spec"]["versions"][0]["schema"]["openAPIV3Schema"] for each in definitions()]
     rules = {message for schema in schemas for message in rules_of(schema)}
     broken = {case.message for _, case in CASES.values()} | set(IMMUTABLE.values())
     assert rules - broken == set()
 
 
-def test_a_pool_of_one_line_gets_defaults(cluster: ControlPlane) -> None:
+def test_a_minimal_pool_gets_defaults(cluster: ControlPlane) -> None:
     assert dry_run(cluster, manifest("TTSWorkerPool", {}))["spec"] == {
         "image": "voiceplane/worker:1",
         "imagePullPolicy": "IfNotPresent",
@@ -124,7 +124,7 @@ def test_a_pool_of_one_line_gets_defaults(cluster: ControlPlane) -> None:
     }
 
 
-def test_a_model_of_one_line_gets_defaults(cluster: ControlPlane) -> None:
+def test_a_minimal_model_gets_defaults(cluster: ControlPlane) -> None:
     assert dry_run(cluster, manifest("VoiceModel", {}))["spec"] == {
         "family": "piper",
         "residency": {"policy": "preload"},
@@ -175,7 +175,7 @@ def test_a_pool_is_scaled_and_shows_its_selector(stored: ControlPlane) -> None:
     assert "should be less than or equal to 1000" in refused.stderr
 
 
-def test_a_model_shows_where_it_stands(stored: ControlPlane) -> None:
+def test_kubectl_get_shows_a_models_state(stored: ControlPlane) -> None:
     status = {"status": {"modelId": "joe", "phase": "Loading", "residency": "1/2"}}
     stored.kubectl("patch", "vmodel", "example", "--subresource=status", "--type=merge", "-p", json.dumps(status))
     shown = stored.kubectl("get", "voiceplane", "--no-headers").splitlines()

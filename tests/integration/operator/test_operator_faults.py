@@ -1,4 +1,4 @@
-"""The operator on an API server that dies, and over namespaces; with workers that have no voice."""
+"""The operator with an API server that is restarted, with several namespaces, and with restarted workers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _hosts = (f"127.0.9.{number}" for number in itertools.count(1))
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def api(plane: ControlPlane) -> AsyncIterator[Api]:
-    """The administrator's, with an operator at work."""
+    """The administrator's client, with a running operator."""
     account = await asyncio.to_thread(bench.prepare, plane)
     plane.kubectl("create", "namespace", OTHER)
     api = await Api.connect(str(plane.kubeconfig), field_manager="test")
@@ -52,7 +52,7 @@ def voice(namespace: str, name: str, **spec: Any) -> dict[str, Any]:
 
 
 async def until_resident(api: Api, namespace: str, name: str) -> None:
-    """Until a voice is resident on one worker."""
+    """Wait until a voice is resident on one worker."""
 
     async def is_resident() -> bool:
         try:
@@ -60,7 +60,7 @@ async def until_resident(api: Api, namespace: str, name: str) -> None:
         except ApiError as error:
             if error.status:
                 raise
-            return False  # the API server is away
+            return False  # the API server is down
         status = found.get("status") or {}
         seen = status.get("observedGeneration") == found["metadata"]["generation"]
         return bool(seen and status.get("resident") == 1)
@@ -82,7 +82,7 @@ async def test_one_id_in_two_namespaces_is_two_voices(plane: ControlPlane, api: 
 
 
 async def leave(plane: ControlPlane, api: Api) -> None:
-    """Delete what a test has made; the garbage collector takes the rest."""
+    """Delete the test's custom resources; the garbage collector deletes the owned objects."""
     for namespace in (NAMESPACE, OTHER):
         await asyncio.to_thread(plane.kubectl, "delete", "vmodel,ttspool", "--all", "--namespace", namespace)
 
@@ -93,7 +93,7 @@ async def leave(plane: ControlPlane, api: Api) -> None:
         await bench.until(are_gone)
 
 
-async def test_a_worker_that_starts_anew_gets_its_voices(plane: ControlPlane, api: Api) -> None:
+async def test_a_restarted_worker_gets_its_voices(plane: ControlPlane, api: Api) -> None:
     host = next(_hosts)
     async with fake_workers([host]):
         await api.apply(pool(NAMESPACE))
@@ -110,10 +110,8 @@ async def test_a_worker_that_starts_anew_gets_its_voices(plane: ControlPlane, ap
     await leave(plane, api)
 
 
-# The last one: the garbage collector takes its time to find a server that has been away.
-async def test_after_the_api_server_was_away_news_are_seen_and_nothing_is_asked_twice(
-    plane: ControlPlane, api: Api
-) -> None:
+# The last test: after an outage of the API server the garbage collector is slow.
+async def test_changes_are_seen_after_an_api_server_outage(plane: ControlPlane, api: Api) -> None:
     host = next(_hosts)
     async with fake_workers([host]) as workers:
         await api.apply(pool(NAMESPACE))

@@ -1,4 +1,4 @@
-"""The operator's work as traces: each reconcile with its calls of the API server, and what workers are asked for."""
+"""The operator's traces: each reconcile with its calls of the API server and of the workers."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Traced:
         self.receives = receives
 
     def spans(self, span_name: str, /, **attributes: Any) -> list[Received]:
-        """Those of a name that have these attributes."""
+        """The spans with a name and these attributes."""
         wanted = {f"voiceplane.{key}": value for key, value in attributes.items()}.items()
         return [each for each in self.receives.spans if each.name == span_name and wanted <= each.attributes.items()]
 
@@ -54,7 +54,7 @@ class Traced:
         return next((each for each in self.receives.spans if each.span_id == span.parent_id), None)
 
     async def until(self, span_name: str, /, **attributes: Any) -> Received:
-        """The first span of these that has come, with its parent."""
+        """The first of these spans that has arrived, with its parent."""
         async with asyncio.timeout(SEEN_WITHIN_S):
             while True:
                 for span in self.spans(span_name, **attributes):
@@ -97,8 +97,8 @@ async def test_a_reconcile_is_a_trace_with_its_calls_of_the_api_server(traced: T
     assert traced.spans("apply Deployment", name=f"{POOL}-tts")
 
 
-async def test_what_is_declared_is_told_to_workers_in_a_trace_of_its_own(traced: Traced) -> None:
-    # A pool that is still being reconciled would tell its workers, too, and be the cause.
+async def test_a_declaration_reaches_workers_in_its_own_trace(traced: Traced) -> None:
+    # A pool that is still being reconciled would call its workers, too, and be their spans' parent.
     await bench.until_at_rest(traced.metrics_port)
     await traced.api.apply(bench.voice(0, 1))
     for call in (LOAD, UNLOAD):
@@ -116,7 +116,7 @@ async def test_what_is_declared_is_told_to_workers_in_a_trace_of_its_own(traced:
     assert len(traced.spans(LOAD, model="voice-0")) == len(HOSTS)
 
 
-async def test_what_was_read_at_the_start_is_a_trace_too_and_no_watch_is(traced: Traced) -> None:
+async def test_the_first_resync_is_a_trace_and_watches_are_not(traced: Traced) -> None:
     for kind in ("VoiceModel", "TTSWorkerPool"):
         listed = await traced.until(f"list {kind}")
         whole = traced.parent_of(listed)
@@ -125,7 +125,7 @@ async def test_what_was_read_at_the_start_is_a_trace_too_and_no_watch_is(traced:
     assert not [span for span in traced.receives.spans if "watch" in span.name or span.name == "list Pod"]
 
 
-async def test_a_reconcile_that_fails_says_why_and_when_it_comes_back(traced: Traced) -> None:
+async def test_a_failed_reconcile_has_a_reason_and_a_requeue(traced: Traced) -> None:
     refused = bench.pool(1)
     refused["spec"]["podTemplate"] = {"spec": {"hostname": "Not a host"}}
     await traced.api.apply(refused)

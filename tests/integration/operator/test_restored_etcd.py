@@ -35,7 +35,7 @@ def config_map(name: str, value: str) -> dict[str, Any]:
 
 
 def back_up(plane: ControlPlane) -> None:
-    """Copy what etcd holds, while it does not run."""
+    """Copy etcd's data while it is stopped."""
     server = plane.server
     server.api.end(kill=True)
     server.etcd.end()
@@ -44,7 +44,7 @@ def back_up(plane: ControlPlane) -> None:
 
 
 def restore(plane: ControlPlane) -> None:
-    """Go back to the copy."""
+    """Restore the copy."""
     server = plane.server
     server.api.end(kill=True)
     server.etcd.end()
@@ -54,7 +54,7 @@ def restore(plane: ControlPlane) -> None:
 
 
 class Watched:
-    """An informer of the ConfigMaps, and what they hold."""
+    """An informer of the ConfigMaps, and their contents."""
 
     def __init__(self, api: Api) -> None:
         self._news = asyncio.Event()
@@ -68,14 +68,14 @@ class Watched:
         )
 
     async def until(self, **values: str) -> None:
-        """Until it holds these and no others."""
+        """Wait until it has exactly these."""
         async with asyncio.timeout(SEEN_WITHIN_S):
             while {key.name: each["data"]["value"] for key, each in self.informer.objects.items()} != values:
                 await self._news.wait()
                 self._news.clear()
 
 
-async def test_what_a_restore_took_back_and_what_follows_is_seen(plane: ControlPlane) -> None:
+async def test_a_restored_etcd_is_reconciled(plane: ControlPlane) -> None:
     api = await Api.connect(str(plane.kubeconfig), field_manager="test")
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(api.close)
@@ -85,7 +85,7 @@ async def test_what_a_restore_took_back_and_what_follows_is_seen(plane: ControlP
         running = asyncio.create_task(watched.informer.run())
         stack.push_async_callback(asyncio.wait, [running])
         stack.callback(running.cancel)
-        for number in range(30):  # so that the history after the restore does not come so far
+        for number in range(30):  # so that the restored history stays behind
             await api.apply(config_map("kept", f"edit {number}"))
         await api.apply(config_map("lost", "new"))
         await watched.until(kept="edit 29", lost="new")

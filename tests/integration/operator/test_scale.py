@@ -1,4 +1,4 @@
-"""Nothing is asked twice, and nothing at all while nothing changes; the figures are those of `bench.operator`."""
+"""The operator repeats no call, and makes none while nothing changes; `bench.operator` measures it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bench import operator
 pytestmark = pytest.mark.timeout(3600)
 
 
-async def test_at_rest_no_call_is_made_and_no_voice_was_asked_for_twice() -> None:
+async def test_an_idle_operator_makes_no_calls() -> None:
     section = await operator.measure(models=30, pools=3, rest_s=5)
     figures = {str(name): value for name, value in section.rows}
     assert figures["API calls a minute at rest"] == 0

@@ -70,7 +70,7 @@ async def story(network: Lan, folder: Path) -> str:
             assert (await heard["b"].until("done"))["result"] == "complete"
             assert (await others)["result"] == "complete"
             gone_s = await gone - cut_at_s
-            assert not heard["a"].was_told("rerouted"), "who was on the other host has noticed nothing"
+            assert not heard["a"].has_received("rerouted"), "who was on the other host has noticed nothing"
             assert heard["a"].is_whole
             assert heard["b"].is_whole
             network.rejoin("b")

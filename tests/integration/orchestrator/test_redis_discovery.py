@@ -144,7 +144,7 @@ async def test_a_worker_that_is_told_to_end_is_out_at_once_and_finishes_what_it_
         assert await redis.ask("HKEYS", WORKERS) == other(on.workers, leaver)
         assert on.workers[leaver].child.returncode is None, "it is still speaking"
         await on.hear_the_rest()
-        assert not on.listener.was_told("rerouted")
+        assert not on.listener.has_received("rerouted")
         assert await on.begin() == other(on.workers, leaver)
 
 
@@ -157,8 +157,8 @@ async def test_redis_loses_its_data_while_a_session_speaks_and_no_frame_is_lost(
         await redis.start()
         await on.until_registered(redis)
         await on.hear_the_rest()
-        assert not on.listener.was_told("rerouted")
-        assert not on.listener.was_told("state")
+        assert not on.listener.has_received("rerouted")
+        assert not on.listener.has_received("state")
         await on.until_routing(*on.workers)
         await on.until_metric("voiceplane_orchestrator_registry_connected", 1)
         await on.until_metric("voiceplane_orchestrator_leases", 2)
@@ -175,7 +175,7 @@ async def test_redis_stands_still_for_longer_than_a_lease_and_no_worker_goes(mon
         await on.until_registered(redis)
         assert (await on.routing()).keys() == on.workers.keys()
         assert await on.metric('voiceplane_orchestrator_lease_changes_total{kind="registered"}') == 2
-        assert not on.listener.was_told("rerouted")
+        assert not on.listener.has_received("rerouted")
 
 
 async def test_without_redis_sessions_go_on_and_begin_and_a_dead_worker_is_kept_away_from(
@@ -222,7 +222,7 @@ async def test_a_sentinel_promotes_the_replica_and_no_session_notices(
                 await asyncio.sleep(POLL_S)
             promoted_s = time.monotonic()
             await on.hear_the_rest()
-            assert not on.listener.was_told("rerouted")
+            assert not on.listener.has_received("rerouted")
             await on.until_metric("voiceplane_orchestrator_registry_connected", 1)
             before = await replica.ask("ZRANGE", LEASES, 0, -1, "WITHSCORES")
             while await replica.ask("ZRANGE", LEASES, 0, -1, "WITHSCORES") == before:  # noqa: ASYNC110
@@ -249,6 +249,6 @@ async def test_a_replica_that_a_person_promotes_is_found_and_no_session_notices(
             await replica.ask("FLUSHALL")  # as if nothing had been replicated
             await on.until_registered(replica)
             await on.hear_the_rest()
-            assert not on.listener.was_told("rerouted")
+            assert not on.listener.has_received("rerouted")
             await on.until_metric("voiceplane_orchestrator_registry_connected", 1)
             assert (await on.routing()).keys() == on.workers.keys()

@@ -100,7 +100,7 @@ def test_each_end_of_a_connection_has_a_reason(step: Step, reason: str, connecte
     assert (end.reason, end.connected) == (reason, connected)
 
 
-def test_a_silent_worker_is_given_up_at_the_deadline() -> None:
+def test_a_silent_worker_is_disconnected_at_the_deadline() -> None:
     client = FakeClient(([], "silent"))
     watched(client, updates=2)
     began, again = client.attempts

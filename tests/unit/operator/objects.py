@@ -1,4 +1,4 @@
-"""Custom resources for tests, as the API server writes them."""
+"""Custom resources for tests, as the API server returns them."""
 
 from __future__ import annotations
 

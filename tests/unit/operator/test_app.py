@@ -1,4 +1,4 @@
-"""The operator ends, so that a new process begins anew, when something has that must not, or the store went back."""
+"""The operator ends, to be restarted, when one of its tasks ends or etcd was restored."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class EmptyApi:
-    """A server with nothing in it, at a revision."""
+    """An empty server at a revision."""
 
     def __init__(self, revision: int) -> None:
         self.calls = 0
@@ -31,7 +31,7 @@ def operator(api: EmptyApi) -> Operator:
     return Operator(OperatorSettings(health_port=0, metrics_port=0), api=cast("Api", api))
 
 
-async def test_a_store_that_went_back_is_not_believed() -> None:
+async def test_a_revision_that_went_back_ends_the_operator() -> None:
     api = EmptyApi(revision=7)
     running = operator(api)
     await running._resync()
@@ -52,7 +52,7 @@ async def test_an_informer_that_ends_ends_the_operator(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("setting", ["health_port", "metrics_port"])
-async def test_a_port_that_is_in_use_is_told_with_its_setting(setting: str) -> None:
+async def test_a_port_in_use_is_reported_with_its_setting(setting: str) -> None:
     with socket.create_server(("", 0)) as taken:
         port = taken.getsockname()[1]
         settings = OperatorSettings.model_validate({"health_port": 0, "metrics_port": 0, setting: port})

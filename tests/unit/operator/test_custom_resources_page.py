@@ -37,7 +37,7 @@ def schema_of(kind: str, part: str) -> dict[str, Any]:
 
 
 def fields(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every field below, as its path and its schema; one that must be set has `required`."""
+    """Every field of a schema, as its path and its schema; a required one has `required`."""
     for name, field in schema.get("properties", {}).items():
         yield path + name, field | {"required": name in schema.get("required", ())}
         yield from fields(field, f"{path}{name}.")
@@ -53,24 +53,24 @@ def rows(kind: str, part: str) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize(("kind", "part"), TABLES)
-def test_every_field_is_described_as_the_definition_does(kind: str, part: str) -> None:
+def test_every_field_is_described_as_in_the_crd(kind: str, part: str) -> None:
     real = dict(fields(schema_of(kind, part)))
-    told = rows(kind, part)
-    assert told.keys() == real.keys()
+    described = rows(kind, part)
+    assert described.keys() == real.keys()
     for path, field in real.items():
-        assert field["description"] in told[path], path
+        assert field["description"] in described[path], path
 
 
 @pytest.mark.parametrize("kind", SPECS)
 def test_every_default_is_named(kind: str) -> None:
-    told = rows(kind, "spec")
+    described = rows(kind, "spec")
     for path, field in fields(schema_of(kind, "spec")):
         default = field.get("default") or ""
         expected = "required" if field["required"] else f"`{default}`" if default else ""
-        assert told[path][1].strip() == expected, path
+        assert described[path][1].strip() == expected, path
 
 
-def test_the_page_says_which_edits_replace_pods() -> None:
+def test_the_page_marks_edits_that_replace_pods() -> None:
     for path, cells in rows("TTSWorkerPool", "spec").items():
         top = re.split(r"[.\[]", path)[0]
         assert cells[-1] == ("no" if top in KEEPS_PODS else "yes"), path

@@ -1,4 +1,4 @@
-"""Which VoiceModels are refused, which a pool's workers are to have, and how a worker reads that."""
+"""Which VoiceModels are refused, which ones a pool gets, and how a worker reads their requests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SOURCE = {"uri": "https://example.com/joe.tar", "sha256": "a" * 64}
 
 
-def test_of_two_with_one_id_the_older_is_served() -> None:
+def test_the_older_of_two_models_with_one_id_is_served() -> None:
     younger = a_model("a", modelId="joe", metadata={"creationTimestamp": "2026-02-01T00:00:00Z"})
     older = a_model("b", modelId="joe", metadata={"creationTimestamp": "2026-01-01T00:00:00Z"})
     refused = refusals([younger, older])
@@ -32,7 +32,7 @@ def test_the_same_id_in_another_namespace_is_no_duplicate() -> None:
     assert refusals([a_model("joe"), a_model("joe", metadata={"namespace": "other"})]) == {}
 
 
-def test_one_that_is_being_deleted_gives_its_id_free() -> None:
+def test_a_deleting_model_frees_its_id() -> None:
     going = a_model("a", modelId="joe", metadata={"deletionTimestamp": "2026", "creationTimestamp": "2025"})
     assert refusals([going, a_model("b", modelId="joe")]) == {}
 
@@ -58,7 +58,7 @@ def test_a_lora_with_its_base_is_accepted() -> None:
     assert refusals([a_lora("lora", "base"), a_model("base")]) == {}
 
 
-def test_a_pool_wants_what_selects_it_and_fits_and_is_accepted() -> None:
+def test_a_pool_gets_the_accepted_models_that_select_it_and_fit() -> None:
     pool = a_pool(memoryBudget="2Gi", metadata={"labels": {"tier": "gpu"}})
     yes = [
         a_model("any"),
@@ -77,7 +77,7 @@ def test_a_pool_wants_what_selects_it_and_fits_and_is_accepted() -> None:
     assert wanted_by(pool, models, refusals(models)).keys() == {model.model_id for model in yes}
 
 
-def test_a_request_says_what_is_declared() -> None:
+def test_a_request_has_the_fields_of_the_spec() -> None:
     model = a_model(
         source=SOURCE,
         modelId="joe-1",
@@ -95,11 +95,11 @@ def test_a_request_says_what_is_declared() -> None:
     assert "/uid-joe/" in request.declaration
 
 
-def test_a_model_on_demand_is_only_declared() -> None:
+def test_a_model_on_demand_is_declared_without_a_load() -> None:
     assert request_of(a_model(residency={"policy": "onDemand"})).declare_only
 
 
-def test_the_same_spec_is_declared_in_the_same_words_and_another_one_is_not() -> None:
+def test_equal_specs_have_equal_declarations() -> None:
     one = request_of(a_model(source=SOURCE)).declaration
     assert request_of(a_model(source=SOURCE, poolSelector={"matchLabels": {"a": "b"}})).declaration == one
     assert request_of(a_model(source=SOURCE | {"sha256": "b" * 64})).declaration != one
@@ -121,12 +121,12 @@ def test_a_worker_reads_the_models_file(tmp_path: Path) -> None:
     file = tmp_path / "models.yaml"
     file.write_text(dump_models_file(requests), encoding="utf-8")
     read = {model.model_id: model for model in read_models_file(file)}
-    assert list(read) == ["amy", "joe", "lora"]  # in a fixed order, so that nothing is applied twice
+    assert list(read) == ["amy", "joe", "lora"]  # sorted, so that equal models make equal files
     for request in requests:
         assert read[request.model_id] == model_spec(request)
 
 
-def test_a_worker_reads_all_that_a_voice_declares(tmp_path: Path) -> None:
+def test_a_worker_reads_each_field_of_a_voicemodel(tmp_path: Path) -> None:
     model = a_model(
         "joe",
         source={"uri": "s3://voices/joe.tar", "secretRef": {"name": "s3.keys"}},
@@ -154,7 +154,7 @@ def test_a_worker_reads_all_that_a_voice_declares(tmp_path: Path) -> None:
     ],
     ids=["voices", "languages", "secretRef"],
 )
-def test_what_is_declared_otherwise_has_another_declaration(changed: dict[str, Any]) -> None:
+def test_a_changed_field_changes_the_declaration(changed: dict[str, Any]) -> None:
     plain = {"source": {"uri": "s3://voices/joe.tar"}}
     before = request_of(a_model("joe", **plain)).declaration
     assert request_of(a_model("joe", **(plain | changed))).declaration != before

@@ -1,4 +1,4 @@
-"""Events as `kubectl describe` shows them, and that none of them can stop a reconcile."""
+"""Events are complete and valid, and a failed event does not stop a reconcile."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOON = datetime(2026, 11, 24, 12, 0, 1, 999_999, tzinfo=UTC)
 
 
 class FakeApi:
-    """Takes events, or refuses each."""
+    """Accepts events, or refuses each."""
 
     def __init__(self, refusal: ApiError | None = None) -> None:
         self.made: list[Mapping[str, Any]] = []
@@ -38,10 +38,10 @@ def made(*, warning: bool = False, message: str = "it speaks") -> dict[str, Any]
 
 
 def test_an_event_is_about_the_object_and_comes_from_the_operator() -> None:
-    told = made()
-    name = told["metadata"].pop("name")
+    written = made()
+    name = written["metadata"].pop("name")
     assert name.startswith("joe.")
-    assert told == {
+    assert written == {
         "apiVersion": "v1",
         "kind": "Event",
         "metadata": {"namespace": "speech"},
@@ -64,45 +64,45 @@ def test_an_event_is_about_the_object_and_comes_from_the_operator() -> None:
     }
 
 
-def test_what_is_wrong_is_a_warning() -> None:
+def test_a_warning_has_the_type_warning() -> None:
     assert made(warning=True)["type"] == "Warning"
 
 
-def test_no_two_events_have_one_name() -> None:
+def test_event_names_are_unique() -> None:
     names = {made()["metadata"]["name"] for _ in range(100)}
     assert len(names) == 100
 
 
 @pytest.mark.parametrize("name", ["joe", "m" * 253, "m" * 235 + "." + "m" * 17, "m" * 234 + "-." + "m" * 17])
-def test_a_name_is_one_that_the_api_server_takes(name: str) -> None:
+def test_an_event_name_is_valid(name: str) -> None:
     about = a_model(name).meta
-    told = event("VoiceModel", about, warning=False, reason="Resident", message="", now=NOON)
-    assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", told["metadata"]["name"])
-    assert len(told["metadata"]["name"]) <= 253
-    assert told["involvedObject"]["name"] == name
+    written = event("VoiceModel", about, warning=False, reason="Resident", message="", now=NOON)
+    assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", written["metadata"]["name"])
+    assert len(written["metadata"]["name"]) <= 253
+    assert written["involvedObject"]["name"] == name
 
 
 @pytest.mark.parametrize(
-    ("message", "told"), [("x" * 5000, "x" * MAX_MESSAGE_CHARS), ("", "Resident")], ids=["too long", "none"]
+    ("message", "expected"), [("x" * 5000, "x" * MAX_MESSAGE_CHARS), ("", "Resident")], ids=["too long", "none"]
 )
-def test_a_message_is_cut_and_never_empty(message: str, told: str) -> None:
-    assert made(message=message)["message"] == told
+def test_a_message_is_cut_and_never_empty(message: str, expected: str) -> None:
+    assert made(message=message)["message"] == expected
 
 
-async def test_an_event_is_written_at_the_present_time() -> None:
+async def test_an_event_has_the_present_time() -> None:
     api = FakeApi()
     before = datetime.now(UTC).replace(microsecond=0)
     await record_event(cast("Api", api), "VoiceModel", META, warning=True, reason="Broken", message="no")
-    (told,) = api.made
-    assert (told["type"], told["reason"], told["message"]) == ("Warning", "Broken", "no")
-    assert before <= datetime.fromisoformat(told["lastTimestamp"]) <= datetime.now(UTC)
+    (written,) = api.made
+    assert (written["type"], written["reason"], written["message"]) == ("Warning", "Broken", "no")
+    assert before <= datetime.fromisoformat(written["lastTimestamp"]) <= datetime.now(UTC)
 
 
-async def test_an_event_that_can_not_be_written_is_logged_and_no_more(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_failed_event_is_logged_only(capsys: pytest.CaptureFixture[str]) -> None:
     api = FakeApi(ApiError(403, "Forbidden", "no events here"))
     await record_event(cast("Api", api), "VoiceModel", META, warning=False, reason="Resident", message="")
     assert len(api.made) == 1
-    told = "".join(capsys.readouterr())
-    assert "event_not_written" in told
-    assert "speech/joe" in told
-    assert "no events here" in told
+    logged = "".join(capsys.readouterr())
+    assert "event_not_written" in logged
+    assert "speech/joe" in logged
+    assert "no events here" in logged

@@ -1,4 +1,4 @@
-"""What kopf is given: handlers that only take note, the same way to the API server, and nothing that writes."""
+"""kopf gets handlers that only observe, our login to the API server, and settings under which it writes nothing."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ HOST = "https://api.test:6443"
 
 
 class FakeController:
-    """Remembers what it is told."""
+    """Records its calls."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[str, Mapping[str, Any], bool]] = []
+        self.calls: list[tuple[str, Mapping[str, Any], bool]] = []
 
     def observe(self, kind: str, body: Mapping[str, Any], *, gone: bool) -> None:
-        self.told.append((kind, body, gone))
+        self.calls.append((kind, body, gone))
 
 
 class FakeApi:
@@ -72,22 +72,24 @@ def test_both_kinds_are_watched_by_raw_events_alone() -> None:
 @pytest.mark.parametrize(
     ("type_", "gone"), [(None, False), ("ADDED", False), ("MODIFIED", False), ("DELETED", True)], ids=str
 )
-async def test_each_event_is_noted_under_its_kind(plural: str, kind: str, type_: str | None, gone: bool) -> None:
+async def test_each_event_reaches_the_controller_with_its_kind(
+    plural: str, kind: str, type_: str | None, gone: bool
+) -> None:
     controller = FakeController()
     body = {"metadata": {"namespace": "speech", "name": "joe"}}
     handler = handlers(registered(controller, FakeApi()))[plural]
     result = await handler.fn(event={"type": type_, "object": body}, name="joe", logger=logging.getLogger())
-    assert controller.told == [(kind, body, gone)]
+    assert controller.calls == [(kind, body, gone)]
     assert result is None, "kopf writes a handler's result into the status"
 
 
-async def test_kopf_logs_in_the_way_that_our_own_calls_do() -> None:
+async def test_kopf_uses_the_same_api_server() -> None:
     (login,) = registered(FakeController(), FakeApi())._activities.get_all_handlers()
     info = await cast("Any", login.fn)(logger=logging.getLogger(), retry=0)
     assert info.server == HOST
 
 
-async def test_a_certificate_and_a_proxy_are_handed_on() -> None:
+async def test_a_certificate_and_a_proxy_are_passed_to_kopf() -> None:
     info = await connection(ssl_ca_cert=None, proxy="http://proxy.test:3128")
     assert (info.ca_path, info.certificate_path, info.private_key_path) == (None, None, None)
     assert (info.scheme, info.token, info.insecure) == (None, None, False)
@@ -113,7 +115,7 @@ async def test_a_token_is_split_from_its_scheme(key: str, scheme: str | None, to
     assert (info.scheme, info.token) == (scheme, token)
 
 
-async def test_a_renewed_token_is_taken_and_kopf_asks_again_before_it_expires() -> None:
+async def test_a_renewed_token_is_used_before_the_old_one_expires() -> None:
     def renew(configuration: client.Configuration) -> None:
         configuration.api_key["BearerToken"] = "Bearer new"
 
@@ -124,15 +126,15 @@ async def test_a_renewed_token_is_taken_and_kopf_asks_again_before_it_expires() 
     assert info.token == "new"  # noqa: S105
     assert info.expiration is not None
     assert before <= info.expiration - CREDENTIALS_LAST <= datetime.now(UTC)
-    assert CREDENTIALS_LAST.total_seconds() <= 600, "a ServiceAccount's token may live for as little as that"
+    assert CREDENTIALS_LAST.total_seconds() <= 600, "a ServiceAccount's token may have this lifetime"
 
 
-def test_kopf_writes_no_events_looks_for_no_peers_and_renews_its_watches() -> None:
+def test_kopf_posts_no_events_and_restarts_its_watches() -> None:
     settings = operator_settings()
     assert not settings.posting.enabled
     assert settings.peering.standalone
     assert settings.scanning.disabled
     assert settings.watching.server_timeout == WATCH_TIMEOUT_S
     assert settings.watching.client_timeout is not None
-    assert settings.watching.client_timeout > WATCH_TIMEOUT_S, "the server ends a watch first, and in order"
+    assert settings.watching.client_timeout > WATCH_TIMEOUT_S, "the server ends a watch first, and cleanly"
     assert settings.watching.connect_timeout

@@ -22,7 +22,7 @@ REQUEST = cast("web.Request", None)
 
 
 class FakeInformer:
-    """One that has heard of the server so many seconds ago; never, if that is None."""
+    """An informer whose last answer was so many seconds ago; None: it has had none."""
 
     def __init__(self, kind: str, ago_s: float | None = 0.0) -> None:
         self.kind = kind
@@ -90,7 +90,7 @@ async def test_both_answers_are_served_until_it_is_closed() -> None:
         http = await stack.enter_async_context(aiohttp.ClientSession(f"http://127.0.0.1:{port}"))
         assert health._runner is not None
         ((address, *_),) = health._runner.addresses
-        assert (address == "::") == socket.has_dualstack_ipv6(), "a kubelet may ask over either family"
+        assert (address == "::") == socket.has_dualstack_ipv6(), "a kubelet may use either address family"
         async with http.get("/healthz") as alive:
             assert (alive.status, await alive.text()) == (200, "ok")
         async with http.get("/readyz") as ready:

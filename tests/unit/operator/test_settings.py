@@ -1,4 +1,4 @@
-"""What an operator can be told, and which values it refuses."""
+"""The operator's settings, and which values it refuses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 PREFIX = "VOICEPLANE_OPERATOR_"
 
 
-def test_without_any_setting_it_reconciles_the_whole_cluster() -> None:
+def test_by_default_it_reconciles_the_whole_cluster() -> None:
     settings = load_settings(OperatorSettings, env_prefix=PREFIX)
     assert settings.model_dump() == {
         "namespaces": "",
@@ -37,7 +37,7 @@ def test_without_any_setting_it_reconciles_the_whole_cluster() -> None:
 
 
 @pytest.mark.parametrize(
-    ("namespaces", "told"),
+    ("namespaces", "expected"),
     [
         ("speech", ("speech",)),
         ("speech,other", ("speech", "other")),
@@ -45,8 +45,8 @@ def test_without_any_setting_it_reconciles_the_whole_cluster() -> None:
         (" , ", ()),
     ],
 )
-def test_namespaces_are_separated_by_commas(namespaces: str, told: tuple[str, ...]) -> None:
-    assert OperatorSettings(namespaces=namespaces).namespace_list == told
+def test_namespaces_are_separated_by_commas(namespaces: str, expected: tuple[str, ...]) -> None:
+    assert OperatorSettings(namespaces=namespaces).namespace_list == expected
 
 
 @pytest.mark.parametrize(
@@ -76,13 +76,13 @@ def test_numbers_have_limits(key: str, least: int, most: int | None) -> None:
         ({"namespace": "speech"}, "namespace", "unknown setting 'namespace': remove it or correct its name"),
     ],
 )
-def test_a_wrong_value_is_refused_by_its_name(flags: dict[str, Any], field: str, words: str) -> None:
+def test_a_wrong_value_is_refused_with_its_name(flags: dict[str, Any], field: str, words: str) -> None:
     with pytest.raises(VoiceplaneError, match=words) as raised:
         load_settings(OperatorSettings, overrides=flags, env_prefix=PREFIX)
     assert raised.value.field == field
 
 
-def test_flags_beat_the_environment_which_beats_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flags_override_the_environment_and_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "operator.yaml"
     file.write_text("workers: 1\nresync_seconds: 1\nhealth_port: 1\n")
     monkeypatch.setenv("VOICEPLANE_OPERATOR_RESYNC_SECONDS", "2")

@@ -1,4 +1,4 @@
-{{/* All that the operator may do: read what is declared, write what a pool owns, and say how it is. */}}
+{{/* The operator's rights: read the custom resources, write the objects that a pool owns, and write statuses and events. */}}
 {{- define "voiceplane.operatorRules" -}}
 - apiGroups: [voiceplane.dev]
   resources: [voicemodels, ttsworkerpools]
@@ -6,7 +6,7 @@
 - apiGroups: [voiceplane.dev]
   resources: [voicemodels/status, ttsworkerpools/status]
   verbs: [patch]
-# To own objects that block the deletion of their pool, where the cluster asks for that right.
+# For blockOwnerDeletion, in clusters that require this right (OwnerReferencesPermissionEnforcement).
 - apiGroups: [voiceplane.dev]
   resources: [ttsworkerpools/finalizers]
   verbs: [update]
@@ -22,7 +22,7 @@
 - apiGroups: [resource.k8s.io]
   resources: [resourceclaimtemplates]
   verbs: [create, patch]
-# patch: the order in which a scale-down takes pods.
+# patch: the pods' deletion cost before a scale-down.
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch, patch]

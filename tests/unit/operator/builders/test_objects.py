@@ -1,4 +1,4 @@
-"""The objects that a pool owns, as server-side apply gets them."""
+"""The manifests of the objects that a pool owns."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def owned(**spec: Any) -> dict[str, dict[str, Any]]:
     return {each["kind"]: each for each in owned_objects(a_pool(**spec), models_file="the models", replicas=3)}
 
 
-def test_the_deployment_comes_last_so_that_its_pods_find_all_that_they_need() -> None:
+def test_the_deployment_is_applied_last() -> None:
     assert list(owned()) == ["ServiceAccount", "ConfigMap", "Service", "PodDisruptionBudget", "Deployment"]
     assert list(owned(**CLAIM))[-2:] == ["ResourceClaimTemplate", "Deployment"]
 
@@ -76,13 +76,13 @@ def test_a_rollout_takes_a_spare_gpu_or_a_running_worker(rollout: dict[str, Any]
     assert spec["strategy"]["rollingUpdate"] == {"maxSurge": surge, "maxUnavailable": unavailable}
 
 
-@pytest.mark.parametrize(("replicas", "told"), [(0, {"replicas": 0}), (7, {"replicas": 7}), (None, {})])
-def test_a_size_is_told_unless_somebody_else_scales(replicas: int | None, told: dict[str, int]) -> None:
+@pytest.mark.parametrize(("replicas", "expected"), [(0, {"replicas": 0}), (7, {"replicas": 7}), (None, {})])
+def test_replicas_are_set_unless_another_scaler_owns_them(replicas: int | None, expected: dict[str, int]) -> None:
     spec = deployment(a_pool(), replicas=replicas)["spec"]
-    assert {key: value for key, value in spec.items() if key == "replicas"} == told
+    assert {key: value for key, value in spec.items() if key == "replicas"} == expected
 
 
-def test_the_service_has_no_address_of_its_own_and_names_both_ports() -> None:
+def test_the_service_is_headless_and_names_both_ports() -> None:
     assert service(a_pool())["spec"] == {
         "clusterIP": "None",
         "selector": SELECTOR,
@@ -95,22 +95,22 @@ def test_the_service_has_no_address_of_its_own_and_names_both_ports() -> None:
     assert {each["name"]: each["containerPort"] for each in container["ports"]} == {"grpc": 50051, "metrics": 9090}
 
 
-def test_the_config_map_is_the_file_that_the_workers_are_told_to_read() -> None:
+def test_workers_read_the_models_file_of_the_config_map() -> None:
     made = owned()
     assert made["ConfigMap"]["data"] == {"models.yaml": "the models"}
     pod = made["Deployment"]["spec"]["template"]["spec"]
     (volume,) = (each for each in pod["volumes"] if each["name"] == "models")
     assert volume["configMap"]["name"] == made["ConfigMap"]["metadata"]["name"]
-    told = {each["name"]: each["value"] for each in pod["containers"][0]["env"]}
-    assert told["VOICEPLANE_WORKER__MODELS_FILE"] == "/etc/voiceplane/models/models.yaml"
+    expected = {each["name"]: each["value"] for each in pod["containers"][0]["env"]}
+    assert expected["VOICEPLANE_WORKER__MODELS_FILE"] == "/etc/voiceplane/models/models.yaml"
     (mount,) = (each for each in pod["containers"][0]["volumeMounts"] if each["name"] == "models")
     assert mount["mountPath"] == "/etc/voiceplane/models"
 
 
-@pytest.mark.parametrize(("rollout", "told"), [({}, 1), ({"maxUnavailable": 2}, 2), ({"maxUnavailable": 0}, 0)])
-def test_a_drain_of_nodes_may_take_so_many_workers(rollout: dict[str, Any], told: int) -> None:
+@pytest.mark.parametrize(("rollout", "expected"), [({}, 1), ({"maxUnavailable": 2}, 2), ({"maxUnavailable": 0}, 0)])
+def test_the_disruption_budget_limits_a_drain_of_nodes(rollout: dict[str, Any], expected: int) -> None:
     assert owned(rollout=rollout)["PodDisruptionBudget"]["spec"] == {
-        "maxUnavailable": told,
+        "maxUnavailable": expected,
         "selector": {"matchLabels": SELECTOR},
         "unhealthyPodEvictionPolicy": "AlwaysAllow",
     }
@@ -130,7 +130,7 @@ def test_without_a_claim_there_is_no_claim_template(spec: dict[str, Any]) -> Non
 
 
 @pytest.mark.parametrize(
-    ("claim", "told"),
+    ("claim", "expected"),
     [
         ({}, {"count": 1}),
         ({"count": 2}, {"count": 2}),
@@ -146,16 +146,16 @@ def test_without_a_claim_there_is_no_claim_template(spec: dict[str, Any]) -> Non
         ),
     ],
 )
-def test_a_claim_asks_for_devices_of_its_class(claim: dict[str, Any], told: dict[str, Any]) -> None:
+def test_a_claim_asks_for_devices_of_its_class(claim: dict[str, Any], expected: dict[str, Any]) -> None:
     made = owned(device="cuda", gpu={"claim": {"deviceClassName": "gpu.nvidia.com"} | claim})
-    exactly = {"deviceClassName": "gpu.nvidia.com", "allocationMode": "ExactCount"} | told
+    exactly = {"deviceClassName": "gpu.nvidia.com", "allocationMode": "ExactCount"} | expected
     template = made["ResourceClaimTemplate"]
     assert template["spec"] == {"spec": {"devices": {"requests": [{"name": "gpu", "exactly": exactly}]}}}
     (claimed,) = made["Deployment"]["spec"]["template"]["spec"]["resourceClaims"]
     assert claimed["resourceClaimTemplateName"] == template["metadata"]["name"]
 
 
-def test_one_pools_objects_share_nothing_that_a_change_of_one_could_spoil() -> None:
+def test_objects_share_no_mutable_parts() -> None:
     made = owned()
     made["Service"]["metadata"]["labels"]["spoilt"] = "yes"
     made["Service"]["spec"]["selector"]["spoilt"] = "yes"

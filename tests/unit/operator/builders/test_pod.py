@@ -1,4 +1,4 @@
-"""What each field of a pool does to its pods: which edits replace them, and which GPU they get."""
+"""A pool's pod template: which edits replace the pods, and which GPU they get."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_claim_takes_the_place_of_an_extended_gpu() -> None:
     assert "tolerations" not in spec
 
 
-def test_credentials_are_mounted_by_name_and_a_missing_one_keeps_no_pod_from_starting() -> None:
+def test_credentials_are_optional_mounts_by_name() -> None:
     pod = template(credentials=[{"name": "s3.keys"}, {"name": "hub"}])["spec"]
     container = pod["containers"][0]
     secrets = {each["name"]: each["secret"] for each in pod["volumes"] if "secret" in each}
@@ -95,6 +95,6 @@ def test_credentials_are_mounted_by_name_and_a_missing_one_keeps_no_pod_from_sta
     assert all(secret["optional"] for secret in secrets.values())
     paths = {each["name"]: each["mountPath"] for each in container["volumeMounts"] if each["name"] in secrets}
     assert list(paths.values()) == ["/etc/voiceplane/credentials/s3.keys", "/etc/voiceplane/credentials/hub"]
-    told = {"name": "VOICEPLANE_WORKER__CREDENTIALS_DIR", "value": "/etc/voiceplane/credentials"}
-    assert told in container["env"]
-    assert told not in template()["spec"]["containers"][0]["env"]
+    variable = {"name": "VOICEPLANE_WORKER__CREDENTIALS_DIR", "value": "/etc/voiceplane/credentials"}
+    assert variable in container["env"]
+    assert variable not in template()["spec"]["containers"][0]["env"]

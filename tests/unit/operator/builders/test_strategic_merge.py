@@ -1,4 +1,4 @@
-"""A person's overrides over the operator's pod, as kubectl merges them."""
+"""Overrides merge into the pod template as kubectl's strategic merge patch does."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_plain_fields(patch: dict[str, Any], field: str, expected: Any) -> None:
     assert merged(BASE, patch).get(field) == expected
 
 
-def test_named_things_merge_by_name_and_keep_the_rest() -> None:
+def test_named_items_merge_by_name_and_keep_the_rest() -> None:
     patch = {"containers": [{"name": "worker", "env": [{"name": "B", "value": "3"}]}, {"name": "sidecar"}]}
     worker, sidecar = merged(BASE, patch)["containers"]
     assert worker["image"] == "worker:1"
@@ -41,7 +41,7 @@ def test_named_things_merge_by_name_and_keep_the_rest() -> None:
     assert sidecar == {"name": "sidecar"}
 
 
-def test_a_named_thing_is_deleted() -> None:
+def test_a_named_item_is_deleted() -> None:
     patch = {"containers": [{"name": "worker", "env": [{"name": "A", "$patch": "delete"}]}]}
     assert merged(BASE, patch)["containers"][0]["env"] == [{"name": "B", "value": "2"}]
 

@@ -1,4 +1,4 @@
-"""Conditions tell when a status last changed, and of which generation they were said."""
+"""Conditions keep their transition time, and have the generation that they are about."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def standing(status: str, kind: str = "Ready") -> dict[str, str | int]:
     }
 
 
-def test_a_verdict_becomes_a_whole_condition() -> None:
+def test_a_state_becomes_a_complete_condition() -> None:
     assert conditions([ready(True)], before=[], generation=7, now=NOW) == [
         {
             "type": "Ready",
@@ -37,9 +37,9 @@ def test_a_verdict_becomes_a_whole_condition() -> None:
     ]
 
 
-@pytest.mark.parametrize(("status", "told"), [(True, "True"), (False, "False"), (None, "Unknown")])
-def test_a_status_is_said_in_kubernetes_words(status: bool | None, told: str) -> None:
-    assert conditions([ready(status)], before=[], generation=1, now=NOW)[0]["status"] == told
+@pytest.mark.parametrize(("status", "expected"), [(True, "True"), (False, "False"), (None, "Unknown")])
+def test_a_status_is_true_false_or_unknown(status: bool | None, expected: str) -> None:
+    assert conditions([ready(status)], before=[], generation=1, now=NOW)[0]["status"] == expected
 
 
 @pytest.mark.parametrize(
@@ -47,24 +47,24 @@ def test_a_status_is_said_in_kubernetes_words(status: bool | None, told: str) ->
     [("True", True, EARLIER), ("True", False, NOW), ("False", None, NOW), ("Unknown", None, EARLIER)],
 )
 def test_only_another_status_is_a_transition(before: str, status: bool | None, since: str) -> None:
-    (told,) = conditions([ready(status)], before=[standing(before)], generation=2, now=NOW)
-    assert told["lastTransitionTime"] == since
-    assert (told["reason"], told["message"], told["observedGeneration"]) == ("Because", "so it is", 2)
+    (found,) = conditions([ready(status)], before=[standing(before)], generation=2, now=NOW)
+    assert found["lastTransitionTime"] == since
+    assert (found["reason"], found["message"], found["observedGeneration"]) == ("Because", "so it is", 2)
 
 
-def test_each_type_keeps_its_own_time_and_the_order_is_that_of_the_verdicts() -> None:
+def test_each_type_keeps_its_own_transition_time() -> None:
     verdicts = [ready(True), ConditionState(type="Degraded", status=True, reason="Broken")]
     before = [standing("True", "Degraded"), standing("False", "Ready")]
-    told = conditions(verdicts, before=before, generation=1, now=NOW)
-    assert [(each["type"], each["lastTransitionTime"]) for each in told] == [("Ready", NOW), ("Degraded", EARLIER)]
-    assert told[1]["message"] == ""
+    found = conditions(verdicts, before=before, generation=1, now=NOW)
+    assert [(each["type"], each["lastTransitionTime"]) for each in found] == [("Ready", NOW), ("Degraded", EARLIER)]
+    assert found[1]["message"] == ""
 
 
-def test_a_type_of_which_nothing_is_said_any_more_goes() -> None:
-    told = conditions([ready(True)], before=[standing("True", "Former")], generation=1, now=NOW)
-    assert [each["type"] for each in told] == ["Ready"]
+def test_a_type_without_a_state_is_removed() -> None:
+    found = conditions([ready(True)], before=[standing("True", "Former")], generation=1, now=NOW)
+    assert [each["type"] for each in found] == ["Ready"]
 
 
-def test_a_message_has_a_longest_length() -> None:
-    (told,) = conditions([ready(False, message="x" * 5000)], before=[], generation=1, now=NOW)
-    assert told["message"] == "x" * MAX_MESSAGE_CHARS
+def test_a_message_has_a_maximum_length() -> None:
+    (found,) = conditions([ready(False, message="x" * 5000)], before=[], generation=1, now=NOW)
+    assert found["message"] == "x" * MAX_MESSAGE_CHARS

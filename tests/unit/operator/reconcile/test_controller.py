@@ -1,4 +1,4 @@
-"""What an operator does with news: nothing before it knows all, nothing for an old version, once for many at a time."""
+"""Which objects a change enqueues, and when workers get their models."""
 
 from __future__ import annotations
 
@@ -73,11 +73,11 @@ async def settled() -> None:
     await asyncio.sleep(1.0)
 
 
-def test_no_worker_is_told_before_all_models_are_known() -> None:
+def test_workers_get_models_only_after_all_are_listed() -> None:
     async def scenario() -> None:
         controller, worker, _ = prepared()
         await settled()
-        assert worker.sent == []  # it would have to unload what is not known yet
+        assert worker.sent == []  # it would unload the models that are not listed yet
         controller.observe("VoiceModel", voice("joe"), gone=False)
         controller.resync()
         assert worker.sent == [["joe"]]
@@ -85,7 +85,7 @@ def test_no_worker_is_told_before_all_models_are_known() -> None:
     virtual_time.run(scenario())
 
 
-def test_what_is_refused_is_told_to_no_worker_not_even_at_first() -> None:
+def test_a_refused_model_reaches_no_worker() -> None:
     async def scenario() -> None:
         lora = {"baseModelRef": {"name": "missing"}, "source": {"uri": "file:///lora"}}
         controller, worker, _ = prepared(voice("joe"), voice("tuned", lora=lora))
@@ -95,7 +95,7 @@ def test_what_is_refused_is_told_to_no_worker_not_even_at_first() -> None:
     virtual_time.run(scenario())
 
 
-def test_models_of_one_apply_are_told_together() -> None:
+def test_models_of_one_apply_are_sent_together() -> None:
     async def scenario() -> None:
         controller, worker, queued = prepared()
         controller.resync()
@@ -110,7 +110,7 @@ def test_models_of_one_apply_are_told_together() -> None:
     virtual_time.run(scenario())
 
 
-def test_a_status_asks_for_its_own_object_alone() -> None:
+def test_a_status_change_enqueues_only_its_object() -> None:
     async def scenario() -> None:
         controller, worker, queued = prepared(voice("joe"), voice("amy"))
         controller.resync()
@@ -125,7 +125,7 @@ def test_a_status_asks_for_its_own_object_alone() -> None:
     virtual_time.run(scenario())
 
 
-def test_an_older_version_that_comes_later_is_passed_by() -> None:
+def test_a_late_older_version_is_ignored() -> None:
     async def scenario() -> None:
         controller, worker, _ = prepared(voice("joe", 9, modelId="new"), voice("joe", 8, modelId="old"))
         controller.resync()
@@ -134,7 +134,7 @@ def test_an_older_version_that_comes_later_is_passed_by() -> None:
     virtual_time.run(scenario())
 
 
-def test_news_of_a_deployment_ask_for_its_pool_alone() -> None:
+def test_a_deployment_change_enqueues_only_its_pool() -> None:
     async def scenario() -> None:
         controller, worker, queued = prepared(voice("joe"))
         controller.resync()
@@ -150,7 +150,7 @@ def test_news_of_a_deployment_ask_for_its_pool_alone() -> None:
     virtual_time.run(scenario())
 
 
-def test_a_worker_asks_only_for_the_models_that_it_has_news_of() -> None:
+def test_a_worker_change_enqueues_only_the_changed_models() -> None:
     async def scenario() -> None:
         controller, _, queued = prepared(voice("joe"), voice("amy"))
         controller.pool_changed(POOL, frozenset({"amy"}))
@@ -167,7 +167,7 @@ def test_a_worker_asks_only_for_the_models_that_it_has_news_of() -> None:
     [(0, 1), (100, 1), (-30, 1), (130, 0), (None, 0)],
     ids=["now", "lately", "ahead", "old", "never"],
 )
-def test_a_session_without_a_worker_brings_a_pool_back_from_zero(age_s: int | None, replicas: int) -> None:
+def test_a_session_without_a_worker_scales_a_pool_up_from_zero(age_s: int | None, replicas: int) -> None:
     async def scenario() -> None:
         controller, _, _ = prepared()
         when = "" if age_s is None else (datetime.now(UTC) - timedelta(seconds=age_s)).isoformat()

@@ -21,7 +21,7 @@ LABELLED = {"labels": {"tier": "gpu"}}
 SELECTING: dict[str, Any] = {"poolSelector": {"matchLabels": {"tier": "gpu"}}}
 
 
-def test_a_family_that_no_worker_has_is_refused_with_the_available_ones() -> None:
+def test_a_missing_family_is_reported_with_the_available_ones() -> None:
     refusal = unavailable(a_model(family="festival"), [having("piper", "mock"), having("kokoro")])
     assert refusal is not None
     assert refusal.reason == "FamilyNotAvailable"
@@ -38,7 +38,7 @@ def test_a_family_that_a_worker_has_or_may_have_is_available(workers: list[Famil
     assert unavailable(a_model(family="mock"), workers) is None
 
 
-def test_a_lora_of_a_family_that_takes_none_is_refused_with_those_that_do() -> None:
+def test_an_unsupported_lora_is_reported_with_supporting_families() -> None:
     refusal = unavailable(a_lora("tuned", "base", family="piper"), [having("piper") | having("csm", lora=True)])
     assert refusal is not None
     assert refusal.reason == "LoraNotSupported"
@@ -50,7 +50,7 @@ def missing(workers: dict[str, Families], *, gating: bool = False, default: str 
     return missing_in_pool(pool, [a_model("joe", **model)], workers, gating=gating)
 
 
-def test_a_voicemodel_that_selects_a_pool_without_its_family_degrades_the_pool() -> None:
+def test_a_selecting_model_without_its_family_degrades_the_pool() -> None:
     message = missing({"w1": having("mock"), "w2": having("piper")}, family="festival", **SELECTING)
     assert "joe" in message
     assert "festival" in message

@@ -1,4 +1,4 @@
-"""What the store takes for news, what it passes by, and what it can't read."""
+"""Which observations the store accepts as changes, which it ignores, and which it cannot read."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def pool(name: str = "p", **metadata: Any) -> Any:
 
 
 def observed(store: Store, *bodies: dict[str, Any], gone: bool = False) -> list[bool]:
-    """Whether each VoiceModel was news."""
+    """Whether each observation of a VoiceModel was a change."""
     return [store.observe("VoiceModel", each, gone=gone).declared for each in bodies]
 
 
 @KINDS
-def test_a_new_object_is_news_and_known_by_its_key(kind: str) -> None:
+def test_a_new_object_is_a_change(kind: str) -> None:
     store = Store()
     made = body("joe", SPECS[kind], resourceVersion="1")
     assert store.observe(kind, made, gone=False) == Observed(KEY, declared=True)
@@ -39,7 +39,7 @@ def test_a_new_object_is_news_and_known_by_its_key(kind: str) -> None:
 
 
 @KINDS
-def test_one_that_is_deleted_goes_and_is_news_once(kind: str) -> None:
+def test_a_deletion_is_one_change(kind: str) -> None:
     store = Store()
     made = body("joe", SPECS[kind], resourceVersion="1")
     store.observe(kind, made, gone=False)
@@ -62,14 +62,14 @@ def test_one_that_is_deleted_goes_and_is_news_once(kind: str) -> None:
     ],
     ids=["the same", "status", "spec", "generation", "labels", "deletion", "another object", "what we do not read"],
 )
-def test_only_what_is_declared_is_news_but_everything_is_kept(after: dict[str, Any], declared: bool) -> None:
+def test_only_spec_and_metadata_count_as_a_change(after: dict[str, Any], declared: bool) -> None:
     store = Store()
     assert observed(store, voice(), after) == [True, declared]
     assert store.models[KEY].status == after.get("status", {})
     assert store.models[KEY].meta.uid == after["metadata"]["uid"]
 
 
-def test_an_older_version_is_passed_by_and_the_same_one_is_not() -> None:
+def test_an_older_version_is_ignored() -> None:
     store = Store()
     assert observed(store, voice(version=9, modelId="new"), voice(version=8, modelId="old")) == [True, False]
     assert store.models[KEY].model_id == "new"
@@ -77,13 +77,13 @@ def test_an_older_version_is_passed_by_and_the_same_one_is_not() -> None:
     assert store.models[KEY].status == {"phase": "Resident"}
 
 
-def test_versions_are_numbers_and_not_text() -> None:
+def test_versions_are_compared_as_numbers() -> None:
     store = Store()
     observed(store, voice(version=9, modelId="nine"), voice(version=10, modelId="ten"))
     assert store.models[KEY].model_id == "ten"
 
 
-def test_versions_are_compared_within_one_object_only() -> None:
+def test_versions_are_compared_for_one_object_only() -> None:
     store = Store()
     assert observed(store, voice(version=9), voice("amy", version=8)) == [True, True]
     assert store.observe("TTSWorkerPool", pool(uid="uid-joe", resourceVersion="3"), gone=False).declared
@@ -92,15 +92,15 @@ def test_versions_are_compared_within_one_object_only() -> None:
     assert store.models[KEY].model_id == "recreated"
 
 
-def test_one_that_has_no_version_yet_is_taken_for_the_oldest() -> None:
+def test_an_object_without_a_version_is_the_oldest() -> None:
     store = Store()
     unversioned = body("joe", {"family": "mock"})
     assert observed(store, unversioned, voice(version=1, modelId="new"), unversioned) == [True, True, False]
 
 
 @KINDS
-def test_what_was_under_way_when_its_object_was_deleted_does_not_bring_it_back(kind: str) -> None:
-    """Such as a list, or the answer to the write of a status."""
+def test_a_late_event_does_not_restore_a_deleted_object(kind: str) -> None:
+    """The late event may be a list, or the answer to a status write."""
     store = Store(clock=VirtualClock())
     made = body("joe", SPECS[kind], resourceVersion="9")
     store.observe(kind, made, gone=False)
@@ -110,33 +110,33 @@ def test_what_was_under_way_when_its_object_was_deleted_does_not_bring_it_back(k
     assert (store.models, store.pools) == ({}, {})
 
 
-def test_a_deletion_holds_whatever_its_version() -> None:
+def test_a_deletion_counts_whatever_its_version() -> None:
     store = Store()
     observed(store, voice(version=9))
     assert observed(store, voice(version=3), gone=True) == [True]
 
 
-def test_one_that_is_made_anew_after_a_deletion_is_another_object() -> None:
+def test_a_recreated_object_is_another_object() -> None:
     store = Store(clock=VirtualClock())
     observed(store, voice())
     observed(store, voice(), gone=True)
     assert observed(store, voice(version=7, metadata={"uid": "another"})) == [True]
-    assert observed(store, voice(), gone=True) == [False], "told late, of the one before"
+    assert observed(store, voice(), gone=True) == [False], "a late event of the object before"
     assert store.models[KEY].meta.uid == "another"
 
 
-def test_a_deletion_that_was_found_missing_from_a_list_has_no_uid() -> None:
+def test_a_deletion_found_by_a_list_needs_no_uid() -> None:
     store = Store(clock=VirtualClock())
     observed(store, voice())
     missing = {"metadata": {"namespace": NAMESPACE, "name": "joe"}}
     assert observed(store, missing, gone=True) == [True]
     assert observed(store, missing, gone=True) == [False]
-    assert observed(store, voice()) == [False], "its last status was being written"
+    assert observed(store, voice()) == [False], "the answer to its last status write"
     assert store.models == {}
 
 
 @pytest.mark.parametrize(("seconds", "version"), [(LATE_S - 1, 9000), (LATE_S, 40)], ids=["late", "restored"])
-async def test_what_is_older_long_after_is_what_a_restored_etcd_has(seconds: float, version: int) -> None:
+async def test_a_much_later_older_version_is_a_restored_etcds(seconds: float, version: int) -> None:
     clock = VirtualClock()
     store = Store(clock=clock)
     observed(store, voice(version=9000, modelId="m9000"))
@@ -145,7 +145,7 @@ async def test_what_is_older_long_after_is_what_a_restored_etcd_has(seconds: flo
     assert store.models[KEY].model_id == f"m{version}"
 
 
-async def test_a_restored_etcd_brings_back_what_was_deleted_and_counts_on_from_there() -> None:
+async def test_a_restored_etcd_restores_a_deleted_object() -> None:
     clock = VirtualClock()
     store = Store(clock=clock)
     observed(store, voice(version=9000))
@@ -159,7 +159,7 @@ async def test_a_restored_etcd_brings_back_what_was_deleted_and_counts_on_from_t
     assert store.models[KEY].model_id == "new"
 
 
-async def test_what_is_seen_again_is_no_longer_ago() -> None:
+async def test_each_observation_renews_the_time() -> None:
     clock = VirtualClock()
     store = Store(clock=clock)
     observed(store, voice(version=9, modelId="new"))
@@ -170,7 +170,7 @@ async def test_what_is_seen_again_is_no_longer_ago() -> None:
     assert store.models[KEY].model_id == "new"
 
 
-async def test_deleted_objects_are_remembered_for_a_while_only() -> None:
+async def test_deleted_objects_are_remembered_for_a_limited_time() -> None:
     clock = VirtualClock()
     store = Store(clock=clock)
     for number in range(100):
@@ -181,19 +181,19 @@ async def test_deleted_objects_are_remembered_for_a_while_only() -> None:
     assert len(store._last) <= 11
 
 
-def test_one_that_can_not_be_read_is_none_and_ends_what_was_declared_before(
+def test_an_unreadable_object_counts_as_deleted(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     store = Store()
     unreadable = voice(version=2, residency={"policy": "of the next version"})
     assert observed(store, voice("amy", residency={"policy": "of the next version"})) == [False]
     assert observed(store, voice(), unreadable, voice(version=3)) == [True, True, True]
-    told = "".join(capsys.readouterr())
-    assert "object_unreadable" in told
-    assert "speech/joe" in told
+    logged = "".join(capsys.readouterr())
+    assert "object_unreadable" in logged
+    assert "speech/joe" in logged
 
 
-def test_namespaces_are_apart() -> None:
+def test_namespaces_are_separate() -> None:
     store = Store()
     elsewhere = {"namespace": "elsewhere", "uid": "2"}
     observed(store, voice(modelId="same"), voice(modelId="same", metadata=elsewhere), voice("amy"))
@@ -202,10 +202,10 @@ def test_namespaces_are_apart() -> None:
     assert store.models_of(NAMESPACE).keys() == {KEY, Key(NAMESPACE, "amy")}
     assert store.model_keys("elsewhere", frozenset({"same", "amy"})) == [other]
     assert store.model_keys(NAMESPACE, frozenset({"amy"})) == [Key(NAMESPACE, "amy")]
-    assert store.model_keys(NAMESPACE, frozenset({"joe"})) == [], "it has another modelId than its name"
+    assert store.model_keys(NAMESPACE, frozenset({"joe"})) == [], "its modelId is not its name"
 
 
-def test_pools_that_are_being_deleted_get_no_models_any_more() -> None:
+def test_a_deleting_pool_gets_no_models() -> None:
     store = Store()
     for made in (pool(), pool("going", deletionTimestamp="2026"), pool("other", namespace="elsewhere")):
         store.observe("TTSWorkerPool", made, gone=False)
@@ -214,7 +214,7 @@ def test_pools_that_are_being_deleted_get_no_models_any_more() -> None:
 
 
 @KINDS
-def test_what_is_declared_is_counted_and_what_of_it_is_not_ready(kind: str) -> None:
+def test_declared_and_unready_objects_are_counted(kind: str) -> None:
     store, metrics = Store(), Metrics()
     store.export(metrics)
 
@@ -224,15 +224,15 @@ def test_what_is_declared_is_counted_and_what_of_it_is_not_ready(kind: str) -> N
             "voiceplane_operator_unready", {"kind": kind}
         )
 
-    def told(name: str, *conditions: tuple[str, str]) -> dict[str, Any]:
+    def with_conditions(name: str, *conditions: tuple[str, str]) -> dict[str, Any]:
         said = [{"type": which, "status": status} for which, status in conditions]
         return body(name, SPECS[kind]) | ({"status": {"conditions": said}} if said else {})
 
     assert counted() == (0, 0)
     made = {
-        "new": told("new"),
-        "ready": told("ready", ("Degraded", "False"), ("Ready", "True")),
-        "unready": told("unready", ("Accepted", "True"), ("Ready", "False")),
+        "new": with_conditions("new"),
+        "ready": with_conditions("ready", ("Degraded", "False"), ("Ready", "True")),
+        "unready": with_conditions("unready", ("Accepted", "True"), ("Ready", "False")),
     }
     for each in made.values():
         store.observe(kind, each, gone=False)

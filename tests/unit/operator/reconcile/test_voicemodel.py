@@ -31,7 +31,7 @@ UNKNOWN_VOICE = invalid("voices", "model 'joe' has no voice 'x'", reason="UNKNOW
 
 
 class FakeApi:
-    """Keeps what is written: statuses with their time, and the reasons of events."""
+    """Records statuses with their time, and the types and reasons of events."""
 
     def __init__(self) -> None:
         self.statuses: list[tuple[float, dict[str, Any]]] = []
@@ -48,7 +48,7 @@ class FakeApi:
 
 
 class FakeWorker:
-    """A worker that says what a test lets it say of the model `joe`."""
+    """A worker that reports what a test sets for the model `joe`."""
 
     def __init__(self, *, family: str = "mock", reachable: bool = True) -> None:
         self.name = "worker"
@@ -63,7 +63,7 @@ class FakeWorker:
 
 
 class Reconciled:
-    """A controller that knows one voice, one pool and these workers."""
+    """A controller with one voice, one pool and these workers."""
 
     def __init__(self, *workers: FakeWorker) -> None:
         self.api = FakeApi()
@@ -80,7 +80,7 @@ class Reconciled:
         self.declaration = self.controller._desired.request_of(model).declaration
 
     async def status(self) -> dict[str, Any]:
-        """The one that was written last, after another reconcile."""
+        """Reconcile once more, and return the last written status."""
         await self.controller.reconcile(ITEM)
         return self.api.statuses[-1][1]
 
@@ -119,7 +119,7 @@ def test_a_refused_call_is_reported_while_its_declaration_is_current(
     virtual_time.run(scenario())
 
 
-def test_a_family_that_no_worker_has_is_reported_at_once_and_gone_when_one_has_it() -> None:
+def test_a_missing_family_is_reported_until_a_worker_has_it() -> None:
     async def scenario() -> None:
         piper = FakeWorker(family="piper")
         made = Reconciled(piper)
@@ -162,6 +162,8 @@ def test_session_counts_are_written_at_intervals_and_all_else_at_once() -> None:
         del worker.models["joe"]
         assert (await made.status())["phase"] == "Waiting"
         assert [at_s for at_s, _ in made.api.statuses] == [0.0, VOLATILE_EVERY_S, VOLATILE_EVERY_S]
-        assert made.api.events == [("Normal", "Resident"), ("Normal", "Waiting")], "sessions are no news to people"
+        assert made.api.events == [("Normal", "Resident"), ("Normal", "Waiting")], (
+            "a change of session counts is no event"
+        )
 
     virtual_time.run(scenario())

@@ -125,7 +125,7 @@ def test_a_worker_that_accepts_no_sessions_does_not_count_for_previous_content()
     ("policy", "reason"), [("onDemand", "OnDemand"), ("preload", "Evicted"), ("pinned", "Evicted")]
 )
 @pytest.mark.parametrize("state", [ABSENT, DRAINING])
-def test_a_model_that_is_not_there_but_can_come_is_ready(
+def test_a_model_that_the_next_session_loads_is_ready(
     policy: str, reason: str, state: tts_pb2.ModelState.ValueType
 ) -> None:
     status = status_of(on("w1", ABSENT), on("w2", state), spec={"residency": {"policy": policy}})
@@ -150,9 +150,7 @@ UNAVAILABLE = Refusal(reason="FamilyNotAvailable", message="available families: 
         ({"pools": 2, "too_small": 1}, "NoWorker", "2 matching"),
     ],
 )
-def test_without_a_worker_it_is_not_ready_and_says_what_to_do(
-    arguments: dict[str, Any], reason: str, words: str
-) -> None:
+def test_without_a_worker_it_is_not_ready(arguments: dict[str, Any], reason: str, words: str) -> None:
     status = status_of(spec={"memory": "2Gi"}, **arguments)
     assert ready(status)[:2] == ("False", reason)
     assert words in ready(status)[2]
@@ -206,7 +204,7 @@ def test_degraded_names_every_worker_that_fails() -> None:
     assert (sound["status"], sound["reason"]) == ("False", "AsExpected")
 
 
-def test_a_refusal_of_the_call_goes_before_what_the_worker_says() -> None:
+def test_a_refused_call_overrides_the_workers_report() -> None:
     instances = on("w1", FAILED, reason="DigestMismatch", message="old", refusal=("NoRoom", "new"))
     assert ready(status_of(instances)) == ("False", "NoRoom", "w1: new")
 
@@ -246,7 +244,7 @@ def test_it_counts_workers_and_sessions() -> None:
     assert {each["observedGeneration"] for each in status["conditions"]} == {3}
 
 
-def test_it_was_used_last_by_the_latest_and_expires_with_the_first() -> None:
+def test_last_used_is_the_latest_and_expires_at_the_first() -> None:
     times = [Timestamp(seconds=100, nanos=1), Timestamp(seconds=260), Timestamp(seconds=100)]
     instances = [on(f"w{number}", last_used=time, expires_at=time) for number, time in enumerate(times)]
     status = status_of(*instances, on("never"))
@@ -255,7 +253,7 @@ def test_it_was_used_last_by_the_latest_and_expires_with_the_first() -> None:
     assert not {"lastUsed", "expiresAt"} & status_of(on("never"), on("unknown", None)).keys()
 
 
-def test_a_status_that_stays_keeps_its_time() -> None:
+def test_an_unchanged_condition_keeps_its_transition_time() -> None:
     standing = [{"type": "Ready", "status": "True", "lastTransitionTime": EARLIER}]
     assert condition(status_of(on("w1"), before=standing), "Ready")["lastTransitionTime"] == EARLIER
     assert condition(status_of(on("w1", LOADING), before=standing), "Ready")["lastTransitionTime"] == NOW

@@ -48,7 +48,7 @@ def runs(ask: Callable[[WorkQueue], None], *, until: float, takes_s: float = 0.0
     return began
 
 
-def test_a_job_asked_for_twice_runs_once() -> None:
+def test_an_item_added_twice_runs_once() -> None:
     def ask(queue: WorkQueue) -> None:
         queue.add(ITEM)
         queue.add(ITEM)
@@ -56,7 +56,7 @@ def test_a_job_asked_for_twice_runs_once() -> None:
     assert runs(ask, until=60.0) == [1.0]
 
 
-def test_a_job_asked_for_while_running_runs_once_more_and_never_twice_at_once() -> None:
+def test_an_item_added_while_it_runs_runs_once_more() -> None:
     def ask(queue: WorkQueue) -> None:
         queue.add(ITEM)
         for delay_s in (1.0, 2.0):
@@ -65,26 +65,26 @@ def test_a_job_asked_for_while_running_runs_once_more_and_never_twice_at_once() 
     assert runs(ask, until=60.0, takes_s=5.0) == [1.0, 6.0]
 
 
-def test_failures_come_back_later_and_later() -> None:
+def test_failures_are_retried_with_backoff() -> None:
     assert runs(lambda queue: queue.add(ITEM), until=60.0, failures=3) == [1.0, 1.5, 2.5, 4.5]
 
 
-def test_failures_wait_a_minute_at_most_and_a_forgotten_object_begins_anew() -> None:
+def test_the_backoff_has_a_limit_and_forget_resets_it() -> None:
     began = runs(lambda queue: queue.add(ITEM), until=400.0, failures=9)
     assert [round(after - before, 1) for before, after in itertools.pairwise(began)][-3:] == [32.0, 60.0, 60.0]
 
     def ask(queue: WorkQueue) -> None:
-        def make_anew() -> None:
+        def recreate() -> None:
             queue.forget(ITEM)
             queue.add(ITEM)
 
         queue.add(ITEM)
-        asyncio.get_running_loop().call_later(5.0, make_anew)
+        asyncio.get_running_loop().call_later(5.0, recreate)
 
     assert runs(ask, until=6.0, failures=9) == [1.0, 1.5, 2.5, 4.5, 6.0, 6.5]
 
 
-def test_a_job_asked_for_again_at_once_is_spaced() -> None:
+def test_an_item_added_again_at_once_is_delayed() -> None:
     def ask(queue: WorkQueue) -> None:
         queue.add(ITEM)
         asyncio.get_running_loop().call_later(0.02, queue.add, ITEM)
@@ -92,7 +92,7 @@ def test_a_job_asked_for_again_at_once_is_spaced() -> None:
     assert runs(ask, until=60.0) == [1.0, 1.1]
 
 
-def test_the_earliest_of_later_times_counts() -> None:
+def test_the_earliest_delay_counts() -> None:
     def ask(queue: WorkQueue) -> None:
         for delay_s in (9.0, 4.0, 7.0):
             queue.add_later(ITEM, delay_s)
@@ -100,7 +100,7 @@ def test_the_earliest_of_later_times_counts() -> None:
     assert runs(ask, until=60.0) == [5.0]
 
 
-def test_a_forgotten_job_does_not_come_back() -> None:
+def test_a_forgotten_item_is_not_requeued() -> None:
     def ask(queue: WorkQueue) -> None:
         queue.add_later(ITEM, 5.0)
         queue.forget(ITEM)
@@ -108,7 +108,7 @@ def test_a_forgotten_job_does_not_come_back() -> None:
     assert runs(ask, until=60.0) == []
 
 
-def test_news_do_not_shorten_the_wait_after_a_failure() -> None:
+def test_an_addition_does_not_shorten_the_backoff() -> None:
     def ask(queue: WorkQueue) -> None:
         queue.add(ITEM)
         for tenth in range(100):
@@ -118,7 +118,7 @@ def test_news_do_not_shorten_the_wait_after_a_failure() -> None:
     assert runs(ask, until=10.5, failures=99) == [1.0, 1.5, 2.5, 4.5, 8.5]
 
 
-def test_news_of_a_job_that_runs_and_fails_do_not_run_it_at_once() -> None:
+def test_an_addition_during_a_failing_run_keeps_the_backoff() -> None:
     def ask(queue: WorkQueue) -> None:
         queue.add(ITEM)
         asyncio.get_running_loop().call_later(1.0, queue.add, ITEM)
@@ -128,7 +128,7 @@ def test_news_of_a_job_that_runs_and_fails_do_not_run_it_at_once() -> None:
 
 
 @pytest.mark.parametrize(("after_s", "expected"), [(10.0, [1.0, 1.5, 2.5, 4.5, 8.5, 11.0, 11.5]), (0.2, [1.0, 1.2])])
-def test_a_change_of_the_object_runs_a_failing_job_at_once(after_s: float, expected: list[float]) -> None:
+def test_a_change_of_the_object_ends_the_backoff(after_s: float, expected: list[float]) -> None:
     def ask(queue: WorkQueue) -> None:
         queue.add(ITEM)
         asyncio.get_running_loop().call_later(after_s, queue.add_now, ITEM)
@@ -136,7 +136,7 @@ def test_a_change_of_the_object_runs_a_failing_job_at_once(after_s: float, expec
     assert runs(ask, until=60.0, failures=len(expected) - 1) == expected
 
 
-def test_a_change_while_a_job_runs_and_fails_runs_it_again_at_once() -> None:
+def test_a_change_during_a_failing_run_ends_the_backoff() -> None:
     def ask(queue: WorkQueue) -> None:
         queue.add(ITEM)
         asyncio.get_running_loop().call_later(1.0, queue.add_now, ITEM)
@@ -144,7 +144,7 @@ def test_a_change_while_a_job_runs_and_fails_runs_it_again_at_once() -> None:
     assert runs(ask, until=60.0, takes_s=2.0, failures=2) == [1.0, 3.0, 5.5]
 
 
-def test_a_job_that_waits_and_is_forgotten_does_not_run() -> None:
+def test_a_forgotten_waiting_item_does_not_run() -> None:
     def ask(queue: WorkQueue) -> None:
         queue.add(ITEM)
         queue.forget(ITEM)
@@ -152,7 +152,7 @@ def test_a_job_that_waits_and_is_forgotten_does_not_run() -> None:
     assert runs(ask, until=60.0) == []
 
 
-def test_a_reconcile_is_a_trace_that_says_how_it_ended_and_when_it_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reconcile_is_a_trace_with_its_result_and_requeue(monkeypatch: pytest.MonkeyPatch) -> None:
     spans = recorded(monkeypatch)
 
     def ask(queue: WorkQueue) -> None:

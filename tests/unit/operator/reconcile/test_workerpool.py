@@ -26,7 +26,7 @@ ITEM = WorkItem("TTSWorkerPool", KEY)
 
 
 class FakeApi:
-    """Takes everything, or refuses a kind with a status."""
+    """Accepts all calls, or refuses a kind with a status."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -55,7 +55,7 @@ class FakeApi:
         return dict(manifest)
 
     def taken(self) -> list[str]:
-        """The kinds of the calls since the last look."""
+        """The kinds of the calls since the last time."""
         kinds = [kind for kind, _ in self.made]
         self.made.clear()
         return kinds
@@ -73,7 +73,7 @@ def prepared(**spec: Any) -> tuple[Controller, FakeApi]:
     return controller, api
 
 
-def test_everything_is_applied_once_and_then_nothing_is_called() -> None:
+def test_an_unchanged_pool_causes_no_call() -> None:
     async def scenario() -> None:
         controller, api = prepared()
         await controller.reconcile(ITEM)
@@ -85,7 +85,7 @@ def test_everything_is_applied_once_and_then_nothing_is_called() -> None:
     virtual_time.run(scenario())
 
 
-def test_a_deployment_that_someone_edited_is_applied_again_but_not_for_what_was_seen_before() -> None:
+def test_an_edited_deployment_is_applied_again_once() -> None:
     async def scenario() -> None:
         controller, api = prepared(replicas=2)
         await controller.reconcile(ITEM)
@@ -100,14 +100,14 @@ def test_a_deployment_that_someone_edited_is_applied_again_but_not_for_what_was_
 
         assert await asked_for_with(1) == []
         assert await asked_for_with(2) == ["Deployment"]
-        assert await asked_for_with(2) == []  # that is what our own apply has made of it
-        assert await asked_for_with(1) == []  # told late
+        assert await asked_for_with(2) == []  # the generation of our own apply
+        assert await asked_for_with(1) == []  # a late event
         assert await asked_for_with(3) == ["Deployment"]
 
     virtual_time.run(scenario())
 
 
-def test_a_deployment_that_someone_deleted_is_made_again() -> None:
+def test_a_deleted_deployment_is_applied_again() -> None:
     async def scenario() -> None:
         controller, api = prepared()
         await controller.reconcile(ITEM)
@@ -119,7 +119,7 @@ def test_a_deployment_that_someone_deleted_is_made_again() -> None:
     virtual_time.run(scenario())
 
 
-def test_a_resync_writes_everything_again() -> None:
+def test_a_resync_applies_all_objects_again() -> None:
     async def scenario() -> None:
         controller, api = prepared()
         await controller.reconcile(ITEM)
@@ -135,7 +135,7 @@ def test_a_refused_manifest_becomes_the_pools_condition() -> None:
     async def scenario() -> None:
         controller, api = prepared()
         api.refusals["Deployment"] = 422
-        with pytest.raises(ApiError, match="422 Invalid"):  # so that the item comes back later
+        with pytest.raises(ApiError, match="422 Invalid"):  # so that the item is requeued
             await controller.reconcile(ITEM)
         status = next(made for kind, made in api.made if kind == "status")
         assert status["phase"] == "Refused"
@@ -144,7 +144,7 @@ def test_a_refused_manifest_becomes_the_pools_condition() -> None:
     virtual_time.run(scenario())
 
 
-def test_after_a_restart_the_deployment_says_the_size_and_it_shrinks_when_due() -> None:
+def test_after_a_restart_the_pool_scales_down_when_due() -> None:
     async def scenario() -> None:
         autoscaling = {"minReplicas": 1, "maxReplicas": 5, "targetQueueDepth": 2, "scaleDownDelaySeconds": 30}
         controller, api = prepared(autoscaling=autoscaling)
@@ -161,7 +161,7 @@ def test_after_a_restart_the_deployment_says_the_size_and_it_shrinks_when_due() 
     virtual_time.run(scenario())
 
 
-def test_busy_pods_are_ranked_and_that_is_known_before_the_deployment_shrinks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deletion_costs_are_set_before_a_scale_down(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         controller, api = prepared(replicas=2)
         busy = tts_pb2.WorkerState(ready=True, load=tts_pb2.Load(sessions=3))

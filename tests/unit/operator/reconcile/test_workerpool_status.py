@@ -50,35 +50,35 @@ def condition(of: dict[str, Any], kind: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("model_id", ["first", "second"])
 def test_a_failed_default_or_preloaded_model_is_the_reason(model_id: str) -> None:
-    told = status([worker(model_id)])
-    assert condition(told, "Ready")["reason"] == "ModelFailed"
-    message = condition(told, "Ready")["message"]
+    found = status([worker(model_id)])
+    assert condition(found, "Ready")["reason"] == "ModelFailed"
+    message = condition(found, "Ready")["message"]
     assert "0 of 1" in message
     assert f"{model_id} failed to load: the digest differs" in message
-    assert condition(told, "Degraded")["status"] == "True"
+    assert condition(found, "Degraded")["status"] == "True"
 
 
 def test_another_failed_model_is_not_the_reason() -> None:
-    told = status([worker("third")])
-    assert condition(told, "Ready")["reason"] == "Starting"
-    assert condition(told, "Degraded")["status"] == "False"
+    found = status([worker("third")])
+    assert condition(found, "Ready")["reason"] == "Starting"
+    assert condition(found, "Degraded")["status"] == "False"
 
 
 def test_a_ready_worker_is_no_problem() -> None:
     assert condition(status([worker("first", ready=True)]), "Degraded")["status"] == "False"
 
 
-def test_a_missing_family_of_the_default_model_keeps_the_pool_from_getting_ready() -> None:
-    told = status([worker("first")], blocked="family festival")
+def test_a_missing_family_of_the_default_model_blocks_the_pool() -> None:
+    found = status([worker("first")], blocked="family festival")
     for kind in ("Ready", "Degraded"):
-        assert condition(told, kind)["reason"] == "FamilyNotAvailable"
-        assert "family festival" in condition(told, kind)["message"]
+        assert condition(found, kind)["reason"] == "FamilyNotAvailable"
+        assert "family festival" in condition(found, kind)["message"]
 
 
 def test_a_missing_family_of_another_model_degrades_a_ready_pool() -> None:
-    told = status([worker("other", ready=True)], ready=1, missing="family festival")
-    assert condition(told, "Ready")["reason"] == "AllReady"
-    degraded = condition(told, "Degraded")
+    found = status([worker("other", ready=True)], ready=1, missing="family festival")
+    assert condition(found, "Ready")["reason"] == "AllReady"
+    degraded = condition(found, "Degraded")
     assert (degraded["status"], degraded["reason"]) == ("True", "FamilyNotAvailable")
 
 

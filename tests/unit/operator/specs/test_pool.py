@@ -81,11 +81,11 @@ def test_parts_have_defaults_of_their_own() -> None:
         ({"autoscaling": {"minReplicas": 3, "maxReplicas": 9}, "replicas": 7}, 3),
     ],
 )
-def test_a_pool_begins_with_what_is_said_or_one_worker(fields: dict[str, Any], replicas: int) -> None:
+def test_a_pool_starts_with_its_replicas_or_one_worker(fields: dict[str, Any], replicas: int) -> None:
     assert spec(**fields).starting_replicas == replicas
 
 
-def test_what_is_kubernetes_own_is_kept_as_it_is() -> None:
+def test_free_form_objects_are_kept_as_they_are() -> None:
     toleration = {"key": "speech", "operator": "Exists"}
     overrides = {"spec": {"hostNetwork": True}, "metadata": {"labels": {"a-b": "C_d"}}}
     read = spec(tolerations=[toleration], podTemplate=overrides, affinity={"nodeAffinity": {"x": 1}})
@@ -93,9 +93,11 @@ def test_what_is_kubernetes_own_is_kept_as_it_is() -> None:
     assert (read.pod_template, read.affinity) == (overrides, {"nodeAffinity": {"x": 1}})
 
 
-@pytest.mark.parametrize(("quantities", "told"), [({"memory": "2Gi", "cpu": 2}, {"memory": "2Gi", "cpu": 2}), ({}, {})])
-def test_quantities_are_numbers_or_text(quantities: dict[str, Any], told: dict[str, Any]) -> None:
-    assert spec(resources={"limits": quantities}).resources.limits == told
+@pytest.mark.parametrize(
+    ("quantities", "expected"), [({"memory": "2Gi", "cpu": 2}, {"memory": "2Gi", "cpu": 2}), ({}, {})]
+)
+def test_quantities_are_numbers_or_text(quantities: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert spec(resources={"limits": quantities}).resources.limits == expected
 
 
 def test_a_field_that_only_a_newer_version_knows_is_ignored() -> None:
@@ -126,12 +128,12 @@ def test_a_field_that_only_a_newer_version_knows_is_ignored() -> None:
         ({"credentials": [{}]}, "credentials.0.name"),
     ],
 )
-def test_what_this_version_can_not_act_upon_is_refused(fields: dict[str, Any], where: str) -> None:
+def test_an_invalid_field_is_refused_by_its_path(fields: dict[str, Any], where: str) -> None:
     with pytest.raises(ValidationError) as raised:
         spec(**fields)
     assert [".".join(str(part) for part in each["loc"]) for each in raised.value.errors()] == [where]
 
 
-def test_two_specs_that_say_the_same_are_equal() -> None:
+def test_equal_specs_compare_equal() -> None:
     assert spec(replicas=1) == spec(replicas=1)
     assert spec(replicas=1) != spec()

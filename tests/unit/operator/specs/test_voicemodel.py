@@ -84,7 +84,7 @@ def test_a_field_that_only_a_newer_version_knows_is_ignored() -> None:
         ({"voices": [{"language": "en"}]}, "voices.0.name"),
     ],
 )
-def test_what_this_version_can_not_act_upon_is_refused(fields: dict[str, Any], where: str) -> None:
+def test_an_invalid_field_is_refused_by_its_path(fields: dict[str, Any], where: str) -> None:
     with pytest.raises(ValidationError) as raised:
         spec(**fields)
     assert [".".join(str(part) for part in each["loc"]) for each in raised.value.errors()] == [where]
@@ -120,11 +120,11 @@ def test_a_selector_selects_pools_by_their_labels(selector: dict[str, Any], sele
     assert spec(poolSelector=selector).pool_selector.matches(POOL) is selected
 
 
-def test_a_selector_without_anything_selects_a_pool_without_labels() -> None:
+def test_an_empty_selector_selects_a_pool_without_labels() -> None:
     assert LabelSelector().matches({})
     assert not LabelSelector(match_labels={"tier": "gpu"}).matches({})
 
 
-def test_a_spec_can_not_be_changed_by_who_holds_it() -> None:
+def test_a_spec_is_immutable() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         spec().model_id = "another"  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""One worker to each pod that can be spoken to: opened, moved and let go as pods come and go."""
+"""One ManagedWorker for each pod with an address, as pods are created, changed and deleted."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ A, B = Key("speech", "p-a"), Key("speech", "p-b")
 
 
 class FakeClient:
-    """A worker that is ready, and later tells what it is told to."""
+    """A worker that is ready, and reports what a test sets."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -34,7 +34,7 @@ class FakeClient:
         self._news: asyncio.Queue[tts_pb2.WorkerState | None] = asyncio.Queue()
 
     def lose(self) -> None:
-        """It goes away, and can't be reached again."""
+        """It becomes unreachable."""
         self._news.put_nowait(None)
 
     def load(self, model_id: str) -> None:
@@ -46,7 +46,7 @@ class FakeClient:
 
     async def capabilities(self) -> tts_pb2.GetCapabilitiesResponse:
         if self._lost:
-            raise unavailable("UNREACHABLE", "nobody listens")
+            raise unavailable("UNREACHABLE", "nothing listens")
         return tts_pb2.GetCapabilitiesResponse(families=[tts_pb2.Family(name="mock")])
 
     async def watch_state(self) -> AsyncIterator[tts_pb2.WorkerState]:
@@ -60,14 +60,14 @@ class FakeClient:
 
 
 class Watched:
-    """A fleet, the clients that it has made, and what it has told."""
+    """A fleet, its clients, and the changes that it reported."""
 
     def __init__(self) -> None:
         self.clients: list[FakeClient] = []
-        self.told: list[tuple[Key, frozenset[str] | None]] = []
+        self.reported: list[tuple[Key, frozenset[str] | None]] = []
         self.metrics = Metrics()
         self.fleet = Fleet(
-            changed=lambda pool, model_ids: self.told.append((pool, model_ids)),
+            changed=lambda pool, model_ids: self.reported.append((pool, model_ids)),
             metrics=self.metrics,
             connect=self._connect,
         )
@@ -85,10 +85,10 @@ class Watched:
         return self.metrics.registry.get_sample_value(f"voiceplane_operator_{name}")
 
     def news(self) -> list[tuple[Key, frozenset[str] | None]]:
-        """What was told since the last look."""
-        told = list(self.told)
-        self.told.clear()
-        return told
+        """The changes since the last time."""
+        reported = list(self.reported)
+        self.reported.clear()
+        return reported
 
 
 @contextlib.asynccontextmanager
@@ -121,7 +121,7 @@ def pod(ip: str | None = "10.0.0.1", *, pool: str | None = "p", phase: str = "Ru
         (pod(phase="Failed"), None),
     ],
 )
-def test_where_a_pods_worker_listens(made: dict[str, Any], address: str | None) -> None:
+def test_the_address_of_a_pods_worker(made: dict[str, Any], address: str | None) -> None:
     assert address_of(made) == address
 
 
@@ -130,7 +130,7 @@ def test_a_pod_belongs_to_the_pool_of_its_label_in_its_namespace() -> None:
     assert pool_of(pod(pool=None), A) == Key("speech", "")
 
 
-def test_a_pod_is_linked_once_it_has_an_address_and_only_once() -> None:
+def test_a_pod_is_connected_once_when_it_has_an_address() -> None:
     async def scenario() -> None:
         async with watched() as seen:
             seen.fleet.pod_changed(A, pod(None, phase="Pending"))
@@ -169,7 +169,7 @@ def test_a_pod_with_another_address_is_another_worker() -> None:
     [(None, set()), (pod(phase="Succeeded"), set()), (pod(phase="Failed"), set()), (pod(None), {"p-a"})],
     ids=["deleted", "succeeded", "failed", "without an address"],
 )
-def test_a_pod_that_can_not_be_spoken_to_any_more_is_let_go(after: dict[str, Any] | None, pods: set[str]) -> None:
+def test_a_pod_without_a_reachable_worker_is_disconnected(after: dict[str, Any] | None, pods: set[str]) -> None:
     async def scenario() -> None:
         async with watched() as seen:
             seen.fleet.pod_changed(A, pod())
@@ -185,7 +185,7 @@ def test_a_pod_that_can_not_be_spoken_to_any_more_is_let_go(after: dict[str, Any
     virtual_time.run(scenario())
 
 
-def test_an_unknown_pod_that_goes_is_no_news() -> None:
+def test_the_deletion_of_an_unknown_pod_is_no_change() -> None:
     async def scenario() -> None:
         async with watched() as seen:
             seen.fleet.pod_changed(A, None)
@@ -195,7 +195,7 @@ def test_an_unknown_pod_that_goes_is_no_news() -> None:
     virtual_time.run(scenario())
 
 
-def test_every_change_of_a_pod_is_news_of_its_pool() -> None:
+def test_every_change_of_a_pod_is_a_change_of_its_pool() -> None:
     async def scenario() -> None:
         async with watched() as seen:
             seen.fleet.pod_changed(A, pod(None))
@@ -208,7 +208,7 @@ def test_every_change_of_a_pod_is_news_of_its_pool() -> None:
     virtual_time.run(scenario())
 
 
-def test_what_a_worker_says_is_news_of_its_pool_and_of_the_models_that_it_is_about() -> None:
+def test_a_workers_report_names_the_changed_models() -> None:
     async def scenario() -> None:
         async with watched() as seen:
             seen.fleet.pod_changed(A, pod())
@@ -222,7 +222,7 @@ def test_what_a_worker_says_is_news_of_its_pool_and_of_the_models_that_it_is_abo
     virtual_time.run(scenario())
 
 
-def test_a_pod_that_gets_another_pools_label_speaks_for_that_one() -> None:
+def test_a_pod_with_another_pools_label_belongs_to_that_pool() -> None:
     async def scenario() -> None:
         async with watched() as seen:
             seen.fleet.pod_changed(A, pod())
@@ -240,7 +240,7 @@ def test_a_pod_that_gets_another_pools_label_speaks_for_that_one() -> None:
     virtual_time.run(scenario())
 
 
-def test_a_worker_that_says_something_while_it_is_let_go_is_no_news() -> None:
+def test_a_report_of_a_disconnected_worker_is_ignored() -> None:
     async def scenario() -> None:
         async with watched() as seen:
             seen.fleet.pod_changed(A, pod())
@@ -257,7 +257,7 @@ def test_a_worker_that_says_something_while_it_is_let_go_is_no_news() -> None:
     virtual_time.run(scenario())
 
 
-def test_pools_and_namespaces_are_apart_and_pods_are_sorted() -> None:
+def test_pools_and_namespaces_are_separate() -> None:
     async def scenario() -> None:
         async with watched() as seen:
             seen.fleet.pod_changed(B, pod("10.0.0.2"))
@@ -274,7 +274,7 @@ def test_pools_and_namespaces_are_apart_and_pods_are_sorted() -> None:
     virtual_time.run(scenario())
 
 
-def test_closing_lets_go_of_all_also_of_what_was_being_let_go() -> None:
+def test_close_disconnects_all_workers() -> None:
     async def scenario() -> None:
         seen = Watched()
         seen.fleet.pod_changed(A, pod())
@@ -290,12 +290,12 @@ def test_closing_lets_go_of_all_also_of_what_was_being_let_go() -> None:
     virtual_time.run(scenario())
 
 
-def test_a_worker_counts_as_reachable_while_it_answers() -> None:
+def test_a_worker_is_reachable_while_it_answers() -> None:
     async def scenario() -> None:
         async with watched() as seen:
             seen.fleet.pod_changed(A, pod())
             seen.fleet.pod_changed(B, pod("10.0.0.2"))
-            assert (seen.counted(), seen.counted("workers_reachable")) == (2, 0), "none has said anything yet"
+            assert (seen.counted(), seen.counted("workers_reachable")) == (2, 0), "none has reported yet"
             await settled()
             assert (seen.counted(), seen.counted("workers_reachable")) == (2, 2)
             seen.clients[0].lose()

@@ -1,4 +1,4 @@
-"""A link asks a worker for what it lacks: at once after an edit, after a failure not before the backoff is over."""
+"""A ManagedWorker makes the calls that its models need: at once after an edit, after a failure with backoff."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     import pytest
     from voiceplane_client import WorkerClient
 
-# The real one tells at most every 20 ms; a load may end sooner.
+# A real worker reports at most every 20 ms; a load may end sooner.
 TELLS_S = 0.02
 PREFIX = "voiceplane.dev/voicemodel/speech/joe/uid/"
 
 
 class FakeWorker:
-    """A worker whose loads fail while `broken` is true; it tells a change 20 ms after it, as the real one does.
+    """A worker whose loads fail while `broken` is true. It reports a change after 20 ms, as a real one does.
 
     With `overtakes`, its next answer comes before a snapshot that was made before the call. `holds` is what it has when
     it is first seen.
@@ -48,7 +48,7 @@ class FakeWorker:
 
     @property
     def versions(self) -> list[str]:
-        """What it was asked for, in order."""
+        """The versions of the LoadModel calls, in order."""
         return [version for _, version in self.calls]
 
     def renew(self) -> None:
@@ -112,7 +112,7 @@ def declared(version: str) -> dict[str, tts_pb2.LoadModelRequest]:
 
 @contextlib.asynccontextmanager
 async def linked(worker: FakeWorker, *, version: str = "v1") -> AsyncIterator[ManagedWorker]:
-    """A link to a worker that is to have a version; nothing if that is empty."""
+    """A ManagedWorker that must have a version of the model; none if it is empty."""
     link = ManagedWorker(
         name="pod",
         address="10.0.0.1:50051",
@@ -132,7 +132,7 @@ def state_of(link: ManagedWorker) -> int:
     return link.reported()["joe"].state
 
 
-def test_a_failing_load_is_asked_for_later_and_later() -> None:
+def test_a_failing_load_is_retried_with_backoff() -> None:
     async def scenario() -> None:
         worker = FakeWorker()
         worker.broken = True
@@ -144,7 +144,7 @@ def test_a_failing_load_is_asked_for_later_and_later() -> None:
     virtual_time.run(scenario())
 
 
-def test_an_edit_is_asked_for_at_once_and_its_failure_is_its_own() -> None:
+def test_an_edit_is_loaded_at_once_and_has_its_own_backoff() -> None:
     async def scenario() -> None:
         worker = FakeWorker()
         worker.broken = True
@@ -152,7 +152,7 @@ def test_an_edit_is_asked_for_at_once_and_its_failure_is_its_own() -> None:
             await asyncio.sleep(1.0)
             link.set_desired(declared("v2"))
             await asyncio.sleep(FIRST_RETRY_S - 0.5)
-            assert worker.versions == ["v1", "v2"]  # it fails, too, and is not asked for on and on
+            assert worker.versions == ["v1", "v2"]  # it fails, too, and waits for its backoff
             worker.broken = False
             link.set_desired(declared("v3"))
             await asyncio.sleep(1.0)
@@ -163,7 +163,7 @@ def test_an_edit_is_asked_for_at_once_and_its_failure_is_its_own() -> None:
     virtual_time.run(scenario())
 
 
-def test_what_is_declared_and_resident_is_not_asked_for_again() -> None:
+def test_a_resident_model_is_not_loaded_again() -> None:
     async def scenario() -> None:
         worker = FakeWorker()
         async with linked(worker) as link:
@@ -175,7 +175,7 @@ def test_what_is_declared_and_resident_is_not_asked_for_again() -> None:
     virtual_time.run(scenario())
 
 
-def test_a_snapshot_that_an_answer_has_overtaken_makes_no_second_call() -> None:
+def test_a_late_snapshot_causes_no_second_call() -> None:
     async def scenario() -> None:
         worker = FakeWorker()
         worker.overtakes = True
@@ -188,7 +188,7 @@ def test_a_snapshot_that_an_answer_has_overtaken_makes_no_second_call() -> None:
     virtual_time.run(scenario())
 
 
-def test_what_another_operator_has_declared_is_left_alone_until_we_have_seen_it_too() -> None:
+def test_an_unknown_model_is_kept_until_its_voicemodel_is_seen() -> None:
     async def scenario() -> None:
         worker = FakeWorker()
         worker.holds = (_status(tts_pb2.MODEL_STATE_RESIDENT, "", PREFIX + "v1"),)
@@ -199,12 +199,12 @@ def test_what_another_operator_has_declared_is_left_alone_until_we_have_seen_it_
             assert (worker.unloads, worker.calls) == ([], [])
             link.set_desired({})
             await asyncio.sleep(0.1)
-            assert len(worker.unloads) == 1  # we know it, so nobody else can mean it
+            assert len(worker.unloads) == 1  # this operator has declared it, so there is no grace time
 
     virtual_time.run(scenario())
 
 
-def test_what_nobody_declares_any_more_goes_after_a_moment() -> None:
+def test_an_undeclared_model_is_unloaded_after_the_grace_time() -> None:
     async def scenario() -> None:
         worker = FakeWorker()
         worker.holds = (_status(tts_pb2.MODEL_STATE_RESIDENT, "", PREFIX + "v1"),)
@@ -216,7 +216,7 @@ def test_what_nobody_declares_any_more_goes_after_a_moment() -> None:
     virtual_time.run(scenario())
 
 
-def test_a_reload_is_asked_for_once_and_a_failed_one_again_after_the_backoff() -> None:
+def test_a_failed_reload_is_retried_after_the_backoff() -> None:
     async def scenario() -> None:
         worker = FakeWorker()
         async with linked(worker) as link:
@@ -233,7 +233,7 @@ def test_a_reload_is_asked_for_once_and_a_failed_one_again_after_the_backoff() -
     virtual_time.run(scenario())
 
 
-def test_a_refused_unload_is_asked_for_later_and_later_and_a_declaration_ends_the_wait() -> None:
+def test_a_refused_unload_is_retried_with_backoff_until_a_declaration() -> None:
     async def scenario() -> None:
         worker = FakeWorker()
         async with linked(worker) as link:
@@ -256,7 +256,7 @@ def test_a_refused_unload_is_asked_for_later_and_later_and_a_declaration_ends_th
     virtual_time.run(scenario())
 
 
-def test_a_call_is_a_part_of_what_asks_for_it_and_its_retry_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_belongs_to_its_reconciles_trace_and_a_retry_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     spans = recorded(monkeypatch)
 
     async def scenario() -> None:
@@ -268,17 +268,17 @@ def test_a_call_is_a_part_of_what_asks_for_it_and_its_retry_is_not(monkeypatch: 
                 link.set_desired(declared("v1"))
             await asyncio.sleep(1.0)
             with tracing.whole("resync"):
-                link.set_desired(declared("v1"))  # which winds up the clock of the retry
+                link.set_desired(declared("v1"))  # which sets the timer of the retry
             await asyncio.sleep(FIRST_RETRY_S)
             load, again = spans.named("voiceplane.v1.TTS/LoadModel")
             assert (load.parent, again.parent) == ("reconcile", "")
             assert load.attributes == {"worker": "pod", "model": "joe"}
-            assert (load.kind, load.failed, load.over) == ("client", "", True), "the call was taken, the load failed"
+            assert (load.kind, load.failed, load.over) == ("client", "", True), "the call succeeded, the load failed"
 
     virtual_time.run(scenario())
 
 
-def test_a_refused_call_is_a_failed_span_and_what_follows_is_no_part_of_the_cause(
+def test_a_refused_call_is_a_failed_span(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     spans = recorded(monkeypatch)

@@ -1,4 +1,4 @@
-"""A simulated worker always becomes what is wanted, and is asked for nothing twice or too early."""
+"""A simulated worker always converges, and gets no call twice or too early."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class Worker(RuleBasedStateMachine):
     def act(self) -> None:
         for call in self.due():
             self.take(call)
-        assert self.due() == [], "asked for again though it was taken"
+        assert self.due() == [], "a call was repeated although it was accepted"
 
     @invariant()
     def nothing_is_asked_for_too_early_or_without_cause(self) -> None:
@@ -150,12 +150,12 @@ def test_no_lora_is_sent_to_a_worker_whose_family_takes_none() -> None:
     assert list(due_calls({"a": lora}, {}, families=families, retries={}, now=0.0)) == []
 
 
-def test_the_workers_default_stays_though_nothing_declares_it_any_more() -> None:
+def test_the_default_model_of_a_worker_is_never_unloaded() -> None:
     held = {"a": status("a", request("a").declaration, tts_pb2.MODEL_STATE_RESIDENT, default=True)}
     assert list(due_calls({}, held, families=FAMILIES, retries={}, now=0.0)) == []
 
 
-def test_failures_come_back_later_and_later_up_to_a_limit_and_another_declaration_begins_anew() -> None:
+def test_the_backoff_grows_to_a_limit_for_each_declaration() -> None:
     retry, waits = None, []
     for _ in range(9):
         retry = after_failure(retry, "one", None, now=100.0)
@@ -164,7 +164,7 @@ def test_failures_come_back_later_and_later_up_to_a_limit_and_another_declaratio
     assert after_failure(retry, "two", None, now=100.0).retry_at == 105.0
 
 
-def test_a_lora_is_asked_for_after_its_base() -> None:
+def test_a_lora_is_loaded_after_its_base() -> None:
     lora = request("a")
     lora.base_model_id = "b"
     due = due_calls({"a": lora, "b": request("b")}, {}, families=FAMILIES, retries={}, now=0.0)

@@ -1,4 +1,4 @@
-"""What is asked of a worker at the edges: as a wait ends, and of a model that is about to go."""
+"""The due calls at the edges: when a backoff ends, and for draining models."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def asked(
     failed: str | None = None,
     now: float = 0.0,
 ) -> list[ModelCall]:
-    """What is asked for of one model.
+    """The due calls for one model.
 
     Args:
         wanted: None if nothing declares it.
@@ -62,44 +62,42 @@ UNLOAD: list[ModelCall] = [UnloadCall(model_id="joe")]
 
 
 @pytest.mark.parametrize("reported", [None, status(FAILED, "Broken"), status(RESIDENT, "ReloadFailed")])
-def test_a_failed_load_is_asked_for_again_when_its_time_has_come_and_no_sooner(
+def test_a_failed_load_is_retried_when_due_and_no_sooner(
     reported: tts_pb2.ModelStatus | None,
 ) -> None:
     assert asked(request(), reported, failed=PREFIX + "v1", now=JUST_BEFORE) == []
     assert asked(request(), reported, failed=PREFIX + "v1", now=RETRY_AT) == LOAD
 
 
-def test_a_failed_unload_is_asked_for_again_when_its_time_has_come_and_no_sooner() -> None:
+def test_a_failed_unload_is_retried_when_due_and_no_sooner() -> None:
     assert asked(None, status(RESIDENT), failed="", now=JUST_BEFORE) == []
     assert asked(None, status(RESIDENT), failed="", now=RETRY_AT) == UNLOAD
 
 
-def test_a_failure_delays_neither_another_declaration_nor_the_other_call() -> None:
+def test_a_failure_delays_only_the_same_call() -> None:
     assert asked(request(), None, failed=PREFIX + "v0", now=JUST_BEFORE) == LOAD
     assert asked(request(), None, failed="", now=JUST_BEFORE) == LOAD
     assert asked(None, status(RESIDENT), failed=PREFIX + "v1", now=JUST_BEFORE) == UNLOAD
 
 
 @pytest.mark.parametrize("reason", ["UnloadRequested", "Evicted", "Expired", ""])
-def test_a_model_that_is_draining_is_not_asked_to_go_once_more(reason: str) -> None:
+def test_a_draining_model_is_not_unloaded_again(reason: str) -> None:
     assert asked(None, status(DRAINING, reason)) == []
 
 
-def test_a_model_that_goes_because_we_asked_is_loaded_if_it_is_wanted_again() -> None:
+def test_an_unloading_model_is_loaded_if_it_is_desired_again() -> None:
     assert asked(request(), status(DRAINING, "UnloadRequested")) == LOAD
 
 
 @pytest.mark.parametrize("reason", ["Evicted", "Expired", ""])
-def test_a_model_that_goes_for_the_workers_own_reasons_is_left_alone(reason: str) -> None:
+def test_a_model_that_the_worker_evicts_is_left_alone(reason: str) -> None:
     assert asked(request(), status(DRAINING, reason)) == []
 
 
 @pytest.mark.parametrize(
     ("state", "reason"), [(DRAINING, "UnloadRequested"), (DRAINING, "Evicted"), (RESIDENT, ""), (FAILED, "Broken")]
 )
-def test_another_declaration_is_asked_for_whatever_the_model_does(
-    state: tts_pb2.ModelState.ValueType, reason: str
-) -> None:
+def test_another_declaration_is_loaded_in_any_state(state: tts_pb2.ModelState.ValueType, reason: str) -> None:
     assert asked(request("v2"), status(state, reason)) == [LoadCall(request=request("v2"))]
 
 
@@ -107,25 +105,21 @@ def test_another_declaration_is_asked_for_whatever_the_model_does(
     ("state", "reason"),
     [(ABSENT, "Evicted"), (LOADING, ""), (RESIDENT, ""), (RESIDENT, "Reloading"), (RESIDENT, "UnloadRequested")],
 )
-def test_what_was_asked_for_and_did_not_fail_is_not_asked_for_again(
-    state: tts_pb2.ModelState.ValueType, reason: str
-) -> None:
+def test_a_call_that_did_not_fail_is_not_repeated(state: tts_pb2.ModelState.ValueType, reason: str) -> None:
     assert asked(request(), status(state, reason)) == []
 
 
 @pytest.mark.parametrize(("state", "reason"), [(FAILED, "Broken"), (RESIDENT, "ReloadFailed")])
-def test_a_model_on_demand_that_failed_waits_for_the_next_session(
-    state: tts_pb2.ModelState.ValueType, reason: str
-) -> None:
+def test_a_failed_model_on_demand_waits_for_the_next_session(state: tts_pb2.ModelState.ValueType, reason: str) -> None:
     assert asked(request(declare_only=True), status(state, reason)) == []
     assert asked(request(), status(state, reason)) == LOAD
 
 
 @pytest.mark.parametrize("state", [ABSENT, LOADING, RESIDENT, FAILED])
-def test_what_nothing_declares_any_more_goes_in_whatever_state(state: tts_pb2.ModelState.ValueType) -> None:
+def test_an_undeclared_model_is_unloaded_in_any_state(state: tts_pb2.ModelState.ValueType) -> None:
     assert asked(None, status(state)) == UNLOAD
 
 
 @pytest.mark.parametrize("declaration", ["", "operator-of-another-kind/x"])
-def test_what_no_voicemodel_has_declared_is_never_asked_to_go(declaration: str) -> None:
+def test_a_model_of_another_declarer_is_never_unloaded(declaration: str) -> None:
     assert asked(None, status(RESIDENT, declaration=declaration)) == []

@@ -1,4 +1,4 @@
-"""What somebody else does to a Deployment of ours: it is put back at once, by one apply, and then there is rest."""
+"""Drift: another client's edit of an owned Deployment is reverted at once, by one apply."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ pytestmark = [pytest.mark.timeout(3600), pytest.mark.asyncio(loop_scope="module"
 
 POOL = "pool-0"
 DEPLOYMENT = f"deployment/{POOL}-tts"
-# Resyncs are 600 s apart, so what comes back within this time is not their work.
+# Resyncs are 600 s apart, so a change within this time is not theirs.
 AT_ONCE_S = 10.0
 MIRRORED = "mirror.example/worker:1"
 RULE = {"apiGroups": ["apps"], "apiVersions": ["v1"], "resources": ["deployments"], "operations": ["CREATE", "UPDATE"]}
 EDITS = {
-    "image": ("set", "image", DEPLOYMENT, "*=somebody:2"),
+    "image": ("set", "image", DEPLOYMENT, "*=another:2"),
     "value of a variable": ("set", "env", DEPLOYMENT, "VOICEPLANE_WORKER__MAX_SESSIONS=1"),
     "no more variable": ("set", "env", DEPLOYMENT, "VOICEPLANE_WORKER__MAX_SESSIONS-"),
     "grace": ("patch", DEPLOYMENT, "-p", '{"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 1}}}}'),
@@ -39,14 +39,14 @@ EDITS = {
 
 
 class Operated(NamedTuple):
-    """A pool under an operator that runs."""
+    """A pool with a running operator."""
 
     plane: ControlPlane
     api: Api
     metrics_port: int
 
     async def spec(self) -> dict[str, Any]:
-        """The Deployment's."""
+        """The Deployment's spec."""
         spec: dict[str, Any] = (await self.api.get("apps/v1", "Deployment", NAMESPACE, f"{POOL}-tts"))["spec"]
         return spec
 
@@ -54,12 +54,12 @@ class Operated(NamedTuple):
         await asyncio.to_thread(self.plane.kubectl, *arguments, "--namespace", NAMESPACE)
 
     async def rests(self) -> None:
-        """Until no call of the API server is made any more; an operator that disagrees with somebody never rests."""
+        """Wait until the operator makes no more API calls; one that fights another client never stops."""
         async with asyncio.timeout(3 * AT_ONCE_S):
             await bench.until_at_rest(self.metrics_port)
 
-    async def put_back(self) -> int:
-        """How often it has applied a Deployment because somebody had changed it."""
+    async def reverts(self) -> int:
+        """How often it applied a Deployment because another client had changed it."""
         samples = await bench.samples(self.metrics_port)
         return int(samples.get('voiceplane_operator_drift_total{kind="Deployment"}', 0))
 
@@ -83,29 +83,29 @@ async def operated(plane: ControlPlane) -> AsyncIterator[Operated]:
 
 
 @pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
-async def test_an_edit_is_put_back_by_one_apply(operated: Operated, edit: tuple[str, ...]) -> None:
-    before, put_back = await operated.spec(), await operated.put_back()
+async def test_an_edit_is_reverted_by_one_apply(operated: Operated, edit: tuple[str, ...]) -> None:
+    before, put_back = await operated.spec(), await operated.reverts()
     await operated.edit(*edit)
 
     async def is_as_before() -> bool:
-        return await operated.put_back() > put_back and await operated.spec() == before
+        return await operated.reverts() > put_back and await operated.spec() == before
 
     async with asyncio.timeout(AT_ONCE_S):
         await bench.until(is_as_before)
     await operated.rests()
-    assert await operated.put_back() == put_back + 1
+    assert await operated.reverts() == put_back + 1
 
 
-async def test_what_somebody_adds_is_theirs_and_stays(operated: Operated) -> None:
-    put_back = await operated.put_back()
+async def test_fields_of_other_managers_stay(operated: Operated) -> None:
+    put_back = await operated.reverts()
     await operated.edit("rollout", "restart", DEPLOYMENT)
     await operated.rests()
-    assert await operated.put_back() == put_back + 1
+    assert await operated.reverts() == put_back + 1
     assert "kubectl.kubernetes.io/restartedAt" in (await operated.spec())["template"]["metadata"]["annotations"]
 
 
 async def mirror_images(plane: ControlPlane) -> None:
-    """Let the API server give all Deployments images of a mirror, as many clusters do; returns when it does."""
+    """Make the API server rewrite images of Deployments to a mirror, as many clusters do, and wait until it does."""
     name = {"metadata": {"name": "mirror"}}
     kind = {"apiVersion": "admissionregistration.k8s.io/v1"}
     patch = f'[JSONPatch{{op: "replace", path: "/spec/template/spec/containers/0/image", value: "{MIRRORED}"}}]'
@@ -129,10 +129,10 @@ async def mirror_images(plane: ControlPlane) -> None:
     await bench.until(is_mirrored)
 
 
-# The last one: the API server goes on changing what it is given.
-async def test_what_the_api_server_makes_of_an_apply_is_not_taken_for_an_edit(operated: Operated) -> None:
+# The last test: from here on the API server rewrites Deployments.
+async def test_defaulted_fields_are_no_drift(operated: Operated) -> None:
     await mirror_images(operated.plane)
-    put_back = await operated.put_back()
+    put_back = await operated.reverts()
     pool = bench.pool(0)
     pool["spec"]["sessionsPerWorker"] = 3
     generation = (await operated.api.apply(pool))["metadata"]["generation"]
@@ -145,6 +145,6 @@ async def test_what_the_api_server_makes_of_an_apply_is_not_taken_for_an_edit(op
     await operated.rests()
     before = await operated.spec()
     assert before["template"]["spec"]["containers"][0]["image"] == MIRRORED
-    assert await operated.put_back() == put_back
-    await test_an_edit_is_put_back_by_one_apply(operated, EDITS["value of a variable"])
+    assert await operated.reverts() == put_back
+    await test_an_edit_is_reverted_by_one_apply(operated, EDITS["value of a variable"])
     assert (await operated.spec()) == before

@@ -1,4 +1,4 @@
-"""An operator that dies, is away, or is there twice; and what it asks of workers meanwhile, call by call."""
+"""An operator that is killed, absent or running twice; and its calls of the workers, one by one."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ pytestmark = [pytest.mark.timeout(3600), pytest.mark.asyncio(loop_scope="module"
 
 VOICES = 8
 POOL = "pool-0"
-# Without any write for so long, nothing is being written.
+# After this time without a write, the operator is idle.
 QUIET_S = 3.0
-# Timers may be early by so much, since the operator's clock and ours are read at different ends of a call.
+# The operator's clock and ours are read at different ends of a call, so timers may seem early by this much.
 EARLY_S = 0.5
 _hosts = (f"127.0.10.{number}" for number in itertools.count(1))
 
@@ -45,7 +45,7 @@ def account(plane: ControlPlane) -> Path:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def api(plane: ControlPlane, account: Path) -> AsyncIterator[Api]:
-    """The administrator's. What a test has made goes without an operator's help."""
+    """The administrator's client. A test's objects are deleted without an operator."""
     del account
     api = await Api.connect(str(plane.kubeconfig), field_manager="test")
     yield api
@@ -56,7 +56,7 @@ async def api(plane: ControlPlane, account: Path) -> AsyncIterator[Api]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def workers(api: Api) -> AsyncIterator[list[FakeWorker]]:
-    """Those of the one pool; its pods are said to run by `declare`."""
+    """The workers of the pool."""
     del api
     async with fake_workers([next(_hosts) for _ in range(bench.WORKERS_PER_POOL)]) as workers:
         yield list(workers.values())
@@ -87,7 +87,7 @@ async def start_pool(api: Api, workers: list[FakeWorker]) -> None:
 
 
 async def until_resident(api: Api, *names: str) -> None:
-    """Until these voices, and no others, are said to be on every worker."""
+    """Wait until exactly these voices are resident on every worker, by their statuses."""
 
     async def are_resident() -> bool:
         found = await items(api, API_VERSION, "VoiceModel")
@@ -102,12 +102,12 @@ async def until_resident(api: Api, *names: str) -> None:
 
 
 def condition(voice: dict[str, Any], kind: str) -> tuple[str, str]:
-    """Its status and reason; empty while it is not said."""
+    """A condition's status and reason; empty while there is none."""
     said = (voice.get("status") or {}).get("conditions") or []
     return next(((each["status"], each["reason"]) for each in said if each["type"] == kind), ("", ""))
 
 
-async def test_killed_within_a_call_it_asks_no_worker_again(api: Api, account: Path, workers: list[FakeWorker]) -> None:
+async def test_an_operator_killed_in_a_call_repeats_no_call(api: Api, account: Path, workers: list[FakeWorker]) -> None:
     names = [f"voice-{number}" for number in range(VOICES)]
     async with operator(account) as process:
         await start_pool(api, workers)
@@ -124,7 +124,7 @@ async def test_killed_within_a_call_it_asks_no_worker_again(api: Api, account: P
     assert len(await items(api, "apps/v1", "Deployment")) == 1
 
 
-async def test_what_was_deleted_or_wiped_while_it_was_away_is_made_good(
+async def test_deletions_during_an_absence_are_reconciled(
     plane: ControlPlane, api: Api, account: Path, workers: list[FakeWorker]
 ) -> None:
     async with operator(account):
@@ -148,7 +148,7 @@ async def test_what_was_deleted_or_wiped_while_it_was_away_is_made_good(
     assert [worker.loads for worker in workers] == [2, 2]
 
 
-async def test_a_pool_that_is_deleted_while_it_is_away_leaves_nothing(
+async def test_a_pool_deleted_during_an_absence_leaves_nothing(
     plane: ControlPlane, api: Api, account: Path, workers: list[FakeWorker]
 ) -> None:
     async with operator(account):
@@ -166,7 +166,7 @@ async def test_a_pool_that_is_deleted_while_it_is_away_leaves_nothing(
         await bench.until(has_no_pool)
 
 
-async def test_a_load_that_fails_is_told_once_and_tried_later_and_later(
+async def test_a_failed_load_is_one_event_and_retried_with_backoff(
     api: Api, account: Path, workers: list[FakeWorker]
 ) -> None:
     for worker in workers:
@@ -188,16 +188,16 @@ async def test_a_load_that_fails_is_told_once_and_tried_later_and_later(
         assert condition(voice, "Ready") == ("False", "LoadFailed")
         assert condition(voice, "Degraded") == ("True", "LoadFailed")
         uid = voice["metadata"]["uid"]
-        told = [each for each in await items(api, "v1", "Event") if each["involvedObject"].get("uid") == uid]
-        assert [each["reason"] for each in told if each["type"] == "Warning"].count("LoadFailed") == 1
+        events = [each for each in await items(api, "v1", "Event") if each["involvedObject"].get("uid") == uid]
+        assert [each["reason"] for each in events if each["type"] == "Warning"].count("LoadFailed") == 1
         for worker in workers:
             worker.failing.clear()
-        await api.apply(bench.voice(0, 1, mended="yes"))
+        await api.apply(bench.voice(0, 1, fixed="yes"))
         await until_resident(api, "voice-0")
         assert [worker.loads for worker in workers] == [4, 4]
 
 
-async def test_the_younger_of_two_of_one_id_waits_for_the_older_to_go(
+async def test_a_duplicate_model_id_is_served_after_the_older_is_deleted(
     plane: ControlPlane, api: Api, account: Path, workers: list[FakeWorker]
 ) -> None:
     older, younger = bench.voice(0, 1), bench.voice(1, 1)
@@ -206,7 +206,7 @@ async def test_the_younger_of_two_of_one_id_waits_for_the_older_to_go(
     await api.apply(older)
     born = (await items(api, API_VERSION, "VoiceModel"))[0]["metadata"]["creationTimestamp"]
 
-    async def is_younger() -> bool:  # times are whole seconds; a dry run tells that of the next one
+    async def is_younger() -> bool:  # creation times are whole seconds; a dry run returns the present one
         made = ("create", "--dry-run=server", "-o", "jsonpath={.metadata.creationTimestamp}", "configmap", "clock")
         now = await asyncio.to_thread(plane.kubectl, *made, "--namespace", NAMESPACE)
         return str(now) != str(born)
@@ -229,7 +229,7 @@ async def test_the_younger_of_two_of_one_id_waits_for_the_older_to_go(
         assert "/voice-1/" in worker.models["shared"].declaration
 
 
-async def test_two_at_once_agree_and_come_to_rest(api: Api, account: Path, workers: list[FakeWorker]) -> None:
+async def test_two_operators_at_once_agree(api: Api, account: Path, workers: list[FakeWorker]) -> None:
     async with operator(account), operator(account):
         await start_pool(api, workers)
         for number in range(VOICES):
