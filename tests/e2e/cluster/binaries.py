@@ -8,44 +8,44 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import platformdirs
 from filelock import FileLock
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
 MODULE = Path(__file__).parent
 BUILD_TIMEOUT_S = 3600.0
 
+KUBERNETES = "./programs/kubernetes"
 PACKAGES = {
-    "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
-    "kubectl": "k8s.io/kubernetes/cmd/kubectl",
-    "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
-    "kube-scheduler": "k8s.io/kubernetes/cmd/kube-scheduler",
-    "kubelet": "k8s.io/kubernetes/cmd/kubelet",
-    "kube-proxy": "k8s.io/kubernetes/cmd/kube-proxy",
+    # One program that runs as the one by whose name it is called: see its main.go.
+    "kube-apiserver": KUBERNETES,
+    "kubectl": KUBERNETES,
+    "kube-controller-manager": KUBERNETES,
+    "kube-scheduler": KUBERNETES,
+    "kubelet": KUBERNETES,
+    "kube-proxy": KUBERNETES,
     "containerd": "github.com/containerd/containerd/v2/cmd/containerd",
     "containerd-shim-runc-v2": "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
     "ctr": "github.com/containerd/containerd/v2/cmd/ctr",
     "runc": "github.com/opencontainers/runc",
     "helm": "helm.sh/helm/v4/cmd/helm",
-    "pause": "./pause",
-    "coredns": "github.com/coredns/coredns",
+    "pause": "./programs/pause",
+    "coredns": "./programs/coredns",
+    "kube-router": "./programs/kube-router",
     "livekit-server": "github.com/livekit/livekit-server/cmd/server",
     "docker-compose": "github.com/docker/compose/v2/cmd",
-    "kube-router": "github.com/cloudnativelabs/kube-router/v2/cmd/kube-router",
 }
-# Modules of their own: their choice of versions is not Kubernetes'.
-MODULES = {
-    "coredns": MODULE / "coredns",
-    "livekit-server": MODULE.parent / "livekit",
-    "docker-compose": MODULE.parent / "compose",
-    "kube-router": MODULE.parent / "netpol",
-}
-# No parts of a cluster: another version of one is no other set of the rest.
-APART = frozenset({"livekit-server", "docker-compose", "kube-router"})
 # Seccomp is libseccomp, which is C. Everything else is static.
 WITH_C = frozenset({"runc"})
+# No debugger is used on them: without its tables, compiling takes a tenth less time.
+COMPILER_FLAGS = "all=-dwarf=false"
 
 DEBIAN_PACKAGES = {
     "busybox": "busybox-static",
@@ -67,15 +67,10 @@ def cache_folder() -> Path:
 
 
 def binaries_folder() -> Path:
-    """The folder of a cluster's programs; another set of versions has another folder."""
-    return _folder_of(MODULE, *(module for name, module in MODULES.items() if name not in APART))
-
-
-def _folder_of(*modules: Path) -> Path:
+    """The folder of the programs; other versions or other programs of our own have another folder."""
     digest = hashlib.sha256()
-    for module in modules:
-        for name in ("go.mod", "go.sum"):
-            digest.update((module / name).read_bytes())
+    for path in [MODULE / "go.mod", MODULE / "go.sum", *sorted((MODULE / "programs").glob("*/*.go"))]:
+        digest.update(path.read_bytes())
     return cache_folder() / digest.hexdigest()[:16] / "bin"
 
 
@@ -85,25 +80,29 @@ def binary(name: str) -> Path:
     Raises:
         RuntimeError: It can't be built; ends with what the compiler said.
     """
-    path = (_folder_of(MODULES[name]) if name in APART else binaries_folder()) / name
-    if path.exists():
-        return path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.parent / ".lock", timeout=BUILD_TIMEOUT_S):
-        if not path.exists():
-            _build(name, path)
+    path = binaries_folder() / name
+    if not path.exists():
+        _build_absent([name])
     return path
 
 
 def build_all() -> Path:
-    """Build what is absent of every program.
+    """Build the programs that are absent; the compiler runs once for all, on all cores.
 
     Returns:
-        The folder of a cluster's.
+        Their folder.
     """
-    for name in PACKAGES:
-        binary(name)
+    _build_absent(PACKAGES)
     return binaries_folder()
+
+
+def download_modules() -> None:
+    """Download the sources of all programs: a wait for the network during which other work can go on.
+
+    Raises:
+        RuntimeError: They can't be downloaded; ends with what go said.
+    """
+    _go("mod", "download", with_c=False)
 
 
 def system_program(name: str) -> str:
@@ -127,16 +126,45 @@ def kubernetes_version() -> str:
     return found[1]
 
 
-def _build(name: str, path: Path) -> None:
-    with_c = name in WITH_C
-    building = path.with_name(f".{name}.{os.getpid()}")
-    command = [system_program("go"), "build", "-trimpath", "-ldflags", _linker_flags(), "-o", str(building)]
-    if with_c:
-        command += ["-tags", "seccomp"]
+def _build_absent(names: Iterable[str]) -> None:
+    folder = binaries_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock", timeout=BUILD_TIMEOUT_S):
+        packages = {PACKAGES[name] for name in names if not (folder / name).exists()}
+        absent = [name for name, package in PACKAGES.items() if package in packages]
+        _build([name for name in absent if name not in WITH_C], folder, with_c=False)
+        _build([name for name in absent if name in WITH_C], folder, with_c=True)
+
+
+def _build(names: Sequence[str], folder: Path, *, with_c: bool) -> None:
+    if not names:
+        return
+    print(f"building {', '.join(names)}; the first time takes minutes", file=sys.stderr)
     began = time.monotonic()
+    packages = sorted({PACKAGES[name] for name in names})
+    flags = ["-trimpath", "-buildvcs=false", f"-gcflags={COMPILER_FLAGS}", f"-ldflags={_linker_flags()}"]
+    if with_c:
+        flags += ["-tags", "seccomp"]
+    # An interrupted build leaves no half of a program behind.
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".building") as building:
+        _go("build", *flags, "-o", f"{building}/", *packages, with_c=with_c)
+        for package in packages:
+            _install(Path(building) / Path(package).name, [name for name in names if PACKAGES[name] == package], folder)
+    print(f"built them in {time.monotonic() - began:.0f} s", file=sys.stderr)
+
+
+def _install(built: Path, names: Sequence[str], folder: Path) -> None:
+    """Give a program its names in the folder; several names are links to one file."""
+    for name in names:
+        link = built.with_name(f"{built.name}.link")
+        link.hardlink_to(built)
+        link.rename(folder / name)
+
+
+def _go(*arguments: str, with_c: bool) -> None:
     result = subprocess.run(
-        [*command, PACKAGES[name]],
-        cwd=MODULES.get(name, MODULE),
+        [system_program("go"), *arguments],
+        cwd=MODULE,
         env={**os.environ, "CGO_ENABLED": "1" if with_c else "0"},
         capture_output=True,
         text=True,
@@ -145,9 +173,7 @@ def _build(name: str, path: Path) -> None:
     )
     if result.returncode:
         remedy = " (it needs gcc, pkg-config and libseccomp-dev)" if with_c else ""
-        raise RuntimeError(f"{name} can't be built{remedy}: {result.stderr[-2000:]}")
-    building.rename(path)  # a build that was interrupted leaves no half of a program behind
-    print(f"built {name} in {time.monotonic() - began:.0f} s", file=sys.stderr)
+        raise RuntimeError(f"go {arguments[0]} failed{remedy}: {result.stderr[-2000:]}")
 
 
 def _linker_flags() -> str:
