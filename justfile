@@ -35,9 +35,14 @@ lint:
     python scripts/generate_dashboards.py --check
     python scripts/set_version.py --check
 
-# All tests, or those that are named: `just test tests/unit`.
+# All tests, several suites at a time, or those that are named: `just test tests/unit`.
 test *ARGS:
-    pytest {{ ARGS }}
+    {{ if ARGS == "" { "python -m tests.support.suites" } else { "pytest " + ARGS } }}
+
+# What a contributor runs first, under 4 minutes: linters, types, unit tests, the mock's and Piper's contract.
+test-fast: lint
+    pytest -n 2 --quiet tests/unit
+    pytest -n 2 --quiet tests/contract/test_adapters.py tests/contract/test_sessions.py -k "mock or piper"
 
 # The contract suite of a family in the environment that it has for itself: `just contract csm`.
 contract FAMILY *ARGS:
@@ -104,7 +109,8 @@ crds:
     python scripts/generate_crds.py
 
 # What CI runs: set up, lint, test.
-ci: setup lint docs cluster-build test
+ci: setup
+    python -m tests.support.suites --lint
 
 # Build the programs of the tests' cluster, which takes minutes the first time; they are kept outside of the checkout.
 cluster-build:

@@ -1,0 +1,226 @@
+"""All tests, several suites at a time: most of what a suite takes is the time that speech and processes take.
+
+`python -m tests.support.suites` runs every suite, or those that are named, and ends with a line that counts all tests.
+The programs that some suites need are built meanwhile, at idle priority. With `--lint`, linters and the docs' build run, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ROOT = Path(__file__).parents[2]
+AT_ONCE = 3
+"""Suites that run side by side: on two cores, three of them leave a core free for what is judged by the clock."""
+SLOWEST = 20
+TAIL_LINES = 25
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """One run of pytest.
+
+    Attributes:
+        name: What it is called in the output.
+        paths: Its folders and files.
+        left_out: What lies under its paths and belongs to another suite.
+        programs: It needs the programs that are built from Go modules.
+        alone: It judges time, memory or the machine's network, so nothing else runs beside it.
+    """
+
+    name: str
+    paths: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
+    programs: bool = False
+    alone: bool = False
+
+
+CLUSTER = ("tests/e2e/kubernetes", "tests/e2e/test_cluster.py", "tests/e2e/test_compose.py")
+CONTROL_PLANE = (
+    "tests/integration/chart",
+    "tests/integration/cluster",
+    "tests/integration/operator",
+    "tests/integration/orchestrator/test_kubernetes_discovery.py",
+)
+# In the order in which they begin: the longest first, and those that wait for programs later.
+SUITES = (
+    Suite(name="families", paths=("tests/contract/test_families.py",)),
+    Suite(name="unit", paths=("tests/unit",)),
+    Suite(name="contract", paths=("tests/contract",), left_out=("tests/contract/test_families.py",)),
+    Suite(name="browser", paths=("tests/e2e",), left_out=CLUSTER, programs=True),
+    Suite(name="servers", paths=("tests/integration",), left_out=CONTROL_PLANE, programs=True),
+    Suite(name="control-plane", paths=CONTROL_PLANE, programs=True),
+    Suite(name="cluster", paths=CLUSTER, programs=True, alone=True),
+)
+
+
+@dataclass(kw_only=True)
+class Result:
+    """What a run says.
+
+    Attributes:
+        name: The suite's.
+        code: The exit code; 5 if there was no test.
+        seconds: How long it took.
+        output: What it printed.
+        passed: Tests that passed.
+        failed: Tests that failed, or erred outside of a test.
+        skipped: Tests that were skipped.
+        durations: Seconds by test.
+    """
+
+    name: str
+    code: int
+    seconds: float
+    output: str
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    durations: dict[str, float] = field(default_factory=dict)
+
+
+def count(result: Result, report: Path) -> None:
+    """Add what a JUnit report counts."""
+    for case in ET.parse(report).iter("testcase"):  # noqa: S314  # pytest has just written it
+        kinds = {child.tag for child in case}
+        if kinds & {"failure", "error"}:
+            result.failed += 1
+        elif "skipped" in kinds:
+            result.skipped += 1
+        else:
+            result.passed += 1
+        name = f"{case.get('file') or case.get('classname')}::{case.get('name')}"
+        result.durations[name] = result.durations.get(name, 0.0) + float(case.get("time", 0.0))
+
+
+class Runner:
+    """Runs suites side by side, and prints what each said as soon as it has ended.
+
+    Args:
+        folder: For reports.
+        at_once: How many run side by side.
+    """
+
+    def __init__(self, folder: Path, at_once: int) -> None:
+        self._folder = folder
+        self._room = asyncio.Semaphore(at_once)
+
+    async def run_all(self, suites: Sequence[Suite], *, lint: bool) -> list[Result]:
+        """Run them. Returns their results, and those of the linters and of the build."""
+        async with asyncio.TaskGroup() as group:
+            build = group.create_task(self._build() if any(suite.programs for suite in suites) else nothing())
+            linters = group.create_task(self._lint() if lint else nothing())
+            together = [group.create_task(self._run(suite, build)) for suite in suites if not suite.alone]
+        results = [build.result(), linters.result(), *(task.result() for task in together)]
+        results += [await self._run(suite, build) for suite in suites if suite.alone]
+        return [result for result in results if result is not None]
+
+    async def _build(self) -> Result:
+        # At idle priority it takes what the suites leave, which is all cores if they wait for it.
+        build = ("chrt", "--idle", "0", sys.executable, "-m", "tests.e2e.cluster", "build")
+        return report(await command("programs", *build))
+
+    async def _lint(self) -> Result:
+        async with self._room:
+            return report(await command("lint", "just", "lint", "docs"))
+
+    async def _run(self, suite: Suite, build: asyncio.Task[Result | None]) -> Result:
+        if suite.programs:
+            await build
+        async with self._room:
+            counts = self._folder / f"{suite.name}.xml"
+            ignored = [f"--ignore={path}" for path in suite.left_out]
+            # The cache of a folder is not made for several runs at a time.
+            options = [
+                "-p",
+                "no:cacheprovider",
+                "--quiet",
+                f"--junitxml={counts}",
+                "--override-ini=junit_family=xunit1",
+            ]
+            result = await command(suite.name, sys.executable, "-m", "pytest", *options, *ignored, *suite.paths)
+        if counts.exists():
+            count(result, counts)
+        if result.code and not result.failed:
+            result.failed = 1  # it has ended before it could report
+        return report(result)
+
+
+async def nothing() -> None:
+    """What is done where there is nothing to do."""
+
+
+async def command(name: str, *arguments: str) -> Result:
+    """Run a program; returns when it has ended, with nothing counted."""
+    began = time.monotonic()
+    process = await asyncio.create_subprocess_exec(
+        *arguments, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    output, _ = await process.communicate()
+    assert process.returncode is not None
+    return Result(
+        name=name,
+        code=process.returncode,
+        seconds=time.monotonic() - began,
+        output=output.decode(errors="replace"),
+    )
+
+
+def report(result: Result) -> Result:
+    """Print how it ended: all that it printed if it failed, else the end of that."""
+    lines = result.output.splitlines()
+    print(f"\n===== {result.name}: {'FAILED' if result.code else 'passed'} after {result.seconds:.0f} s =====")
+    print("\n".join(lines if result.code else lines[-TAIL_LINES:]), flush=True)
+    return result
+
+
+def summary(results: Sequence[Result]) -> list[str]:
+    """The lines below everything; the last one counts the tests of all suites."""
+    durations = Counter[str]()
+    for result in results:
+        durations.update(result.durations)
+    lines = ["", f"===== the {SLOWEST} slowest tests ====="]
+    lines += [f"{seconds:7.1f} s {name}" for name, seconds in durations.most_common(SLOWEST)]
+    lines += ["", "===== all suites ====="]
+    lines += [
+        f"{result.seconds:7.0f} s {result.name}: {result.passed} passed, {result.failed} failed"
+        + ("" if not result.code else f", exit code {result.code}")
+        for result in results
+    ]
+    passed, failed, skipped = (
+        sum(getattr(result, kind) for result in results) for kind in ("passed", "failed", "skipped")
+    )
+    return [*lines, f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else "")]
+
+
+def main() -> int:
+    """Run what the command line names; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.support.suites", description=__doc__)
+    names = [suite.name for suite in SUITES]
+    parser.add_argument("names", nargs="*", metavar="SUITE", help=f"all if none is named: {', '.join(names)}")
+    parser.add_argument("--lint", action="store_true", help="run the linters beside them")
+    parser.add_argument("--at-once", type=int, default=AT_ONCE, help="how many run side by side (%(default)s)")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.names) - set(names):
+        parser.error(f"no such suite: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    suites = [suite for suite in SUITES if suite.name in (arguments.names or names)]
+    with tempfile.TemporaryDirectory(prefix="voiceplane-suites-") as folder:
+        results = asyncio.run(Runner(Path(folder), arguments.at_once).run_all(suites, lint=arguments.lint))
+    print("\n".join(summary(results)), flush=True)
+    return 1 if any(result.code for result in results) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
