@@ -2,6 +2,9 @@
 
 set shell := ["bash", "-euo", "pipefail", "-c"]
 
+# Where it is set, each process compiles every module that it imports, which takes seconds of a core.
+export PYTHONDONTWRITEBYTECODE := ""
+
 # List the recipes.
 default:
     @just --list

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
     import pytest
 
 NVIDIA = Path("/proc/driver/nvidia/gpus")
+
+# Some images of machines switch bytecode off. Then each of the hundreds of processes that tests start compiles every
+# module that it imports, which takes seconds of a core.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # A person's runs explore; CI's decide, so each of them looks at the same examples.
 settings.register_profile("explore", print_blob=True)

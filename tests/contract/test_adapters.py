@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 HERE = families_here()
 HOSTED = ", in a child process"
 SENTENCE = "The train to the coast leaves at noon from platform nine, and it is never late."
-CYCLES, SETTLING_CYCLES = 50, 5
-HOSTED_CYCLES = 15  # each starts a process, with which all that the model held ends
+SETTLING_CYCLES = 5
+CYCLES = {"mock": 50, "piper": 50}
+FEW_CYCLES = 15  # the heavy families' loads take seconds; in a child process, all that the model held ends with it
 DRAWS = {"piper": 8}  # families whose durations are drawn by chance
 HOSTABLE = {"mock", *FOREIGN}  # what is in a child process is the same for all
 WITHOUT_CHANCE = {"mock", "kokoro", *FOREIGN}
@@ -203,7 +204,7 @@ def test_streams_of_several_threads_do_not_disturb_each_other(model: Model) -> N
 def test_memory_returns_after_many_loads(subject: str, adapter: Adapter, pack: VoicePack) -> None:
     process = psutil.Process()
     resident: list[int] = []
-    for _ in range(HOSTED_CYCLES if subject.endswith(HOSTED) else CYCLES):
+    for _ in range(CYCLES.get(subject, FEW_CYCLES)):
         model = adapter.load(pack, device="cpu", threads=1)
         speak(model, "Hello there, how are you?")
         model.close()

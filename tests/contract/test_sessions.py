@@ -12,12 +12,13 @@ import pytest
 import yaml
 from voiceplane_client import WorkerClient
 from voiceplane_common.errors import VoiceplaneError
-from voiceplane_common.frames import FRAME_BYTES, FRAME_SAMPLES, SAMPLE_RATE_HZ
+from voiceplane_common.frames import FRAME_BYTES, FRAME_SAMPLES, FRAME_SECONDS, SAMPLE_RATE_HZ
 from voiceplane_proto.v1 import tts_pb2
 from voiceplane_worker.adapters import registry
 from voiceplane_worker.app import Worker
 from voiceplane_worker.packs.metadata import METADATA_FILE, PackSource
 from voiceplane_worker.residency import pack_loader
+from voiceplane_worker.sessions import pacing_clock
 from voiceplane_worker.settings import ModelManagerSection, WorkerSection, WorkerSettings
 
 from tests.support.packs import PACKS, families_here
@@ -39,6 +40,7 @@ SENTENCES = (
 TEXT = " ".join(SENTENCES)
 CREDIT = tts_pb2.StartSessionRequest(credit_flow_control=True)
 DEADLINE_S = 60.0
+TEN_TIMES_REALTIME = FRAME_SECONDS / 10
 
 
 class Watched:
@@ -105,7 +107,11 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[Watched]:
 
 
 @pytest.fixture
-async def worker(pack: VoicePack, loaded: list[Watched], tmp_path: Path) -> AsyncIterator[Worker]:
+async def worker(
+    pack: VoicePack, loaded: list[Watched], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Worker]:
+    # What pacing promises is tested elsewhere.
+    monkeypatch.setattr(pacing_clock, "FRAME_SECONDS", TEN_TIMES_REALTIME)
     folder = tmp_path / pack.metadata.family / "subject"
     folder.mkdir(parents=True)
     metadata = pack.metadata.model_copy(
@@ -117,7 +123,7 @@ async def worker(pack: VoicePack, loaded: list[Watched], tmp_path: Path) -> Asyn
             adapter=metadata.family,
             listen="127.0.0.1:0",
             packs_dir=str(tmp_path),
-            burst_frames=50,  # a second at once: what pacing promises is tested elsewhere
+            burst_frames=50,
             accept_licences=(metadata.licence,),
         ),
         model_manager=ModelManagerSection(default_model_id=metadata.model_id),

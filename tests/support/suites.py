@@ -1,7 +1,7 @@
 """All tests, several suites at a time: most of what a suite takes is the time that speech and processes take.
 
 `python -m tests.support.suites` runs every suite, or those that are named, and ends with a line that counts all tests.
-The programs that some suites need are built meanwhile, at idle priority. With `--lint`, linters and the docs' build run, too.
+The programs that some suites need are built meanwhile, at idle priority. `--lint` adds the linters and the docs.
 """
 
 from __future__ import annotations
