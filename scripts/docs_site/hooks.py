@@ -15,7 +15,7 @@ if str(ROOT) not in sys.path:  # mkdocs loads this file by its path
 
 from mkdocs.structure.files import File  # noqa: E402
 
-from scripts.docs_site import grpc_page  # noqa: E402
+from scripts.docs_site import grpc_page, http_page  # noqa: E402
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
@@ -42,7 +42,7 @@ def pages() -> dict[str, str]:
 
 def generated() -> dict[str, str]:
     """The pages that are made from code, by their paths in the site."""
-    return {"reference/grpc.md": grpc_page.page()}
+    return {"reference/grpc.md": grpc_page.page(), "reference/http.md": http_page.page()}
 
 
 def relinked(text: str, *, source: str, page: str, repository: str = "") -> str:

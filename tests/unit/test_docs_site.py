@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
+from voiceplane_orchestrator.transports.http.openapi import document
 from voiceplane_proto.v1 import tts_pb2
 
-from scripts.docs_site import grpc_page, hooks
+from scripts.docs_site import grpc_page, hooks, http_page
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,6 +32,12 @@ def test_the_grpc_page_names_every_method_message_field_and_value(grpc: str) -> 
 def test_the_grpc_page_has_the_comments_of_the_proto(grpc: str) -> None:
     assert "Idempotent: an unknown session answers existed = false." in grpc
     assert "| `sample_rate_hz` | 4 | `uint32` |" in grpc
+
+
+def test_the_http_page_has_every_endpoint_and_schema() -> None:
+    page, read = http_page.page(), document()
+    assert all(f"{method.upper()} {path}`" in page for path, item in read["paths"].items() for method in item)
+    assert set(read["components"]["schemas"]) <= set(re.findall(r"^## (\w+)$", page, re.MULTILINE))
 
 
 def test_a_link_to_a_page_leads_to_that_page() -> None:

@@ -20,6 +20,7 @@ from voiceplane_common.logs import get_logger
 from voiceplane_orchestrator.sessions.text_stream import check_text_length, single_chunk
 from voiceplane_orchestrator.settings import LOOPBACK_HOSTS
 from voiceplane_orchestrator.transports.auth import allowed_hosts, api_key_of, is_allowed_host, is_allowed_origin
+from voiceplane_orchestrator.transports.http.openapi import document
 from voiceplane_orchestrator.transports.send_buffer import limit_unsent_bytes
 from voiceplane_orchestrator.transports.websocket.endpoints import WebSocketEndpoints
 
@@ -65,7 +66,7 @@ STATUSES = {
 }
 TOO_MANY_REQUESTS = frozenset({"RATE_LIMITED", "TOO_MANY_CONNECTIONS"})
 """Reasons of RESOURCE_EXHAUSTED that are the caller's own doing, and not the server's."""
-OPEN_PATHS = ("/", "/healthz", "/readyz")
+OPEN_PATHS = ("/", "/healthz", "/readyz", "/openapi.json")
 MAX_BODY_BYTES = 1 << 20
 _WAV_UNKNOWN = 0xFFFF_FFFF
 
@@ -217,6 +218,10 @@ class HttpEndpoints:
         body = prometheus_client.generate_latest(self._factory.metrics.registry)
         return web.Response(body=body, headers={hdrs.CONTENT_TYPE: prometheus_client.CONTENT_TYPE_LATEST})
 
+    async def openapi(self, _request: web.Request) -> web.Response:
+        """GET /openapi.json."""
+        return web.json_response(document())
+
     async def page(self, request: web.Request) -> web.Response:
         """GET / and /assets/NAME."""
         name = request.match_info.get("name", "index.html")
@@ -289,6 +294,7 @@ def make_app(
     app.router.add_get("/healthz", http.healthz)
     app.router.add_get("/readyz", http.readyz)
     app.router.add_get("/metrics", http.metrics)
+    app.router.add_get("/openapi.json", http.openapi)
     app.router.add_get("/", http.page)
     app.router.add_get("/assets/{name:[A-Za-z0-9_.-]+}", http.page)
     return app
