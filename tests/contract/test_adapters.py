@@ -94,6 +94,7 @@ def test_a_model_takes_adapters_if_its_family_says_so(model: Model, adapter: Ada
     assert isinstance(model, LoraBase) == adapter.traits.lora
 
 
+@pytest.mark.core
 def test_a_model_has_the_packs_voices(model: Model, pack: VoicePack) -> None:
     assert [(voice.name, voice.language) for voice in model.voices] == [
         (voice.name, voice.language) for voice in pack.metadata.voices
@@ -102,6 +103,7 @@ def test_a_model_has_the_packs_voices(model: Model, pack: VoicePack) -> None:
     assert model.memory_bytes > 0
 
 
+@pytest.mark.core
 def test_speech_comes_as_flat_float_samples_within_range(model: Model) -> None:
     for chunk in model.synthesize(piece(model, SENTENCE)):
         assert chunk.ndim == 1
@@ -111,6 +113,7 @@ def test_speech_comes_as_flat_float_samples_within_range(model: Model) -> None:
         assert np.abs(chunk).max() <= 1.0
 
 
+@pytest.mark.core
 def test_speech_is_audible_and_as_long_as_its_text(model: Model) -> None:
     short, long = speak(model, "Yes."), speak(model, SENTENCE)
     assert np.sqrt(np.mean(long**2)) > 0.01
@@ -214,6 +217,7 @@ def test_memory_returns_after_many_loads(subject: str, adapter: Adapter, pack: V
     assert max(resident[SETTLING_CYCLES:]) < 1.05 * settled
 
 
+@pytest.mark.core
 def test_a_device_that_is_not_there_is_refused(adapter: Adapter, pack: VoicePack) -> None:
     with pytest.raises(VoiceplaneError, match="fpga") as caught:
         adapter.load(pack, device="fpga", threads=1)

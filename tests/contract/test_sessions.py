@@ -144,6 +144,7 @@ def samples(frames: list[AudioFrame]) -> Samples:
     return np.frombuffer(pcm(frames), dtype="<i2").astype(np.float32) / 32_768.0
 
 
+@pytest.mark.core
 async def test_speech_comes_in_whole_frames_without_a_gap(client: WorkerClient) -> None:
     async with await client.start_session() as session:
         frames = await say(session, SENTENCES[1])
@@ -197,6 +198,7 @@ async def test_pause_ends_the_frames_and_resume_goes_on_with_the_next_one(client
     assert frames[-1].end == tts_pb2.UTTERANCE_END_COMPLETE
 
 
+@pytest.mark.core
 async def test_stop_frees_the_compute_and_the_next_turn_begins_afresh(
     client: WorkerClient, loaded: list[Watched]
 ) -> None:
@@ -255,6 +257,7 @@ async def test_a_language_that_the_model_does_not_speak_is_refused(client: Worke
     assert caught.value.reason == "LANGUAGE_NOT_SUPPORTED"
 
 
+@pytest.mark.core
 async def test_a_model_is_unloaded_and_loaded_again(
     client: WorkerClient, loaded: list[Watched], pack: VoicePack
 ) -> None:
