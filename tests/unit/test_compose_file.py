@@ -98,7 +98,7 @@ def test_redis_is_of_one_version_everywhere() -> None:
 
 def test_livekit_is_of_one_version_everywhere() -> None:
     chart = yaml.safe_load((ROOT / "charts/voiceplane/values.yaml").read_text())["livekit"]["image"]["tag"]
-    tested = re.findall(r"livekit/livekit-server (v\S+)", (ROOT / "tests/e2e/livekit/go.mod").read_text())[0]
+    tested = re.findall(r"livekit/livekit-server (v\S+)", (ROOT / "tests/e2e/cluster/go.mod").read_text())[0]
     composed = dict(FOR_COMPOSE.findall(compose_text()))["LIVEKIT_IMAGE"]
     assert composed == f"livekit/livekit-server:{tested}"
     assert chart == tested
