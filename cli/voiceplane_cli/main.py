@@ -16,7 +16,6 @@ import typer
 from typer.core import TyperGroup
 from voiceplane_common.errors import VoiceplaneError
 
-from voiceplane_cli import compare as comparing
 from voiceplane_cli import demo as demos
 from voiceplane_cli import doctor as doctors
 from voiceplane_cli import inventory as inventories
@@ -25,6 +24,7 @@ from voiceplane_cli import say as saying
 from voiceplane_cli import talk as talking
 from voiceplane_cli import top as tops
 from voiceplane_cli.audio_output import open_audio_output
+from voiceplane_cli.comparison import compare as comparing
 from voiceplane_cli.comparison.compare_target import compare_target
 from voiceplane_cli.comparison.result_files import ResultFiles
 from voiceplane_cli.comparison.transcription import open_transcriber

@@ -1,4 +1,4 @@
-"""Spans of OpenTelemetry. Imported only where traces are asked for, see `tracing`."""
+"""Spans that OpenTelemetry exports. Imported only if traces are on, see `tracing_setup`."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ PREFIX = "voiceplane."
 _context = TraceContextTextMapPropagator()
 
 
-class Tracer:
-    """Makes the spans of one process, and exports them in a thread of its own; at exit, what is left."""
+class OtelTracer:
+    """Starts the spans of one process; a background thread exports them, and flushes the rest at exit."""
 
     def __init__(self, service: str, *, exporter: SpanExporter) -> None:
         resource = Resource.create()
@@ -49,7 +49,7 @@ class Tracer:
         headers: Iterable[tuple[str, str | bytes]],
         attributes: Mapping[str, tracing.Attribute],
     ) -> tracing.Span:
-        """See tracing.start."""
+        """See tracing.start_span."""
         carrier = {key: value for key, value in headers if isinstance(value, str)}
         return _start(
             self._recorder, name, parent=_context.extract(carrier), kind=kind, began_s=began_s, attributes=attributes
@@ -96,10 +96,10 @@ class _Span(tracing.Span):
 
 
 def make_exporter(environment: Mapping[str, str]) -> SpanExporter:
-    """What OTEL_EXPORTER_OTLP_PROTOCOL asks for; the exporter reads the other variables itself.
+    """The exporter for OTEL_EXPORTER_OTLP_PROTOCOL; it reads the other variables itself.
 
     Raises:
-        VoiceplaneError: FAILED_PRECONDITION: there is no such exporter or protocol here.
+        VoiceplaneError: FAILED_PRECONDITION: the exporter or protocol is not supported.
     """
     kind = environment.get("OTEL_TRACES_EXPORTER") or "otlp"
     if kind != "otlp":
@@ -144,5 +144,5 @@ def _named(attributes: Mapping[str, tracing.Attribute]) -> dict[str, tracing.Att
 
 
 def _epoch_ns(at_s: float | None) -> int | None:
-    """A time of time.monotonic() as nanoseconds of the epoch."""
+    """A time of time.monotonic() as nanoseconds since the Unix epoch."""
     return None if at_s is None else time.time_ns() - round((time.monotonic() - at_s) * 1e9)

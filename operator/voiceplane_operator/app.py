@@ -151,7 +151,7 @@ class Operator:
         try:
             while True:
                 try:
-                    with tracing.whole("resync"):
+                    with tracing.new_trace("resync"):
                         await self._resync()
                     pause_s = float(self.settings.resync_seconds)
                 except ApiError as error:

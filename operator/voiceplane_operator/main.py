@@ -11,10 +11,11 @@ from typing import Annotated
 import typer
 import uvloop
 from kubernetes.aio.config import ConfigException
-from voiceplane_common import logs, tracing
+from voiceplane_common import logs
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_common.kube.api import Api
 from voiceplane_common.settings import load_settings
+from voiceplane_common.tracing_setup import configure_tracing
 
 from voiceplane_operator.app import EtcdRestored, Operator
 from voiceplane_operator.names import FIELD_MANAGER
@@ -49,7 +50,7 @@ def operate(
         )
         logs.configure(level=settings.log_level, json=settings.log_json)
         logging.getLogger("kopf").setLevel(logging.WARNING)
-        tracing.configure("voiceplane-operator")
+        configure_tracing("voiceplane-operator")
         uvloop.run(_operate(settings))
     except VoiceplaneError as error:
         typer.echo(f"voiceplane-operator: {error.message}", err=True)

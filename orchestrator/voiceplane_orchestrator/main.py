@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from voiceplane_common import gc_tuning, logs, tracing
+from voiceplane_common import gc_tuning, logs
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_common.settings import load_settings
+from voiceplane_common.tracing_setup import configure_tracing
 
 from voiceplane_orchestrator.app import Orchestrator
 from voiceplane_orchestrator.settings import OrchestratorSettings
@@ -51,7 +52,7 @@ def serve(
             json=settings.log.json_lines,
             log_transcripts=settings.privacy.log_transcripts,
         )
-        tracing.configure("voiceplane-orchestrator")
+        configure_tracing("voiceplane-orchestrator")
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_serve(settings))
     except VoiceplaneError as error:

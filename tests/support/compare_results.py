@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from voiceplane_cli.compare import ModelResult
+from voiceplane_cli.comparison.compare import ModelResult
 from voiceplane_cli.comparison.measurements import loudness, samples_of
 from voiceplane_cli.comparison.recordings import Recording
 from voiceplane_common.frames import SAMPLE_RATE_HZ

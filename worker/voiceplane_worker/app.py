@@ -29,7 +29,7 @@ from voiceplane_worker.server.mtls_auth import MtlsAuthInterceptor
 from voiceplane_worker.server.service import TTSService
 from voiceplane_worker.server.watch_state import ChangeCounter, StatePublisher
 from voiceplane_worker.sessions.load_metrics import LoadMetrics
-from voiceplane_worker.sessions.session import SessionServices
+from voiceplane_worker.sessions.session_context import SessionServices
 from voiceplane_worker.sessions.store import SessionStore
 
 if TYPE_CHECKING:

@@ -12,10 +12,11 @@ from typing import Annotated, Any
 import prometheus_client
 import typer
 import uvloop
-from voiceplane_common import gc_tuning, logs, tracing
+from voiceplane_common import gc_tuning, logs
 from voiceplane_common.addresses import listening
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_common.settings import load_settings
+from voiceplane_common.tracing_setup import configure_tracing
 
 from voiceplane_worker.app import Worker
 from voiceplane_worker.settings import WorkerSettings
@@ -69,7 +70,7 @@ def serve(
             },
         )
         logs.configure(level=settings.log.level, json=settings.log.json_lines, log_transcripts=settings.log.transcripts)
-        tracing.configure("voiceplane-worker")
+        configure_tracing("voiceplane-worker")
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         uvloop.run(_serve(settings))
     except VoiceplaneError as error:

@@ -8,7 +8,7 @@ from html import escape
 
 from voiceplane_common.frames import SAMPLE_RATE_HZ
 
-from voiceplane_cli.compare import ModelResult, cells, columns
+from voiceplane_cli.comparison.compare import ModelResult, cells, columns
 from voiceplane_cli.comparison.measurements import Percentiles, samples_of
 from voiceplane_cli.comparison.plots import arrivals, loudness_curve, waveform
 from voiceplane_cli.comparison.recordings import Recording, Script

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from voiceplane_cli.compare import ModelResult
+from voiceplane_cli.comparison.compare import ModelResult
 from voiceplane_cli.comparison.html_report import report, wav
 from voiceplane_cli.comparison.recordings import Script
 from voiceplane_cli.output import CliError, ExitCode

@@ -236,7 +236,7 @@ def path_of(api_version: str, kind: str, namespace: str | None, name: str | None
 @contextlib.contextmanager
 def _traced(verb: str, kind: str, namespace: str | None, name: str = "") -> Iterator[None]:
     """A call, as a part of what it is made for; a watch has none, since it is made for nothing that ends."""
-    with tracing.part(f"{verb} {kind}", kind="client") as span:
+    with tracing.child_span(f"{verb} {kind}", kind="client") as span:
         span.note(namespace=namespace or "", name=name)
         yield
 

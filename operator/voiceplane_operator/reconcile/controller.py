@@ -116,7 +116,7 @@ class Controller:
         """Call the workers before anything is written: a voice must not wait for the API server."""
         namespaces, self._changed_namespaces = self._changed_namespaces, set()
         self._desired.update_refusals()
-        with tracing.whole("update_workers", namespaces=",".join(sorted(namespaces))):
+        with tracing.new_trace("update_workers", namespaces=",".join(sorted(namespaces))):
             for namespace in namespaces:
                 for key in self._store.pools_of(namespace):
                     self._desired.send_to_workers(key)

@@ -147,7 +147,7 @@ class WorkQueue:
                 self._added.clear()
                 await self._added.wait()
                 continue
-            with tracing.whole("reconcile") as span:
+            with tracing.new_trace("reconcile") as span:
                 span.note(kind=item.kind, namespace=item.key.namespace, name=item.key.name)
                 await self._run(item, span)
 

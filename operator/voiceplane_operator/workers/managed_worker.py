@@ -165,7 +165,7 @@ class ManagedWorker:
 
     def _converge_unprompted(self) -> None:
         """Converge because of the worker's state or a timer: the calls belong to no reconcile's trace."""
-        with tracing.use(tracing.SILENT):
+        with tracing.use_span(tracing.NOOP_SPAN):
             self._converge()
 
     def _converge(self) -> None:
@@ -221,7 +221,7 @@ class ManagedWorker:
         outcome = "ok"
         began_s = asyncio.get_running_loop().time()
         try:
-            with tracing.part_or_whole(_RPCS[kind], kind="client", worker=self.name, model=call.model_id):
+            with tracing.child_span_or_new_trace(_RPCS[kind], kind="client", worker=self.name, model=call.model_id):
                 answer = await _answer_of(client, call)
             if kind == "unload":
                 self.retries.pop(call.model_id, None)

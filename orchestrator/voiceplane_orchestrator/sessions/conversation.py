@@ -306,7 +306,7 @@ class Conversation:
         self._recognizing = {number: task for number, task in self._recognizing.items() if not task.done()}
         self._metrics.turns.inc()
         span = self._turn_spans.take(turn.turn_id)
-        with tracing.use(span or tracing.SILENT):
+        with tracing.use_span(span or tracing.NOOP_SPAN):
             _log.info("turn", session_id=self._session_id, turn=turn.turn_id, text=turn.text)
         self._history.append((turn.turn_id, ChatMessage(role="user", text=turn.text)))
         await self._output.send_event(Transcript(role="user", turn=turn.turn_id, text=turn.text))

@@ -100,7 +100,7 @@ class UtteranceMetrics:
         """It is over, and has been heard as far as it will be."""
         self._metrics.utterances.labels(result).inc()
         waited_s = None if self._began_s is None else self._began_s - self._since_s
-        with tracing.use(self.span):
+        with tracing.use_span(self.span):
             self._log.info(
                 "utterance", result=result, first_audio_ms=None if waited_s is None else round(waited_s * 1000, 1)
             )

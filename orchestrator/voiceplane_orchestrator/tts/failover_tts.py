@@ -242,7 +242,7 @@ class FailoverTts:
         # A rest is an utterance of its own to the worker; a session may have spoken the beginning under the same name.
         worker_utterance_id = f"{utterance_id}@{text_base}:{media_base}"
         async with contextlib.AsyncExitStack() as exits:
-            call = tracing.part(SYNTHESIZE, kind="client", worker_session_id=opened.session.session_id)
+            call = tracing.child_span(SYNTHESIZE, kind="client", worker_session_id=opened.session.session_id)
             headers = exits.enter_context(call).headers()
             stream = opened.session.open_stream(credit_frames=CREDIT_FRAMES, headers=headers)
             await exits.enter_async_context(stream)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import psutil
 import pytest
-from voiceplane_cli import compare as comparing
+from voiceplane_cli.comparison import compare as comparing
 from voiceplane_cli.comparison import compare_target
 from voiceplane_cli.comparison.recordings import Script
 from voiceplane_client import WorkerClient

@@ -103,9 +103,9 @@ async def test_a_receiver_that_is_not_there_disturbs_nobody() -> None:
 def test_without_being_asked_nothing_is_imported(module: str) -> None:
     code = (
         f"import sys, {module}\n"
-        "from voiceplane_common import tracing\n"
-        "tracing.configure('x', environment={})\n"
-        "assert tracing.start('turn') is tracing.SILENT\n"
+        "from voiceplane_common import tracing, tracing_setup\n"
+        "tracing_setup.configure_tracing('x', environment={})\n"
+        "assert tracing.start_span('turn') is tracing.NOOP_SPAN\n"
         "print([name for name in sys.modules if name.startswith('opentelemetry')])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, cast
 
 import grpc
 import pytest
-from voiceplane_cli import compare as comparing
+from voiceplane_cli.comparison import compare as comparing
 from voiceplane_cli.comparison.recordings import Recording, Script
 from voiceplane_cli.comparison.transcription import Transcription
 from voiceplane_cli.model_info import ModelInfo, Placement

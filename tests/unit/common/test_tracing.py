@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from voiceplane_common import tracing
+from voiceplane_common import tracing, tracing_setup
 from voiceplane_common.errors import invalid
 from voiceplane_common.kube.api import ApiError
 
@@ -25,27 +25,27 @@ ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4317"}
     ],
 )
 def test_the_standard_variables_ask_for_traces(environment: dict[str, str], on: bool) -> None:
-    assert tracing.wanted(environment) is on
+    assert tracing_setup.traces_requested(environment) is on
 
 
 def test_a_silent_span_does_nothing_and_names_no_trace() -> None:
-    span = tracing.start("turn", session_id="s")
-    assert span is tracing.SILENT
+    span = tracing.start_span("turn", session_id="s")
+    assert span is tracing.NOOP_SPAN
     assert span.child("part") is span
     assert span.headers() == ()
     span.interval("part", began_s=0.0)
     span.end()
-    with tracing.use(span):
+    with tracing.use_span(span):
         assert tracing.add_ids(None, "info", {"event": "e"}) == {"event": "e"}
 
 
 def test_what_runs_in_a_block_belongs_to_its_span() -> None:
     span = tracing.Span()
     span.trace_id, span.span_id = "1" * 32, "2" * 16
-    with tracing.use(span):
-        assert tracing.current() is span
+    with tracing.use_span(span):
+        assert tracing.current_span() is span
         assert tracing.add_ids(None, "info", {}) == {"trace_id": "1" * 32, "span_id": "2" * 16}
-    assert tracing.current() is tracing.SILENT
+    assert tracing.current_span() is tracing.NOOP_SPAN
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_span_fails_by_one_word_and_never_by_a_text(
     monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
 ) -> None:
     spans = recorded(monkeypatch)
-    with pytest.raises(type(error)), tracing.whole("outer"), tracing.part("inner"):
+    with pytest.raises(type(error)), tracing.new_trace("outer"), tracing.child_span("inner"):
         raise error
     assert [(span.name, span.failed, span.over) for span in spans.spans] == [
         ("outer", reason, True),
@@ -74,9 +74,9 @@ def test_a_part_belongs_to_the_present_span_and_is_a_trace_where_there_is_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     spans = recorded(monkeypatch)
-    with tracing.part_or_whole("alone", kind="client", worker="w") as alone:
-        assert tracing.current() is alone
-    with tracing.whole("outer"), tracing.part_or_whole("inner", kind="client"):
+    with tracing.child_span_or_new_trace("alone", kind="client", worker="w") as alone:
+        assert tracing.current_span() is alone
+    with tracing.new_trace("outer"), tracing.child_span_or_new_trace("inner", kind="client"):
         pass
     assert [(span.name, span.parent, span.kind) for span in spans.spans] == [
         ("alone", "", "client"),

@@ -104,7 +104,7 @@ class TTSService(tts_pb2_grpc.TTSServicer):
         self, request_iterator: AsyncIterator[tts_pb2.TextChunk], context: Context
     ) -> AsyncIterator[tts_pb2.AudioFrame]:
         """See the proto."""
-        span = tracing.start(SYNTHESIZE, kind="server", headers=context.invocation_metadata())
+        span = tracing.start_span(SYNTHESIZE, kind="server", headers=context.invocation_metadata())
         try:
             first = await anext(request_iterator, None)
             if first is None:
@@ -113,7 +113,7 @@ class TTSService(tts_pb2_grpc.TTSServicer):
                 raise invalid("session_id", "the first chunk of a stream must name its session")
             session = self._sessions.get(first.session_id)
             span.note(worker_session_id=session.session_id, model=session.model_ref.model_id)
-            with tracing.use(span):
+            with tracing.use_span(span):
                 stream = session.open_stream()
             reader = asyncio.create_task(_read(stream, first, request_iterator))
             try:
@@ -129,7 +129,7 @@ class TTSService(tts_pb2_grpc.TTSServicer):
             reason = getattr(error, "reason", "INTERNAL")
             self._metrics.synthesis_errors.labels(reason=reason).inc()
             span.fail(reason)
-            with tracing.use(span):
+            with tracing.use_span(span):
                 await abort(context, error)
         finally:
             span.end()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import grpc
 from voiceplane_common.errors import VoiceplaneError
@@ -14,28 +13,7 @@ from voiceplane_worker.sessions.synthesis_stream import SynthesisStream
 
 if TYPE_CHECKING:
     from voiceplane_worker.residency.model_reference import ModelReference
-    from voiceplane_worker.scheduler import DeadlineScheduler
-    from voiceplane_worker.sessions.load_metrics import LoadMetrics
-    from voiceplane_worker.sessions.synthesizer import VoiceSettings
-    from voiceplane_worker.settings import WorkerSection
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionProfile:
-    """What the client asked for in StartSession."""
-
-    voice_settings: VoiceSettings
-    segmentation: Literal["clause", "sentence"]
-    credit_flow_control: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionServices:
-    """What every session of a worker shares."""
-
-    settings: WorkerSection
-    scheduler: DeadlineScheduler
-    load: LoadMetrics
+    from voiceplane_worker.sessions.session_context import SessionProfile, SessionServices
 
 
 class Session:

@@ -1,4 +1,4 @@
-"""All sessions of a worker: admission, look-up, and the end of those that were forgotten."""
+"""All sessions of a worker: open, find, end, and expire them after the idle timeout."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import asyncio
 import uuid
 from typing import TYPE_CHECKING
 
-import grpc
-from voiceplane_common.errors import VoiceplaneError, exhausted, not_found, unavailable
+from voiceplane_common.errors import VoiceplaneError, not_found
 from voiceplane_common.logs import get_logger
 
-from voiceplane_worker.sessions.session import Session, SessionProfile, SessionServices
+from voiceplane_worker.sessions.admission import admit_session, draining_error
+from voiceplane_worker.sessions.session import Session
+from voiceplane_worker.sessions.session_context import SessionProfile, SessionServices
 from voiceplane_worker.sessions.synthesizer import VoiceSettings
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class SessionStore:
             try:
                 voice = request.choose_voice(model_ref.voice_catalog)
                 if self._draining:  # it may have begun while the model was loaded
-                    raise _draining()
+                    raise draining_error()
             except BaseException:
                 model_ref.release()
                 raise
@@ -141,19 +142,12 @@ class SessionStore:
 
     def _admit(self, session_id: str) -> None:
         try:
-            if self._draining:
-                raise _draining()
-            limit = self._services.settings.max_sessions
-            if len(self._sessions) + len(self._opening) >= limit:
-                message = f"all {limit} sessions of this worker are in use: end one, or use another worker"
-                raise exhausted("SESSIONS_EXHAUSTED", message, retry_after_ms=1000)
-            if session_id in self._sessions or session_id in self._opening:
-                raise VoiceplaneError(
-                    grpc.StatusCode.ALREADY_EXISTS,
-                    "SESSION_EXISTS",
-                    f"session {session_id!r} is open: end it first, or choose another id",
-                    field="session_id",
-                )
+            admit_session(
+                session_id,
+                taken=self._sessions.keys() | self._opening,
+                limit=self._services.settings.max_sessions,
+                draining=self._draining,
+            )
         except VoiceplaneError as error:
             self._metrics.sessions_refused.labels(reason=error.reason).inc()
             raise
@@ -165,7 +159,3 @@ class SessionStore:
             self._empty.set()
         self._metrics.sessions.set(len(self._sessions))
         self._changed()
-
-
-def _draining() -> VoiceplaneError:
-    return unavailable("DRAINING", "this worker is about to exit and takes no new session: use another worker")

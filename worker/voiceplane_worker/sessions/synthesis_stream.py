@@ -23,7 +23,7 @@ from voiceplane_worker.text.segmenter import TextSegmenter
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from voiceplane_worker.sessions.session import Session
+    from voiceplane_worker.sessions.session_context import StreamSession
     from voiceplane_worker.sessions.synthesizer import StepTimes
 
 # Text that waits for the model, over all utterances of a stream: hours of speech, and a bound on memory.
@@ -35,7 +35,7 @@ _log = get_logger("stream")
 class SynthesisStream:
     """A stream of a session. Confined to the event loop."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: StreamSession) -> None:
         """Begin to speak whatever text arrives; close() must be awaited."""
         self._session = session
         limits = session.services.settings
@@ -56,7 +56,7 @@ class SynthesisStream:
         self._no_more_text = False
         self._speaking: UtteranceText | None = None
         self._stopped: set[asyncio.Task[None]] = set()
-        self._span = tracing.current()
+        self._span = tracing.current_span()
         self._leaving_since_s: float | None = None
         self._synthesis = self._start_synthesis()
 
@@ -139,7 +139,7 @@ class SynthesisStream:
                 await asyncio.wait([task])
 
     def _start_synthesis(self) -> asyncio.Task[None]:
-        with tracing.use(self._span):
+        with tracing.use_span(self._span):
             return asyncio.create_task(self._synthesize())
 
     def _trace_step(self, step: StepTimes) -> None:

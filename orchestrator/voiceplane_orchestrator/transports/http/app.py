@@ -103,7 +103,7 @@ class HttpEndpoints:
             raise invalid(name, f"{name or 'body'}: {problem['msg']}", reason="INVALID_MESSAGE") from None
         check_text_length(wanted.input, max_chars=self._factory.settings.limits.max_text_chars, field="input")
         selection = await self._factory.selection("", model=wanted.model, voice=wanted.voice, speed=wanted.speed)
-        with self._admission.admit("file") as session_id, tracing.whole("file", session_id=session_id):
+        with self._admission.admit("file") as session_id, tracing.new_trace("file", session_id=session_id):
             tts = self._factory.tts(session_id=session_id, selection=selection)
             try:
                 async with contextlib.aclosing(

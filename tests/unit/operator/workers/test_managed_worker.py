@@ -264,10 +264,10 @@ def test_a_call_belongs_to_its_reconciles_trace_and_a_retry_does_not(monkeypatch
         worker.broken = True
         async with linked(worker, version="") as link:
             await asyncio.sleep(1.0)
-            with tracing.whole("reconcile"):
+            with tracing.new_trace("reconcile"):
                 link.set_desired(declared("v1"))
             await asyncio.sleep(1.0)
-            with tracing.whole("resync"):
+            with tracing.new_trace("resync"):
                 link.set_desired(declared("v1"))  # which sets the timer of the retry
             await asyncio.sleep(FIRST_RETRY_S)
             load, again = spans.named("voiceplane.v1.TTS/LoadModel")
@@ -288,7 +288,7 @@ def test_a_refused_call_is_a_failed_span(
         async with linked(worker) as link:
             await asyncio.sleep(1.0)
             worker.broken = True
-            with tracing.whole("update_workers"):
+            with tracing.new_trace("update_workers"):
                 link.set_desired({})
             await asyncio.sleep(FIRST_RETRY_S + 1)
             refused, again = spans.named("voiceplane.v1.TTS/UnloadModel")
