@@ -1,4 +1,4 @@
-"""A worker, assembled: the parts, the server, and the order in which they start and stop."""
+"""Builds a worker from its parts, starts and stops it in order."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ if TYPE_CHECKING:
     from voiceplane_worker.settings import WorkerSettings
 
 SERVER_OPTIONS = [
-    ("grpc.so_reuseport", 0),  # a second worker on the port is an error, not a silent share
+    ("grpc.so_reuseport", 0),  # a second worker on the same port is an error
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 2_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
     ("grpc.http2.max_ping_strikes", 0),
-    # Frames are small and paced: a probe for a larger window would only let a slow listener's audio pile up.
+    # Frames are small and paced: a larger HTTP/2 window would only buffer the audio of a slow listener.
     ("grpc.http2.bdp_probe", 0),
     ("grpc.max_receive_message_length", 1 << 20),
 ]
@@ -58,7 +58,7 @@ class Worker:
     """One worker. Use as an asynchronous context manager.
 
     Attributes:
-        address: Where it listens, with the port that the system chose if none was asked for.
+        address: Its listen address, with the actual port where the settings say 0.
     """
 
     def __init__(self, settings: WorkerSettings) -> None:
@@ -130,13 +130,13 @@ class Worker:
         await self.stop(drain_timeout_s=0.0)
 
     async def start(self) -> None:
-        """Listen, then load the default and preloaded models; returns when the worker serves or can't.
+        """Listen, then load the default and preloaded models; returns when each is resident or has failed.
 
-        It listens before it is ready, so that a watcher sees the models load. A model that fails to load is a state of
-        that model, told by WatchState, not an end of the worker.
+        It listens before it is ready, so that clients of WatchState see the models load. A failed load does not stop
+        the worker: WatchState reports the failure.
 
         Raises:
-            VoiceplaneError: The address can't be listened on.
+            VoiceplaneError: UNAVAILABLE, ADDRESS_IN_USE.
         """
         tls = self.settings.tls
         callers = [MtlsAuthInterceptor(tls.allowed_clients)] if tls.on and tls.allowed_clients else []
@@ -150,7 +150,7 @@ class Worker:
         self.address = self._bind(server, self.settings.worker.listen, tls=tls)
         await server.start()
         if self.settings.worker.health_listen:
-            await self._tell_health(self.settings.worker.health_listen)
+            await self._serve_health(self.settings.worker.health_listen)
         self._registration = self._register()
         self._run(self.state.keep_health(self._health, self.metrics))
         self._run(self.sessions.reap_forever())
@@ -158,7 +158,7 @@ class Worker:
         _log.info("listening", address=self.address, ready=self.state.ready)
 
     async def drain(self, *, timeout_s: float) -> None:
-        """Take no new session, and return when the open ones have ended or the time is up."""
+        """Refuse new sessions; return when the open ones have ended, or at the timeout."""
         self.sessions.drain()
         if self._registration is not None:
             await self._registration.leave()
@@ -166,9 +166,9 @@ class Worker:
             await asyncio.wait_for(self.sessions.wait_empty(), timeout_s)
 
     async def stop(self, *, drain_timeout_s: float) -> None:
-        """Drain, end what is left with a stated error, and free everything."""
+        """Drain, end the remaining sessions with an error, and free everything."""
         await self.drain(timeout_s=drain_timeout_s)
-        await self.sessions.end_all(unavailable("DRAINING", "the worker is exiting: go on with another worker"))
+        await self.sessions.end_all(unavailable("DRAINING", "the worker is shutting down: use another worker"))
         await asyncio.gather(*(server.stop(grace=0.5) for server in self._servers))
         for task in self._tasks:
             task.cancel()
@@ -176,7 +176,7 @@ class Worker:
         await self.manager.close()
         self._scheduler.close()
 
-    async def _tell_health(self, listen: str) -> None:
+    async def _serve_health(self, listen: str) -> None:
         server = grpc.aio.server(options=SERVER_OPTIONS)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         self._bind(server, listen, tls=TlsSection())
@@ -184,11 +184,11 @@ class Worker:
         self._servers.append(server)
 
     def _register(self) -> Registration | None:
-        """Let other hosts find us: as soon as we listen, since what we can speak with is told by WatchState."""
+        """Register in Redis as soon as the worker listens; WatchState reports which models are resident."""
         settings = self.settings.redis
         if not settings.url:
             return None
-        # Only here: one box needs no Redis client.
+        # Imported here because a single host needs no Redis client.
         from voiceplane_worker.registration import Registration  # noqa: PLC0415
 
         registration = Registration(
@@ -213,7 +213,7 @@ class Worker:
         except RuntimeError:
             port = 0
         if port == 0:
-            message = f"cannot listen on {listen}: it is in use or not an address of this machine; set worker.listen"
+            message = f"cannot listen on {listen}: in use, or not an address of this machine; set worker.listen"
             raise unavailable("ADDRESS_IN_USE", message)
         if listen.startswith("unix:"):
             return listen
@@ -224,10 +224,10 @@ def _version() -> str:
     try:
         return importlib.metadata.version("voiceplane-worker")
     except importlib.metadata.PackageNotFoundError:
-        return "unknown"  # a checkout on the path, not installed
+        return "unknown"  # not installed, only on the path
 
 
 def _declared(file: str) -> tuple[ModelSpec, ...]:
-    """The models of a file that this worker's environment can load: one file may serve workers of several families."""
+    """The models of a file that this worker can load; workers of several families may share the file."""
     installed = {family.name for family in registry.traits()}
     return tuple(spec for spec in read_models_file(file) if not spec.family or spec.family in installed)

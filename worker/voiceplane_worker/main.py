@@ -21,7 +21,7 @@ from voiceplane_common.tracing_setup import configure_tracing
 from voiceplane_worker.app import Worker
 from voiceplane_worker.settings import WorkerSettings
 
-# Threads that hold the interpreter lock give it back this soon, since a frame is due every 20 ms.
+# How long a thread may hold the interpreter lock: short, since a frame is due every 20 ms.
 SWITCH_INTERVAL_S = 0.0002
 
 
@@ -48,7 +48,7 @@ def serve(
     metrics_port: Annotated[int | None, _flag("metrics_port")] = None,
     log_level: Annotated[str | None, _flag("log_level")] = None,
 ) -> None:
-    """Serve the Voiceplane ABI. Flags beat the environment (VOICEPLANE_…), which beats the file."""
+    """Serve the Voiceplane gRPC API. Flags override the environment (VOICEPLANE_…), which overrides the file."""
     preload = None if preload_models is None else [name for name in preload_models.split(",") if name]
     try:
         settings = load_settings(
@@ -96,7 +96,7 @@ async def _serve(settings: WorkerSettings) -> None:
         stop = asyncio.create_task(stopping.wait())
         await asyncio.wait([starting, stop], return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
-            starting.result()  # an address in use is an error, not a worker without a port
+            starting.result()  # raises if the address is in use
             gc_tuning.freeze()
         await stop
         starting.cancel()

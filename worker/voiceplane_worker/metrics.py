@@ -21,7 +21,7 @@ class Metrics:
     """One registry for each worker, so that tests can run several in one process.
 
     Attributes:
-        model: The label of a model, which whoever calls LoadModel may name as they like.
+        model: The label value of a model; bounded, since callers of LoadModel choose the names.
     """
 
     def __init__(self) -> None:
@@ -40,12 +40,12 @@ class Metrics:
         self.ready = gauge("ready", "1 if new sessions are served, else 0.")
         self.sessions = gauge("sessions", "Open sessions.")
         self.sessions_limit = gauge("sessions_limit", "Sessions that may be open at once.")
-        self.sessions_started = count("sessions_started", "Sessions that were opened.")
-        self.sessions_refused = count("sessions_refused", "Sessions that were refused.", ["reason"])
+        self.sessions_started = count("sessions_started", "Sessions opened.")
+        self.sessions_refused = count("sessions_refused", "Sessions refused.", ["reason"])
         self.utterances_under_way = gauge("utterances_under_way", "Utterances that are being synthesized.")
-        self.queue_steps = gauge("queue_steps", "Inference steps that wait or run.")
+        self.queue_steps = gauge("queue_steps", "Inference steps that are queued or running.")
         self.queue_wait_seconds = spread(
-            "queue_wait_seconds", "How long an utterance's first inference step waited for its turn.", LATENCY_BUCKETS_S
+            "queue_wait_seconds", "How long an utterance's first inference step was queued.", LATENCY_BUCKETS_S
         )
         self.first_audio_seconds = spread(
             "first_audio_seconds",
@@ -55,13 +55,13 @@ class Metrics:
         )
         self.frame_jitter_seconds = spread(
             "frame_jitter_seconds",
-            "How much later than due a frame left, after an utterance's first burst.",
+            "How late a frame was sent, after an utterance's first burst.",
             JITTER_BUCKETS_S,
         )
         self.rtf_ratio = spread("rtf_ratio", "Compute time over audio time of an utterance.", RATIO_BUCKETS, ["model"])
         self.audio_seconds = count("audio_seconds", "Seconds of audio synthesized.")
         self.compute_seconds = count("compute_seconds", "Seconds of inference and audio processing.")
-        self.underruns = count("underruns", "Times that a listener ran dry in mid-utterance.")
+        self.underruns = count("underruns", "Underruns: a listener's buffer ran empty within an utterance.")
         self.synthesis_errors = count("synthesis_errors", "Streams that ended with an error.", ["reason"])
         self.controls = count("controls", "PAUSE, RESUME, STOP and RELOAD calls.", ["action"])
         self.resident_models = gauge("resident_models", "Resident models.")
@@ -77,17 +77,17 @@ class Metrics:
         )
         self.model_evictions = count(
             "model_evictions",
-            "Models let go; reason: TtlExpired, MakingRoom, UnloadRequested or Closing.",
+            "Evictions and unloads; reason: TtlExpired, MakingRoom, UnloadRequested or Closing.",
             ["model", "reason"],
         )
-        self.models_lost = count("models_lost", "Models whose process has ended by itself.", ["model"])
-        self.registered = gauge("registered", "1 while the Redis holds our lease, else 0.")
+        self.models_lost = count("models_lost", "Models whose process crashed.", ["model"])
+        self.registered = gauge("registered", "1 while this worker holds its lease in Redis, else 0.")
         self.registration_failures = count(
-            "registration_failures", "Heartbeats that have not renewed our lease.", ["reason"]
+            "registration_failures", "Heartbeats that failed to renew the lease.", ["reason"]
         )
 
     def set_model_memory(self, held: Mapping[str, int]) -> None:
-        """The memory of each model that holds some, in bytes; of others nothing is told any more."""
+        """Set the memory of each model, in bytes; models that are not in `held` lose their series."""
         sums: dict[str, int] = {}
         for model_id, size in held.items():
             label = self.model(model_id)

@@ -1,4 +1,4 @@
-"""Tells a Redis where this worker is, again and again, for as long as it takes sessions."""
+"""Registers this worker in Redis under a lease, and renews the lease for as long as it takes sessions."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from voiceplane_worker.metrics import Metrics
     from voiceplane_worker.settings import RegistrationSection
 
-# A Redis that does not answer holds up the end of a worker no longer than this; its lease ends by itself.
+# A Redis that does not answer delays the exit of a worker by this at most; the lease then expires.
 LEAVE_TIMEOUT_S = 1.0
 
 _log = get_logger("registration")
 
 
 class RegistryConnection(Protocol):
-    """What a registration needs of a WorkerRegistry."""
+    """The methods of a WorkerRegistry that a registration calls."""
 
     host: str
     port: int
@@ -69,13 +69,13 @@ class Registration:
         """Prepare; `run` registers.
 
         Args:
-            settings: The Redis, and how often to tell it.
-            worker_id: Who we are; another one after each start.
+            settings: The Redis, the lease and the heartbeat interval.
+            worker_id: Differs between processes.
             listen: Where the worker listens, with its real port.
             clock: Between heartbeats.
-            metrics: Prometheus metrics that are kept in step.
-            connect: Gives a connection to the registry.
-            own_host: This machine's address on the way to a host and port.
+            metrics: Prometheus metrics to update.
+            connect: Opens a connection to the registry.
+            own_host: Returns this machine's address towards a host and port.
         """
         self._settings = settings
         self._record = WorkerRecord(worker_id=worker_id, lease_ms=settings.lease_ms)
@@ -94,7 +94,7 @@ class Registration:
         self._task = asyncio.create_task(self._run())
 
     async def leave(self) -> None:
-        """Give the lease up: orchestrators send nothing new from now on. Returns soon, even without an answer."""
+        """Release the lease, so that orchestrators send no new sessions. Returns within LEAVE_TIMEOUT_S."""
         self._leaving.set()
         if self._task is not None:
             await until_first([self._task], timeout_s=LEAVE_TIMEOUT_S)
@@ -112,7 +112,7 @@ class Registration:
 
     async def _stay(self, registry: RegistryConnection, address: str) -> None:
         while not self._leaving.is_set():
-            # Only the first time: what has lost its lease since then is the older one, and gives way.
+            # Only the first time. A worker that loses its lease later is the older one, and does not take it back.
             held = await registry.hold(address, self._record, put_out=not self._was_ours)
             self._note(held, address)
             await self._pause()
@@ -122,8 +122,8 @@ class Registration:
     def _note(self, held: LeaseClaim, address: str) -> None:
         if not held.ours:
             message = (
-                f"the worker {held.before} has registered {address} after us: set redis.advertise of one of the two "
-                "to an address that leads to it alone, or stop one"
+                f"worker {held.before} has registered the same address {address}: set redis.advertise of one of the "
+                "two workers to an address that reaches only that worker, or stop one of them"
             )
             self._note_trouble("ADDRESS_TAKEN", message)
             return
@@ -137,32 +137,32 @@ class Registration:
         self._metrics.registered.set(1)
 
     def _note_trouble(self, reason: str, message: str) -> None:
-        if reason != self._trouble:  # once, and not at each heartbeat
+        if reason != self._trouble:  # log a change, not each heartbeat
             _log.warning("not_registered", reason=reason, message=message)
         self._trouble = reason
         self._metrics.registered.set(0)
         self._metrics.registration_failures.labels(reason=reason).inc()
 
     async def _pause(self) -> None:
-        """Until the next heartbeat, or until we leave."""
+        """Wait for the next heartbeat, or until leave()."""
         heartbeat = asyncio.create_task(self._clock.sleep(self._settings.heartbeat_ms / 1000))
         await until_first([heartbeat, asyncio.create_task(self._leaving.wait())])
 
     async def _address(self, registry: RegistryConnection) -> str:
         host, _, port = self._listen.rpartition(":")
         if self._settings.advertise:
-            told, _, told_port = self._settings.advertise.rpartition(":")
-            return joined(told, port if told_port == "0" else told_port)
+            host, _, advertised_port = self._settings.advertise.rpartition(":")
+            return joined(host, port if advertised_port == "0" else advertised_port)
         if host in WILDCARDS:
             return joined(await self._own_host(registry.host, registry.port), port)
         return self._listen
 
 
-WILDCARDS = frozenset({"0.0.0.0", "[::]", "::", ""})  # noqa: S104  # it is looked for, not listened on
+WILDCARDS = frozenset({"0.0.0.0", "[::]", "::", ""})  # noqa: S104  # compared with, not listened on
 
 
 async def own_host_towards(host: str, port: int) -> str:
-    """This machine's address on the way to a host; nothing is sent."""
+    """This machine's address towards a host; nothing is sent."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_DGRAM)
         family, kind, protocol, _, address = found[0]
@@ -171,5 +171,5 @@ async def own_host_towards(host: str, port: int) -> str:
             own: str = probe.getsockname()[0]
             return own
     except OSError as error:
-        message = f"cannot tell this machine's address on the way to {host}: {error}; set redis.advertise"
+        message = f"cannot determine this machine's address towards {host}: {error}; set redis.advertise"
         raise failed_precondition("NO_ADDRESS", message, field="redis.advertise") from None

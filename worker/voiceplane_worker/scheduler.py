@@ -1,8 +1,8 @@
-"""The device's time, given out by deadline.
+"""Schedules inference steps on the device, earliest deadline first (EDF).
 
 A step is one call into a model: the samples of one chunk. Every waiting step has a deadline: the moment at which its
-listener would hear a gap, or for a first chunk, its arrival. The earliest deadline runs first (EDF), so a stream that
-already has audio ahead never delays another one's first sound, and no stream starves.
+listener would hear a gap, or for a first chunk, its arrival. The step with the earliest deadline runs first. So a
+stream that has audio buffered never delays the first audio of another one, and no stream starves.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# How much the latest step counts in the mean duration of its kind.
+# Weight of the latest step in the moving average of its kind's duration.
 LATEST_WEIGHT = 0.2
 
 
 class DeadlineScheduler:
-    """Threads that run steps, the most urgent first."""
+    """Compute threads that run the step with the earliest deadline first."""
 
     def __init__(self, *, workers: int, name: str = "compute") -> None:
         """Start the threads.
@@ -54,7 +54,7 @@ class DeadlineScheduler:
         return len(self._waiting) + len(self._running)
 
     def expected_s(self, kind: str, *, deadline: float) -> float:
-        """How long a step would take if it came now, its wait included, in seconds; 0 before the first of its kind.
+        """Expected seconds until the end of a step that is queued now; 0 before the first step of its kind.
 
         Args:
             kind: As in run().
@@ -63,25 +63,25 @@ class DeadlineScheduler:
         with self._changed:
             waiting = sum(self._mean_s.get(entry.kind, 0.0) for due, _, entry in self._waiting if due <= deadline)
             running = sum(self._mean_s.get(kind, 0.0) for kind in self._running)
-        # A running step is half done, on average.
+        # On average, a running step is half done.
         return (waiting + running / 2) / len(self._threads) + self._mean_s.get(kind, 0.0)
 
     async def run(self, step: Callable[[], T], *, deadline: float, kind: str = "") -> T:
         """Run a step on a compute thread and return what it returns.
 
-        Cancelling the caller removes a waiting step. A running one can't be interrupted: its result is dropped, and the
-        cancellation is delivered when the step has ended, so whoever cancels knows that the compute is free again.
+        Cancelling the caller removes a waiting step. A running step can't be interrupted: its result is dropped, and
+        the cancellation is delivered when the step has ended, so that the thread is free when this method raises.
 
         Args:
             step: A blocking function.
-            deadline: Monotonic seconds; the earliest goes first.
-            kind: Steps of one kind take about the same time.
+            deadline: Monotonic seconds; the earliest runs first.
+            kind: Steps of one kind take about the same time; see expected_s.
         """
         loop = asyncio.get_running_loop()
         entry = _Step(step, kind, loop, loop.create_future())
         with self._changed:
             if self._closed:
-                raise RuntimeError("the compute pool is closed")
+                raise RuntimeError("the scheduler is closed")
             heapq.heappush(self._waiting, (deadline, next(self._order), entry))
             self._changed.notify()
         try:
@@ -111,7 +111,7 @@ class DeadlineScheduler:
             began = time.monotonic()
             outcome = entry.run()
             took = time.monotonic() - began
-            with self._changed:  # before the caller is told, who may look at once
+            with self._changed:  # before the caller resumes, who may read the statistics at once
                 self._running.remove(entry.kind)
                 mean = self._mean_s.get(entry.kind, took)
                 self._mean_s[entry.kind] = mean + LATEST_WEIGHT * (took - mean)
@@ -131,7 +131,7 @@ class DeadlineScheduler:
 
 
 class _Step:
-    """A step on its way through the pool: it is either withdrawn by its caller or started by a thread, never both."""
+    """A queued step: it is either withdrawn by its caller or started by a thread, never both."""
 
     def __init__(
         self, step: Callable[[], Any], kind: str, loop: asyncio.AbstractEventLoop, future: asyncio.Future[Any]
@@ -154,7 +154,7 @@ class _Step:
             return None, error
 
     def resolve(self, result: object, error: BaseException | None) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and no caller waits
             self._loop.call_soon_threadsafe(self._set, result, error)
 
     def _set(self, result: object, error: BaseException | None) -> None:
@@ -167,7 +167,7 @@ class _Step:
 
 
 async def _finish(future: asyncio.Future[Any]) -> None:
-    """Wait for a step that can't be interrupted, through further cancellations, and drop its outcome."""
+    """Wait for a running step to end, through further cancellations, and drop its result."""
     while not future.done():
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.wait([future])

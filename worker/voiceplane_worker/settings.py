@@ -1,4 +1,4 @@
-"""The worker's settings, in the names that its YAML file, its environment and its flags share."""
+"""The worker's settings; the YAML file, the environment and the flags share these names."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ class WorkerSection(Section):
 
     Attributes:
         device: "cpu", "cuda" or "cuda:N".
-        sample_rate: Hz; the ABI has one, so another value is an error.
-        frame_ms: Likewise.
-        adapter: The family of models that name none.
+        sample_rate: Hz; only 48000 is supported.
+        frame_ms: Milliseconds; only 20 is supported.
+        adapter: The family of models that have none.
         listen: "host:port" or "unix:/path" of the gRPC server.
-        metrics_port: Prometheus metrics over HTTP; 0 turns them off.
-        max_sessions: Sessions at once; one more is refused with RESOURCE_EXHAUSTED.
+        metrics_port: Port of Prometheus metrics over HTTP; 0 turns them off.
+        max_sessions: Limit of open sessions; further ones are refused with RESOURCE_EXHAUSTED.
         session_idle_timeout_ms: A session without a call or stream ends after this.
-        max_chunk_chars: Code points in one TextChunk; a longer one is refused with INVALID_ARGUMENT.
+        max_chunk_chars: Limit of code points in one TextChunk; a longer one is refused with INVALID_ARGUMENT.
         compute_workers: Inference steps that run at the same time.
         threads_per_step: Threads that one step uses on a CPU.
         burst_frames: Frames sent at once when an utterance begins, so that a receiver's buffer can absorb jitter.
-        buffer_ms: Audio that is computed ahead of what has been sent.
-        drain_timeout_ms: After SIGTERM, how long sessions may go on.
-        packs_dir: Voice packs that are known by their folder; None for the ones that come with Voiceplane.
-        models_file: A YAML file of further models; in a cluster, the operator writes it.
-        private_sources: Networks, besides the public ones, that https: sources may be in, such as "10.20.0.0/16".
-        hosted_families: Families of which each model runs in a child process; unloading it gives all its memory back.
-        credentials_dir: Credentials for sources that ask for them: a folder for each set, a file in it for each key.
-        accept_licences: Licences of voice packs that may be used although they forbid commercial use.
-        health_listen: "host:port" where health alone is told, in plain text: probes know no TLS. Empty for none.
+        buffer_ms: Audio that is computed ahead of what was sent.
+        drain_timeout_ms: How long sessions may continue after SIGTERM.
+        packs_dir: Folder of voice packs; None for the ones that Voiceplane ships.
+        models_file: A YAML file of more models; in a cluster, the operator writes it.
+        private_sources: Private networks that https: sources may be in, such as "10.20.0.0/16".
+        hosted_families: Families whose models run in child processes, so that an unload frees all of a model's memory.
+        credentials_dir: Credentials for private sources: a folder for each set, a file in it for each key.
+        accept_licences: Non-commercial licences whose voice packs may be used.
+        health_listen: "host:port" of the health service in plain text, since probes have no TLS. Empty for none.
     """
 
     device: str = "cpu"
@@ -64,18 +64,18 @@ class WorkerSection(Section):
 
 
 class ModelManagerSection(Section):
-    """Which models are resident, and for how long.
+    """Model residency: which models are loaded, and when they are evicted.
 
     Attributes:
-        default_model_id: The model of a session that names none; loaded before the worker is ready.
-        preload_model_ids: Loaded before the worker is ready, too.
-        ttl_ms: A model unused for this long is unloaded.
-        min_residency_ms: No model is evicted sooner than this after its load.
-        evict_check_interval_ms: How often the TTL is looked at.
-        resident_cap: Models resident at once.
-        memory_cap_bytes: Their memory together; 0 for no limit.
-        max_parallel_loads: Loads at once.
-        load_timeout_ms: A load that takes longer has failed.
+        default_model_id: The model of sessions that have no model_id; loaded before the worker is ready.
+        preload_model_ids: Further models that are loaded before the worker is ready.
+        ttl_ms: A model that is unused for this long is evicted.
+        min_residency_ms: A model is not evicted within this time after its load.
+        evict_check_interval_ms: How often the TTL is checked.
+        resident_cap: Limit of resident models.
+        memory_cap_bytes: Limit of the memory of all resident models; 0 for no limit.
+        max_parallel_loads: Limit of concurrent loads.
+        load_timeout_ms: A load that takes longer fails.
         unload_drain_timeout_ms: How long UnloadModel waits for sessions, unless the call says otherwise.
     """
 
@@ -106,13 +106,13 @@ def _address_or_none(value: str) -> str:
 
 
 class RegistrationSection(RedisSection):
-    """The Redis where orchestrators of other hosts find this worker.
+    """The Redis in which orchestrators on other hosts find this worker.
 
     Attributes:
-        advertise: "host:port" that leads others to this worker; port 0 for that of worker.listen. Empty for the host of
-            worker.listen or, if that is 0.0.0.0 or [::], for this machine's address on the way to Redis.
-        lease_ms: A worker that has not been heard of for so long counts as gone.
-        heartbeat_ms: How often it is heard of.
+        advertise: "host:port" at which orchestrators reach this worker; port 0 for that of worker.listen. Empty for the
+            host of worker.listen or, if that is 0.0.0.0 or [::], for this machine's address towards Redis.
+        lease_ms: A worker without a heartbeat for this long counts as gone.
+        heartbeat_ms: How often the worker renews its lease.
     """
 
     advertise: Annotated[str, AfterValidator(_address_or_none)] = ""
@@ -133,9 +133,9 @@ class LogSection(Section):
     """Logs on standard error.
 
     Attributes:
-        level: The least severe level that is written.
-        json_lines: One JSON object a line; otherwise lines for a terminal.
-        transcripts: Whether what is spoken may appear in the logs.
+        level: The minimum level that is written.
+        json_lines: One JSON object a line; otherwise text for a terminal.
+        transcripts: Whether spoken text may appear in the logs.
     """
 
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -144,7 +144,7 @@ class LogSection(Section):
 
 
 class WorkerSettings(Section):
-    """Everything that a worker can be told."""
+    """All settings of a worker."""
 
     worker: WorkerSection = WorkerSection()
     model_manager: ModelManagerSection = ModelManagerSection()
@@ -156,7 +156,7 @@ class WorkerSettings(Section):
     def _others_can_reach_it(self) -> WorkerSettings:
         if self.redis.url and self.worker.listen.startswith("unix:"):
             raise ValueError(
-                "redis.url is given, and worker.listen is a Unix socket, which no other host reaches: "
+                "redis.url is set, but worker.listen is a Unix socket, which other hosts cannot reach: "
                 "set worker.listen to host:port, or remove redis.url"
             )
         return self

@@ -1,4 +1,4 @@
-"""Inference yields the CPU to the event loop, which sends a frame every 20 ms; see docs/explanation/design.md."""
+"""Compute threads run with a lower priority than the event loop, which sends a frame every 20 ms."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ COMPUTE_NICENESS = 5
 
 
 def lower_thread_priority() -> None:
-    """Make this thread nicer, and those that it starts from now on."""
+    """Raise the niceness of this thread, and of threads that it starts from now on."""
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), COMPUTE_NICENESS)

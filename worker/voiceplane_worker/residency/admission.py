@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
-    """Whether a newcomer fits.
+    """Whether a new model fits.
 
     Attributes:
-        fits: Whether it does, once `evict` has gone.
+        fits: Whether it fits after `evict` has been unloaded.
         evict: Models to evict, in this order.
-        blockers: If it does not fit: the models that hold the room.
-        retry_at: If it does not fit: when the next minimum residency ends, None if that would not help.
+        blockers: If it does not fit: the models that can't be evicted.
+        retry_at: If it does not fit: when the next minimum residency ends; None if that would not help.
     """
 
     fits: bool
@@ -45,15 +45,15 @@ def admit(
     memory_cap_bytes: int,
     now: float,
 ) -> Admission:
-    """Decide whether a model may take room, and who has to go for it.
+    """Decide whether a model may be loaded, and which models are evicted for it.
 
     Args:
-        usages: All models that take room; the newcomer may be one of them (it counts once in the cap, and its
-            memory, that of an older generation, stays beside the new one's).
-        model_id: The newcomer.
-        memory_bytes: What it is going to hold; 0 if that is not known yet.
-        cap: Models at once.
-        memory_cap_bytes: Their memory together; 0 for no limit.
+        usages: All models that count against the caps. The new model may be one of them: it counts once in the cap,
+            and the memory of its older generation counts beside the new one's.
+        model_id: The new model.
+        memory_bytes: Its expected memory; 0 if unknown.
+        cap: Limit of models.
+        memory_cap_bytes: Limit of their memory; 0 for no limit.
         now: Monotonic seconds.
     """
     staying = [each for each in usages if not each.leaving]

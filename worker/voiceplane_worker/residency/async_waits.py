@@ -1,4 +1,4 @@
-"""Waits that run on a Clock, and waits that must not be cut short."""
+"""Waiting for tasks: with a timeout on a Clock, and through cancellations of the waiting task."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 class Signal:
-    """Wakes everyone who waits for a condition, to look again."""
+    """Wakes all waiting tasks, which then check their condition again."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
 
     def fire(self) -> None:
-        """Something has changed."""
+        """Wake the waiting tasks: something has changed."""
         self._event.set()
         self._event = asyncio.Event()
 
@@ -30,7 +30,7 @@ class Signal:
 
 
 async def ends_within(task: asyncio.Task[Any], *, clock: Clock, seconds: float) -> bool:
-    """Wait for a task, at most that long; the task goes on if it has not ended."""
+    """Wait for a task with a timeout; returns whether it has ended. At the timeout, it continues to run."""
     timer = asyncio.create_task(clock.sleep(seconds))
     try:
         await asyncio.wait({task, timer}, return_when=asyncio.FIRST_COMPLETED)
@@ -40,7 +40,7 @@ async def ends_within(task: asyncio.Task[Any], *, clock: Clock, seconds: float) 
 
 
 async def end(task: asyncio.Task[Any]) -> None:
-    """Cancel a task and wait until it has ended, through any cancellation of the caller; its outcome is dropped."""
+    """Cancel a task and wait until it has ended, even if the caller is cancelled; its outcome is dropped."""
     task.cancel()
     while not task.done():
         with contextlib.suppress(asyncio.CancelledError):
@@ -50,10 +50,10 @@ async def end(task: asyncio.Task[Any]) -> None:
 
 
 async def complete(task: asyncio.Future[Any]) -> bool:
-    """Wait until a task has ended, through any cancellation of the caller.
+    """Wait until a task has ended, even if the caller is cancelled.
 
     Returns:
-        Whether the caller was cancelled meanwhile, and has to raise CancelledError when it has cleaned up.
+        Whether the caller was cancelled meanwhile. If so, it must raise CancelledError after its clean-up.
     """
     cancelled = False
     while not task.done():

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelUsage:
-    """A model that takes room, at one moment; times are monotonic seconds.
+    """A snapshot of one model for eviction and admission; times are monotonic seconds.
 
     Attributes:
-        memory_bytes: What it holds, or for a load under way, what it is expected to hold.
-        references: Leases.
+        memory_bytes: Its memory; for a load under way, the expected memory.
+        references: Sessions that use it.
         protected: Pinned or the default.
         stable: Resident with no load or unload under way.
-        leaving: It has no references and is being closed: its room is as good as free.
+        leaving: It has no references and is being closed: it no longer counts against the caps.
     """
 
     model_id: str
@@ -59,7 +59,7 @@ class ModelUsage:
 
 
 def expired(usages: Iterable[ModelUsage], *, now: float) -> tuple[str, ...]:
-    """The models that the TTL evicts now, the least recently used first."""
+    """The models whose TTL has expired, the least recently used first."""
     gone = [each for each in usages if each.idle and each.expires_at <= now]
     return tuple(each.model_id for each in sorted(gone, key=by_last_use))
 

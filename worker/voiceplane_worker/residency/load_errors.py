@@ -1,4 +1,4 @@
-"""How loads fail: the errors that name the model, and how long to wait before the next try."""
+"""Errors of failed loads, and the backoff before a retry."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LONGEST_BACKOFF_S = 60.0
 
 
 def backoff_s(failures: int) -> float:
-    """How long a session does not start another load after that many failures before this one."""
+    """How long sessions must not start another load, after `failures` earlier failures."""
     return float(min(FIRST_BACKOFF_S * 2.0 ** min(failures, 16), LONGEST_BACKOFF_S))
 
 
@@ -37,6 +37,6 @@ def load_timed_out(model_id: str, phase: ModelState, *, timeout_s: float) -> Voi
     """The error of a load that took too long."""
     message = (
         f"model {model_id!r} was still {phase.value} after {timeout_s:g} s: raise model_manager.load_timeout_ms, "
-        "or bring its pack nearer"
+        "or use a faster source for its pack"
     )
     return unavailable("LOAD_TIMEOUT", message)

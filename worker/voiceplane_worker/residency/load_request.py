@@ -1,4 +1,4 @@
-"""LoadModel requests as the model manager takes them, from a call or from the models file."""
+"""Converts LoadModel requests, from a call or from the models file, to ModelSpecs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ def model_spec(request: tts_pb2.LoadModelRequest) -> ModelSpec:
             uri=request.source.uri, sha256=request.source.sha256, credentials=request.source.credentials
         )
     elif request.source.sha256 or request.source.credentials:
-        raise invalid("source.uri", "source.uri is empty, and the rest of source is not: give it, or leave source out")
+        raise invalid(
+            "source.uri", "source.uri is empty, but source has other fields: set source.uri, or leave source out"
+        )
     return ModelSpec(
         model_id=request.model_id,
         source=source,

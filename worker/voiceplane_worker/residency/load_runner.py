@@ -1,4 +1,4 @@
-"""Loads: from a promise of room to a serving generation, or to nothing at all."""
+"""Runs model loads: admission, fetch, load, warm-up, and the switch to the new generation."""
 
 from __future__ import annotations
 
@@ -37,32 +37,32 @@ _log = get_logger("models")
 
 
 class Loader(Protocol):
-    """Does the work. Each method, when it is cancelled, ends only after what it began has been undone."""
+    """Does the blocking work. A cancelled method returns only after it has undone what it began."""
 
     async def fetch(
         self, spec: ModelSpec, known: CatalogPack | None, *, fetched: Callable[[int, int], None]
     ) -> VoicePack:
-        """Bring a pack to this machine; `known` is what the catalog says of the model.
+        """Fetch a pack to this machine; `known` is the catalog's entry of the model.
 
         Calls `fetched` on the event loop with the bytes done and the bytes in all, 0 if unknown.
         """
         ...
 
     async def load(self, pack: VoicePack, spec: ModelSpec, *, base: Model | None = None) -> Model:
-        """Load it into memory, or attach it to its base, which outlives it."""
+        """Load the model into memory, or attach it to its base model, which outlives it."""
         ...
 
     async def warm_up(self, model: Model, pack: VoicePack) -> float:
-        """Speak the warm-up text, unheard; returns the gain in dB that brings it to the target loudness."""
+        """Synthesize the warm-up text; returns the gain in dB that brings it to the target loudness."""
         ...
 
     async def close(self, model: Model) -> None:
-        """Free it."""
+        """Free the model."""
         ...
 
 
 class LoadRunner:
-    """Runs loads, a bounded number at once."""
+    """Runs loads, with a limit of concurrent ones."""
 
     def __init__(
         self,
@@ -85,10 +85,10 @@ class LoadRunner:
         self._slots = asyncio.Semaphore(settings.max_parallel_loads)
 
     def begin(self, entry: ModelEntry, spec: ModelSpec) -> ModelLoad:
-        """Promise room to a load and start it.
+        """Admit a load and start it.
 
         Raises:
-            VoiceplaneError: RESOURCE_EXHAUSTED: there is none; nothing has changed.
+            VoiceplaneError: RESOURCE_EXHAUSTED, NO_ROOM; nothing has changed.
         """
         known = self._catalog.find(spec.model_id)
         load = ModelLoad(spec=spec, started=self._clock.now())
@@ -106,7 +106,7 @@ class LoadRunner:
     async def _run(self, entry: ModelEntry, load: ModelLoad) -> VoiceplaneError | None:
         hold = ExitStack()
         try:
-            # Before it takes a slot: the base may need that one for its own load.
+            # Before it takes a slot: the base may need a slot for its own load.
             base = await self._hold_base(load.spec, hold) if load.spec.base_model_id else None
             async with self._slots:
                 load.started = self._clock.now()
@@ -114,26 +114,30 @@ class LoadRunner:
         except VoiceplaneError as error:
             return error
         finally:
-            hold.close()  # what the work has not taken over
+            hold.close()  # what the new generation has not taken over
 
     async def _hold_base(self, spec: ModelSpec, hold: ExitStack) -> LoadedModel:
-        """A LoRA's base, loaded if it is not resident; it stays while it is held."""
+        """A LoRA's base model, loaded if it is not resident; it stays resident while it is held."""
         base = self._residents.entries.get(spec.base_model_id)
         if base is None:
-            message = f"the base of model {spec.model_id!r}, {spec.base_model_id!r}, is not known here: load it first"
+            message = (
+                f"base model {spec.base_model_id!r} of model {spec.model_id!r} is unknown to this worker: load it first"
+            )
             raise not_found("base_model_id", message, reason="BASE_MODEL_NOT_FOUND")
         if (base.load or base).spec.base_model_id:
-            raise invalid("base_model_id", f"model {base.model_id!r} is a LoRA itself: name its base")
+            raise invalid(
+                "base_model_id", f"model {base.model_id!r} is a LoRA itself: set base_model_id to its base model"
+            )
         reference = await self._acquire(base.model_id)
         hold.callback(reference.release)
         return hold.enter_context(reference.use())
 
     def _ended(self, entry: ModelEntry, load: ModelLoad, task: asyncio.Task[VoiceplaneError | None]) -> None:
-        """Note a load's outcome. A callback, since a task that is cancelled before its first step runs no cleanup."""
+        """Record a load's outcome. A callback, since a task that is cancelled before it starts runs no clean-up."""
         outcome = "resident"
         if task.cancelled():
             outcome = "cancelled"
-            load.error = unavailable("MODEL_UNLOADED", f"model {entry.model_id!r} was unloaded while it was loaded")
+            load.error = unavailable("MODEL_UNLOADED", f"model {entry.model_id!r} was unloaded during its load")
         elif error := task.result():
             outcome = "failed"
             load.error = error
@@ -162,7 +166,7 @@ class LoadRunner:
         return load_timed_out(entry.model_id, load.phase, timeout_s=timeout_s)
 
     async def _clear_up(self, entry: ModelEntry, load: ModelLoad, work: asyncio.Task[None]) -> None:
-        """Wait for the end of a load that came too late; its room is not free before."""
+        """Wait for a load that has timed out; until it ends, it counts against the caps."""
         await end(work)
         entry.abandoned.remove(load)
         self._residents.settle(entry)
@@ -172,7 +176,7 @@ class LoadRunner:
             loaded = await self._load(entry, load, base)
             entry.serve(loaded, load=load, hold=taken.pop_all(), now=self._clock.now())
         self._residents.missing.pop(entry.model_id, None)
-        self._metrics.models_lost.labels(model=self._metrics.model(entry.model_id))  # 0 is told, too
+        self._metrics.models_lost.labels(model=self._metrics.model(entry.model_id))  # export the 0, too
         _log.info("model_resident", model_id=entry.model_id, generation=loaded.generation, seconds=entry.load_seconds)
         self._residents.settle(entry)
         self._watch(entry, loaded)
@@ -183,8 +187,9 @@ class LoadRunner:
         pack = await self._loader.fetch(load.spec, known, fetched=functools.partial(self._fetched, load))
         voice_catalog_of(load.spec, pack.metadata.voices)
         if base and base.pack.metadata.family != pack.metadata.family:
-            families = f"{pack.metadata.family!r}, and its base's is {base.pack.metadata.family!r}"
-            raise invalid("base_model_id", f"the family of model {entry.model_id!r} is {families}: name another base")
+            families = f"{pack.metadata.family!r}, and its base model's is {base.pack.metadata.family!r}"
+            message = f"the family of model {entry.model_id!r} is {families}: use a base model of the same family"
+            raise invalid("base_model_id", message)
         load.memory_bytes = pack.metadata.memory_bytes or pack.size_bytes
         self._residents.admit(entry, load)
         await self._residents.signal.until(lambda: self._residents.room_is_free(entry, load))
@@ -195,14 +200,14 @@ class LoadRunner:
             self._residents.admit(entry, load)
             self._enter(load, ModelState.WARMING)
             gain_db = await self._loader.warm_up(model, pack)
-            voice_catalog_of(load.spec, model.voices)  # it may have been declared anew meanwhile
+            voice_catalog_of(load.spec, model.voices)  # its declaration may have changed meanwhile
         except BaseException:
             await self._residents.close_model(entry, model)
             raise
         return LoadedModel(model=model, gain_db=gain_db, generation=entry.generation + 1, pack=pack)
 
     def _attach_again(self, base: ModelEntry) -> None:
-        """Let LoRAs follow to a base's new generation; until they have, they keep the old one."""
+        """Load the LoRAs of a base again on its new generation; until then, they keep the old one."""
         for entry in list(self._residents.entries.values()):
             if entry.spec.base_model_id != base.model_id or not entry.serving or entry.load or entry.draining:
                 continue
@@ -212,18 +217,18 @@ class LoadRunner:
                 _log.warning("lora_stays_on_old_base", model_id=entry.model_id, message=error.message)
 
     def _watch(self, entry: ModelEntry, loaded: LoadedModel) -> None:
-        """Notice when the model of the serving generation is lost."""
+        """Watch for a crash of the serving generation's model."""
         loop = asyncio.get_running_loop()
 
-        def tell(error: VoiceplaneError) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody wants to know any more
+        def on_crash(error: VoiceplaneError) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed, and the worker with it
                 loop.call_soon_threadsafe(self._lost, entry, loaded, error)
 
         if isinstance(loaded.model, Crashable):
-            loaded.model.on_crash(tell)
+            loaded.model.on_crash(on_crash)
 
     def _lost(self, entry: ModelEntry, loaded: LoadedModel, error: VoiceplaneError) -> None:
-        """Free what is left of a model, and load it again."""
+        """Free what is left of a crashed model, and load it again."""
         if entry.serving is None or entry.serving.loaded is not loaded:
             return
         self._metrics.models_lost.labels(model=self._metrics.model(entry.model_id)).inc()

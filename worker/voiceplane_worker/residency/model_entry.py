@@ -1,6 +1,6 @@
-"""What the manager keeps about one model.
+"""The record of one model: its spec, references, generations, and the load under way.
 
-Everything here belongs to the event loop: it is changed between two awaits, never from a thread.
+Confined to the event loop: it changes between two awaits, never from a thread.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class LoadedModel:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class ModelGeneration:
-    """A loaded model with those who use it at this moment.
+    """One load of a model, with the number of its current uses.
 
     Attributes:
-        hold: What it holds of other models, let go when it has been closed: a LoRA's base.
+        hold: References to other models, such as a LoRA's base; released when the model has been closed.
     """
 
     loaded: LoadedModel
@@ -55,10 +55,10 @@ class ModelLoad:
     """A load under way.
 
     Attributes:
-        memory_bytes: What the model is expected to hold; 0 while nothing is known.
-        fetched_bytes: Fetched so far.
-        fetch_bytes: To be fetched in all; 0 while nothing is known.
-        ended: Set once it has succeeded, failed or been cancelled, and the entry says so.
+        memory_bytes: Expected memory of the model; 0 while it is unknown.
+        fetched_bytes: Bytes fetched so far.
+        fetch_bytes: Bytes to fetch in all; 0 while it is unknown.
+        ended: Set after it has succeeded, failed or been cancelled, and the entry is up to date.
         error: Why it failed.
     """
 
@@ -78,15 +78,15 @@ class ModelEntry:
     """One model.
 
     Attributes:
-        spec: What is resident, or was asked for last.
-        references: Leases, including those of callers that still wait for the load.
-        serving: The generation that the next use gets.
+        spec: The resident model, or the last request.
+        references: Number of ModelReferences, including those of callers that wait for the load.
+        serving: The generation for new uses.
         open: Every generation that has not been closed, the serving one included.
         load: The load under way.
-        abandoned: Loads that have timed out and whose threads still run: they hold room.
-        draining: Why the model is going; empty if it is not.
-        unloading: The drain was asked for, and is no eviction.
-        error: Why the last load failed; beside a serving generation, why the last RELOAD did.
+        abandoned: Loads that have timed out and whose threads still run: they still count against the caps.
+        draining: Why the model is being unloaded; empty if it is not.
+        unloading: The drain is an UnloadModel and not an eviction.
+        error: Why the last load failed; beside a serving generation, why the last RELOAD failed.
         failed_declaration: Of that load.
         failures: Loads that failed since the last that succeeded.
         retry_at: Monotonic seconds before which a session does not start another load.
@@ -116,7 +116,7 @@ class ModelEntry:
 
     @property
     def state(self) -> ModelState:
-        """The state as the ABI names it."""
+        """The state, as in the gRPC API."""
         if self.draining:
             return ModelState.DRAINING
         if self.serving:
@@ -127,34 +127,34 @@ class ModelEntry:
 
     @property
     def memory_bytes(self) -> int:
-        """What its open generations hold, and what abandoned loads may hold."""
+        """Memory of its open generations, and the expected memory of abandoned loads."""
         held = sum(each.loaded.model.memory_bytes for each in self.open)
         return held + sum(load.memory_bytes for load in self.abandoned)
 
     @property
     def uses_capacity(self) -> bool:
-        """Whether it takes room, or has been promised some."""
+        """Whether it counts against the caps: it is loaded, or admitted for a load."""
         return bool(self.open or self.load or self.abandoned)
 
     @property
     def in_memory(self) -> bool:
-        """Whether it has something in memory."""
+        """Whether anything of it is in memory."""
         loading = self.load is not None and self.load.phase is not ModelState.FETCHING
         return bool(self.open or loading or self.abandoned)
 
     @property
     def leaving(self) -> bool:
-        """Whether nothing can bring it back before it is closed."""
+        """Whether it will be closed for certain: it drains, and has no reference and no load."""
         return bool(self.draining) and not self.references and not self.load and not self.abandoned
 
     def retire(self) -> None:
-        """Give the serving generation to nobody any more."""
+        """Stop giving the serving generation to new uses."""
         if self.serving:
             self.serving.retired = True
             self.serving = None
 
     def serve(self, loaded: LoadedModel, *, load: ModelLoad, hold: ExitStack, now: float) -> None:
-        """Make a freshly loaded generation the one that serves."""
+        """Make a newly loaded generation the serving one."""
         self.retire()
         self.serving = ModelGeneration(loaded=loaded, hold=hold)
         self.open.append(self.serving)
@@ -166,7 +166,7 @@ class ModelEntry:
         self.load_seconds = now - load.started
 
     def fail(self, error: VoiceplaneError, *, declaration: str, retry_at: float) -> None:
-        """Note a failed load, and who declared it."""
+        """Record a failed load and its declaration."""
         self.error = error
         self.failed_declaration = declaration
         self.failures += 1

@@ -1,7 +1,7 @@
-"""Which models are resident: loaded on demand, counted by who uses them, let go when their time has come.
+"""The model manager: loads models on demand, counts their references, and evicts them.
 
-The decisions are in `plan`. All state belongs to the event loop and is changed between two awaits, so there are no
-locks: every method first brings its wish into the entries, then waits for it to come true.
+The decisions are in `eviction` and `admission`. All state is confined to the event loop and changes between two awaits,
+so there are no locks: each method first records its request in the entries, then waits until it is fulfilled.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import copy
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from voiceplane_common.errors import VoiceplaneError, failed_precondition, unavailable
@@ -20,7 +19,7 @@ from voiceplane_worker.residency import eviction
 from voiceplane_worker.residency.async_waits import end, ends_within
 from voiceplane_worker.residency.load_runner import LoadRunner
 from voiceplane_worker.residency.model_entry import ModelEntry
-from voiceplane_worker.residency.model_spec import Residency
+from voiceplane_worker.residency.model_spec import Residency, with_content, with_rules
 from voiceplane_worker.residency.resident_models import ResidentModels
 from voiceplane_worker.residency.status_builder import build_status
 from voiceplane_worker.residency.voice_catalog import voice_catalog_of
@@ -59,15 +58,15 @@ class ModelManager:
         """Prepare; nothing is loaded before `start`.
 
         Args:
-            settings: The rules.
+            settings: Caps, TTL and timeouts.
             catalog: The models that are known by name.
             loader: Fetches, loads, warms up and closes.
             clock: Monotonic time.
-            metrics: Of the worker; None for some that nobody reads.
-            changed: Called after each change of what `statuses` or `ready` tells.
-            declared: Models that are known from the start, besides the catalog's. Preloaded and pinned ones are loaded
-                at the start, but the worker is ready without them: a broken one must not keep the others from speaking.
-            wall: Unix seconds, for the times that are told.
+            metrics: Of the worker; None for metrics that are not exported.
+            changed: Called after each change of `statuses` or `ready`.
+            declared: Models of the models file. Preloaded and pinned ones are loaded at the start, but the worker is
+                ready without them, so that a broken one does not block the others.
+            wall: Unix seconds, for the times in statuses.
         """
         self._settings = settings
         self._catalog = catalog
@@ -99,16 +98,16 @@ class ModelManager:
         return not self._closed and not self._residents.missing
 
     async def start(self) -> None:
-        """Load the default and the preloaded models and begin to evict. A load that fails is a state, no exception."""
+        """Load the default and preloaded models, and start eviction. A failed load is a state and not an exception."""
         loads = [self._load_missing(model_id) for model_id in self._residents.missing]
         for spec in self._declared:
             self._declare_at_start(spec)
-        self._watcher = asyncio.create_task(self._watch_over())
+        self._watcher = asyncio.create_task(self._evict_and_retry())
         for load in filter(None, loads):
             await load.ended.wait()
 
     async def close(self) -> None:
-        """Unload everything. Uses that have not ended are waited for, at most the drain timeout."""
+        """Unload everything; waits for current uses, at most the drain timeout."""
         self._closed = True
         if self._watcher:
             await end(self._watcher)
@@ -130,13 +129,13 @@ class ModelManager:
         return tuple(self._status(entry) for _, entry in sorted(self._residents.entries.items()))
 
     async def acquire(self, model_id: str, *, only_if_resident: bool = False) -> ModelReference:
-        """Take a reference, loading the model first if it is not resident.
+        """Take a reference; loads the model first if it is not resident.
 
-        Cancelling the caller leaves the load running: another one may wait for it, and the next will find it done.
+        Cancelling the caller leaves the load running, for callers that also wait for it and for later ones.
 
         Args:
             model_id: Empty for the default model.
-            only_if_resident: Start the load of a model that is not resident, and fail at once.
+            only_if_resident: If the model is not resident, start its load and fail at once.
 
         Raises:
             VoiceplaneError: NOT_FOUND: unknown model. FAILED_PRECONDITION, MODEL_NOT_RESIDENT: see above.
@@ -146,7 +145,7 @@ class ModelManager:
         entry = self._residents.find(model_id or self._settings.default_model_id)
         while entry.draining:
             if entry.unloading:
-                raise unavailable("MODEL_DRAINING", f"model {entry.model_id!r} is being unloaded: use another one")
+                raise unavailable("MODEL_DRAINING", f"model {entry.model_id!r} is being unloaded: use another model")
             await self._residents.signal.until(self._drained(entry))
             self._check_open()
             entry = self._residents.find(entry.model_id)
@@ -154,7 +153,9 @@ class ModelManager:
             return self._residents.add_reference(entry)
         load = entry.load or self._load_for_session(entry)
         if only_if_resident:
-            message = f"model {entry.model_id!r} is not resident; its load has been started: use another one meanwhile"
+            message = (
+                f"model {entry.model_id!r} is not resident; its load has started: use another model, or retry later"
+            )
             raise failed_precondition("MODEL_NOT_RESIDENT", message, field="model_id")
         reference = self._residents.add_reference(entry)
         try:
@@ -165,18 +166,18 @@ class ModelManager:
         return reference
 
     async def load(self, spec: ModelSpec, *, no_wait: bool = False) -> ModelStatus:
-        """Make a model resident; the last request's residency rules hold.
+        """Make a model resident; the residency rules of the last request apply.
 
-        A resident model of the same content answers at once, and a load of it under way is joined. Other content is
-        loaded beside the old, which serves until the new is resident. A model that drains with references stays.
-        What a spec leaves empty is as it was, or as the catalog says; with a declaration, always as the catalog says.
+        If the content is unchanged, a resident model answers at once and a load under way is joined. New content is
+        loaded beside the old, which serves until the new one is resident. A model that drains with references stays.
+        Empty fields of a spec keep their value, or the catalog's; with a declaration, they always get the catalog's.
 
         Args:
             spec: What to load.
-            no_wait: Answer with the present state instead of waiting until the model is resident.
+            no_wait: Return the current state instead of waiting until the model is resident.
 
         Raises:
-            VoiceplaneError: NOT_FOUND: not known, and no source given. INVALID_ARGUMENT: it has no such voice.
+            VoiceplaneError: NOT_FOUND: unknown, and no source given. INVALID_ARGUMENT: it has no such voice.
                 RESOURCE_EXHAUSTED: no room. UNAVAILABLE: closing, or unloaded meanwhile. Or the load's own.
         """
         entry, begun = self._request(spec)
@@ -192,12 +193,12 @@ class ModelManager:
         return self._status(entry)
 
     def declare(self, spec: ModelSpec) -> ModelStatus:
-        """Make a model known by its rules, without loading it: the first session that asks for it does.
+        """Make a model known without loading it; its first session loads it.
 
-        One that is resident, or on its way there, is loaded again if the content differs.
+        If it is resident or being loaded, new content is loaded at once.
 
         Raises:
-            VoiceplaneError: NOT_FOUND: not known, and no source given. UNAVAILABLE: closing. RESOURCE_EXHAUSTED: no
+            VoiceplaneError: NOT_FOUND: unknown, and no source given. UNAVAILABLE: closing. RESOURCE_EXHAUSTED: no
                 room for the new content beside the old.
         """
         known = self._residents.entries.get(spec.model_id)
@@ -208,22 +209,22 @@ class ModelManager:
             return self._status(entry)
         self._check_open()
         entry = known or (ModelEntry(spec=spec) if spec.source else self._residents.find(spec.model_id))
-        entry.spec = _with_content(_with_rules(entry.spec, spec), spec)
+        entry.spec = with_content(with_rules(entry.spec, spec), spec)
         entry.error, entry.failures, entry.retry_at = None, 0, 0.0
         self._residents.entries[spec.model_id] = entry
         self._residents.note()
         return self._status(entry)
 
     async def unload(self, model_id: str, *, drain_timeout_ms: int | None = None) -> ModelStatus:
-        """Drain and unload a model, pinned ones too; ends a load under way. A later acquire or load brings it back.
+        """Drain and unload a model, even a pinned one; cancels its load. A later acquire or load loads it again.
 
         Args:
             model_id: The model.
-            drain_timeout_ms: How long to wait for its references; None for the worker's own.
+            drain_timeout_ms: How long to wait for its references; None for the worker's setting.
 
         Returns:
-            ABSENT, or DRAINING at the deadline: it is then unloaded when its last reference ends. RESIDENT if a load
-            has been asked for meanwhile.
+            ABSENT, or DRAINING at the timeout: it is then unloaded when its last reference ends. RESIDENT if a load
+            was requested meanwhile.
 
         Raises:
             VoiceplaneError: NOT_FOUND: unknown model.
@@ -239,11 +240,11 @@ class ModelManager:
         return self._status(entry)
 
     async def reload(self, model_id: str) -> ModelStatus:
-        """Re-read a model's pack and load it again; the old generation serves until the new one is resident.
+        """Read a model's pack again and load it; the old generation serves until the new one is resident.
 
         Raises:
             VoiceplaneError: NOT_FOUND: unknown model. UNAVAILABLE: it is being unloaded. Or the load's own, and the
-                old generation goes on serving.
+                old generation continues to serve.
         """
         problems = await asyncio.to_thread(self._catalog.refresh)
         self._residents.adopt_catalog()
@@ -262,7 +263,7 @@ class ModelManager:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise unavailable("WORKER_CLOSING", "the worker is exiting: go on with another worker")
+            raise unavailable("WORKER_CLOSING", "the worker is shutting down: use another worker")
 
     def _status(self, entry: ModelEntry) -> ModelStatus:
         known = self._catalog.find(entry.model_id)
@@ -275,7 +276,7 @@ class ModelManager:
         )
 
     def _request(self, spec: ModelSpec) -> tuple[ModelEntry, bool]:
-        """Bring a load request into the entry; False if something else has to end first."""
+        """Record a load request in the entry; False if something else has to end first."""
         self._check_open()
         entry = self._residents.entries.get(spec.model_id)
         if entry is None:
@@ -287,15 +288,15 @@ class ModelManager:
         if entry.load:
             if not self._same_content(entry, entry.load.spec, spec):
                 return entry, False
-            entry.load.spec = _with_rules(entry.load.spec, spec)
+            entry.load.spec = with_rules(entry.load.spec, spec)
         elif entry.serving and self._same_content(entry, entry.spec, spec):
-            ruled = _with_rules(entry.spec, spec)
+            ruled = with_rules(entry.spec, spec)
             voice_catalog_of(ruled, entry.serving.loaded.model.voices)
             entry.spec = ruled
-            entry.error, entry.failures, entry.retry_at = None, 0, 0.0  # what had failed is not wanted any more
+            entry.error, entry.failures, entry.retry_at = None, 0, 0.0  # the failed content is no longer requested
             self._residents.note()
         else:
-            self._load_runner.begin(entry, _with_content(_with_rules(entry.spec, spec), spec))
+            self._load_runner.begin(entry, with_content(with_rules(entry.spec, spec), spec))
         return entry, True
 
     @staticmethod
@@ -307,20 +308,20 @@ class ModelManager:
         return lambda: not (entry.load or entry.draining)
 
     async def _load_later(self, spec: ModelSpec) -> None:
-        """The waiting half of a load that nobody waits for; its failure is told by the model's state."""
+        """The waiting half of a load without a waiting caller; the model's state reports a failure."""
         try:
             await self.load(spec)
         except VoiceplaneError as error:
             _log.warning("load_failed", model_id=spec.model_id, reason=error.reason, message=error.message)
 
     def _same_content(self, entry: ModelEntry, have: ModelSpec, want: ModelSpec) -> bool:
-        """Whether `want` asks for what `have` is.
+        """Whether `want` requests the content that `have` is.
 
-        What it leaves open of family and source is the same, but the source of a declaration is then the catalog's.
+        An empty family or source in it means the same one; in a declaration, an empty source means the catalog's.
         """
         known = self._catalog.find(entry.model_id)
         listed = known.metadata.source if known else None
-        wanted = _with_content(have, want)
+        wanted = with_content(have, want)
         sources = {have.source or listed} if want.declaration else {None, have.source or listed}
         family = have.family or (entry.serving.loaded.pack.metadata.family if entry.serving else want.family)
         return (
@@ -345,10 +346,10 @@ class ModelManager:
         try:
             self._load_for_session(entry)
         except VoiceplaneError as error:
-            _log.warning("declared_model_waits", model_id=spec.model_id, reason=error.reason, message=error.message)
+            _log.warning("declared_model_deferred", model_id=spec.model_id, reason=error.reason, message=error.message)
 
     def _load_missing(self, model_id: str) -> ModelLoad | None:
-        """Begin the load of a default or preloaded model, unless it is under way or has to wait."""
+        """Start the load of a default or preloaded model, unless it is under way or in its backoff."""
         first = ModelEntry(spec=self._residents.first_spec(model_id))
         entry = self._residents.entries.setdefault(model_id, first)
         if entry.load or entry.draining:
@@ -356,11 +357,11 @@ class ModelManager:
         try:
             return self._load_for_session(entry)
         except VoiceplaneError as error:
-            _log.warning("preload_waits", model_id=model_id, reason=error.reason, message=error.message)
+            _log.warning("preload_deferred", model_id=model_id, reason=error.reason, message=error.message)
             return None
 
-    async def _watch_over(self) -> None:
-        """Evict by TTL, and try again what the worker's readiness waits for."""
+    async def _evict_and_retry(self) -> None:
+        """Evict by TTL, and retry the loads that the worker's readiness waits for."""
         while True:
             await self._clock.sleep(self._settings.evict_check_interval_ms / 1000)
             for model_id in eviction.expired(self._residents.usages(), now=self._clock.now()):
@@ -370,32 +371,7 @@ class ModelManager:
 
 
 async def _finish(load: ModelLoad) -> None:
-    """Wait for a load; cancelling the wait leaves the load alone."""
+    """Wait for a load; a cancelled wait does not cancel the load."""
     await load.ended.wait()
     if load.error:
-        raise copy.copy(load.error)  # every waiter gets its own, with its own traceback
-
-
-def _with_rules(have: ModelSpec, want: ModelSpec) -> ModelSpec:
-    return replace(
-        have,
-        residency=want.residency,
-        ttl_ms=want.ttl_ms,
-        min_residency_ms=want.min_residency_ms,
-        declaration=want.declaration or have.declaration,
-        voices=want.voices if want.declaration else want.voices or have.voices,
-        languages=want.languages if want.declaration else want.languages or have.languages,
-    )
-
-
-def _with_content(have: ModelSpec, want: ModelSpec) -> ModelSpec:
-    if want.declaration:  # it says all of what is wanted: what it leaves empty is not wanted any more
-        return want
-    return replace(
-        have,
-        source=want.source or have.source,
-        family=want.family or have.family,
-        warm_up_text=want.warm_up_text or have.warm_up_text,
-        base_model_id=want.base_model_id or have.base_model_id,
-        options=want.options or have.options,
-    )
+        raise copy.copy(load.error)  # one for each waiting caller, with its own traceback

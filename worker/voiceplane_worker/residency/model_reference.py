@@ -1,4 +1,4 @@
-"""A session's hold on a model."""
+"""Reference counting: a session's reference to a model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ModelReference:
-    """One session's hold on a model, which is not unloaded while it lasts. Not thread-safe: for the event loop only."""
+    """One session's reference to a model, which is not unloaded while it is held. For the event loop only."""
 
     def __init__(self, *, entry: ModelEntry, now: Callable[[], float], settle: Callable[[ModelEntry], None]) -> None:
         """Take the reference.
@@ -25,7 +25,7 @@ class ModelReference:
         Args:
             entry: The model.
             now: Monotonic seconds.
-            settle: Called after a reference or a use has begun or ended.
+            settle: Called after a reference or a use begins or ends.
         """
         self._entry = entry
         self._now = now
@@ -42,18 +42,18 @@ class ModelReference:
 
     @property
     def voice_catalog(self) -> VoiceCatalog:
-        """The voices and languages that a session can have now; only while it is resident."""
+        """The voices and languages for sessions; only while the model is resident."""
         return voice_catalog_of(self._entry.spec, self._serving.loaded.model.voices)
 
     @contextlib.contextmanager
     def use(self) -> Iterator[LoadedModel]:
-        """Hold the present generation for one utterance.
+        """Hold the current generation for one utterance.
 
-        After a RELOAD the next use gets the new generation; the old one is closed when its last use ends, also if the
-        lease was released before.
+        After a RELOAD the next use gets the new generation. The old one is closed when its last use ends, even if the
+        reference was released before.
 
         Raises:
-            VoiceplaneError: UNAVAILABLE, MODEL_LOST: its process has ended, and the new one is not there yet.
+            VoiceplaneError: UNAVAILABLE, MODEL_LOST: its process crashed, and its new load has not finished.
         """
         serving = self._serving
         serving.uses += 1
@@ -69,18 +69,18 @@ class ModelReference:
     @property
     def _serving(self) -> ModelGeneration:
         if self._released:
-            raise RuntimeError(f"the lease on {self.model_id} is no longer held")
+            raise RuntimeError(f"the reference to {self.model_id} was released")
         if self._entry.serving is None:
-            message = f"model {self.model_id!r} was lost and is loaded again: try again, or use another worker"
+            message = f"model {self.model_id!r} crashed and is being loaded again: retry, or use another worker"
             raise unavailable("MODEL_LOST", message, retry_after_ms=1_000)
         return self._entry.serving
 
     def touch(self) -> None:
-        """Note that the model is being used now."""
+        """Record that the model is used now."""
         self._entry.last_used = self._now()
 
     def release(self) -> None:
-        """Drop the reference; again, it does nothing."""
+        """Release the reference. Idempotent."""
         if self._released:
             return
         self._released = True

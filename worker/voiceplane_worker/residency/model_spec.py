@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Residency(enum.Enum):
-    """When a model comes and goes; the names are those of the ABI without their prefix."""
+    """When a model is loaded and evicted; the names are those of the gRPC API without their prefix."""
 
     ON_DEMAND = "on_demand"
     PRELOAD = "preload"
@@ -21,21 +21,21 @@ class Residency(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:
-    """A model as it is asked for.
+    """A requested model.
 
     Attributes:
         model_id: Unique within the worker.
-        source: Where the pack is; None for the one that the catalog names.
-        family: Empty: as the pack says; otherwise the two must agree.
-        residency: When it comes and goes.
-        ttl_ms: 0 for the worker's own.
-        min_residency_ms: 0 for the worker's own.
-        warm_up_text: Empty: the pack's own.
-        base_model_id: A LoRA's base model.
-        options: Family options, over those of the pack.
-        voices: Those that sessions can have, the first by default; a language overrides the pack's. Empty: all.
-        languages: What it speaks (BCP 47). Empty: what its voices say.
-        declaration: Who declares it and in which version, in the declarer's own words; empty for nobody.
+        source: The source of its pack; None for the one in the catalog.
+        family: Empty for the pack's; otherwise the two must agree.
+        residency: When it is loaded and evicted.
+        ttl_ms: 0 for the worker's setting.
+        min_residency_ms: 0 for the worker's setting.
+        warm_up_text: Empty for the pack's.
+        base_model_id: For a LoRA, its base model.
+        options: Family options; they override those of the pack.
+        voices: Voices for sessions, the first is the default; a language overrides the pack's. Empty for all.
+        languages: Supported languages (BCP 47). Empty for those of its voices.
+        declaration: Opaque id of the declaring object and its version; empty without one.
     """
 
     model_id: str
@@ -50,3 +50,30 @@ class ModelSpec:
     voices: tuple[Voice, ...] = ()
     languages: tuple[str, ...] = ()
     declaration: str = ""
+
+
+def with_rules(have: ModelSpec, want: ModelSpec) -> ModelSpec:
+    """A spec with the residency rules, voices and languages of a request."""
+    return replace(
+        have,
+        residency=want.residency,
+        ttl_ms=want.ttl_ms,
+        min_residency_ms=want.min_residency_ms,
+        declaration=want.declaration or have.declaration,
+        voices=want.voices if want.declaration else want.voices or have.voices,
+        languages=want.languages if want.declaration else want.languages or have.languages,
+    )
+
+
+def with_content(have: ModelSpec, want: ModelSpec) -> ModelSpec:
+    """A spec with the content (source, family, options) of a request; empty fields keep their value."""
+    if want.declaration:  # it is complete: an empty field removes a former value
+        return want
+    return replace(
+        have,
+        source=want.source or have.source,
+        family=want.family or have.family,
+        warm_up_text=want.warm_up_text or have.warm_up_text,
+        base_model_id=want.base_model_id or have.base_model_id,
+        options=want.options or have.options,
+    )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ModelState(enum.Enum):
-    """Where a model stands; the names are those of the ABI without their prefix."""
+    """The state of a model; the names are those of the gRPC API without their prefix."""
 
     ABSENT = "absent"
     FETCHING = "fetching"
@@ -26,19 +26,19 @@ class ModelState(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelStatus:
-    """One model at one moment; the fields are those of the ABI's ModelStatus.
+    """One model at one moment; the fields are those of ModelStatus in the proto.
 
     Attributes:
         reason: FAILED: a stable CamelCase reason; DRAINING: why; RESIDENT: "Reloading" while other content is loaded,
             "ReloadFailed" after that has failed.
-        message: For people; names the remedy.
-        references: Leases that are held.
+        message: For users; says what to do.
+        references: Sessions that use it.
         resident_since: Unix seconds.
         last_used: Unix seconds.
-        expires_at: Unix seconds at which the TTL evicts it if it stays unused; None while it can't.
+        expires_at: Unix seconds at which the TTL evicts it if it stays unused; None if it can't be evicted.
         generation: Raised by each load of this model in this process.
-        fetched_bytes: FETCHING: so far.
-        fetch_bytes: FETCHING: in all; 0 while that is not known.
+        fetched_bytes: FETCHING: bytes so far.
+        fetch_bytes: FETCHING: bytes in all; 0 while it is unknown.
     """
 
     model_id: str

@@ -1,4 +1,4 @@
-"""The loader of real packs: blocking work, each piece in a thread of its own pool."""
+"""Loads voice packs: fetch, load, warm up and close, each in a thread of the loader's pool."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ STEP_BYTES = 16 << 20
 
 
 class PackLoader:
-    """A Loader, see `loads`."""
+    """A Loader, see `load_runner`."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class PackLoader:
         Args:
             device: "cpu", "cuda" or "cuda:N".
             threads: Threads that one inference call may use on a CPU.
-            adapter_of: Gives the adapter of a family.
+            adapter_of: Returns the adapter of a family.
             cache_dir: See `voiceplane_common.artifacts.fetch`.
             credentials_dir: See there, too.
             accept_licences: See `voiceplane_worker.packs.opening.open_pack`.
@@ -67,9 +67,9 @@ class PackLoader:
     async def fetch(
         self, spec: ModelSpec, known: CatalogPack | None, *, fetched: Callable[[int, int], None]
     ) -> VoicePack:
-        """See Loader. A cancelled fetch ends with its thread; what it has fetched stays in the cache."""
+        """See Loader. A cancelled fetch ends when its thread does; the fetched files stay in the cache."""
         loop = asyncio.get_running_loop()
-        progress = in_steps(lambda done, total: loop.call_soon_threadsafe(fetched, done, total))
+        progress = throttled(lambda done, total: loop.call_soon_threadsafe(fetched, done, total))
         return await self._run(
             lambda: open_pack(
                 spec,
@@ -83,8 +83,8 @@ class PackLoader:
         )
 
     async def load(self, pack: VoicePack, spec: ModelSpec, *, base: Model | None = None) -> Model:
-        """See Loader. A thread can't be stopped, so a cancelled load ends when it has, and frees what it brought."""
-        del spec  # the pack says it all
+        """See Loader. A thread can't be stopped: a cancelled load ends when its thread does, and frees the model."""
+        del spec  # the pack holds all of it
         adapter = self._adapter_of(pack.metadata.family)
 
         def load() -> Model:
@@ -93,7 +93,7 @@ class PackLoader:
             elif isinstance(base, LoraBase):
                 model = base.attach(pack)
             else:
-                message = f"family {pack.metadata.family!r} takes no LoRA adapters: leave base_model_id out"
+                message = f"family {pack.metadata.family!r} does not support LoRA adapters: remove base_model_id"
                 raise failed_precondition("LORA_UNSUPPORTED", message, field="base_model_id")
             gc_tuning.refreeze()
             return model
@@ -118,44 +118,44 @@ class PackLoader:
         raise asyncio.CancelledError
 
 
-def in_steps(tell: Callable[[int, int], object]) -> Callable[[int, int], None]:
-    """Tell progress at each whole percent, or at each STEP_BYTES while the whole is not known.
+def throttled(report: Callable[[int, int], object]) -> Callable[[int, int], None]:
+    """Report progress at each whole percent, or at each STEP_BYTES while the total is unknown.
 
     Args:
-        tell: Given the bytes done and the bytes in all, 0 if unknown.
+        report: Gets the bytes done and the bytes in all, 0 if unknown.
     """
-    told = -1
+    reported = -1
 
     def progress(done: int, total: int) -> None:
-        nonlocal told
+        nonlocal reported
         step = 100 * done // total if total else done // STEP_BYTES
-        if step != told:
-            told = step
-            tell(done, total)
+        if step != reported:
+            reported = step
+            report(done, total)
 
     return progress
 
 
 def adapter_of(family: str, *, hosted: Collection[str]) -> Adapter:
-    """The adapter of a family, in child processes if it is one of the hosted; raises as find_adapter does."""
+    """The adapter of a family, in child processes if it is hosted; raises as find_adapter does."""
     return HostedAdapter(family) if family in hosted else find_adapter(family)
 
 
 def speak_unheard(model: Model, pack: VoicePack) -> float:
-    """Synthesize the warm-up text once. Blocking.
+    """Synthesize the warm-up text once and discard the audio. Blocking.
 
     Returns:
         The gain in dB that brings it to the target loudness.
 
     Raises:
-        VoiceplaneError: FAILED_PRECONDITION, PACK_INVALID: it yields no audio, or something that is none.
+        VoiceplaneError: FAILED_PRECONDITION, PACK_INVALID: it yields no audio, or values that are not finite.
     """
     voice = model.voices[0]
     text = pack.metadata.warm_up_text
     chunks = list(model.synthesize(Piece(text=text, voice=voice.name, language=voice.language)))
     samples = np.concatenate(chunks) if chunks else np.zeros(0, dtype=np.float32)
     if not samples.size or not np.isfinite(samples).all():
-        problem = "holds values that are no numbers" if samples.size else "is empty"
-        message = f"model {pack.metadata.model_id!r}: the speech of its warm_up_text {problem}: the pack is broken"
+        problem = "has NaN or infinite values" if samples.size else "is empty"
+        message = f"model {pack.metadata.model_id!r}: the audio of its warm_up_text {problem}: the voice pack is broken"
         raise failed_precondition("PACK_INVALID", message, field="warm_up_text")
     return float(calibrate(samples, sample_rate_hz=model.sample_rate_hz))

@@ -1,6 +1,6 @@
-"""The models of one worker: what is open, who holds it, how much room is left, and how one goes.
+"""The models of one worker: their entries, admission to the shared capacity, draining and closing.
 
-Confined to the event loop, see `entry`.
+Confined to the event loop, see `model_entry`.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ class Closer(Protocol):
     """Frees models."""
 
     async def close(self, model: Model) -> None:
-        """Free a model that nobody uses any more."""
+        """Free a model that is no longer in use."""
         ...
 
 
 class ResidentModels:
-    """The entries of all models, and the room that they share.
+    """The entries of all models, and the capacity that they share.
 
     Attributes:
         entries: By model id.
         signal: Fires after each change.
-        missing: The default and preloaded models that have not been resident yet.
+        missing: Default and preloaded models that have not been resident yet; the worker's readiness waits for them.
     """
 
     def __init__(
@@ -77,33 +77,35 @@ class ResidentModels:
         """The entry of a known model.
 
         Raises:
-            VoiceplaneError: NOT_FOUND; names the known models.
+            VoiceplaneError: NOT_FOUND, with the known models.
         """
         if entry := self.entries.get(model_id):
             return entry
         if not model_id:
             raise not_found(
-                "model_id", "no model is named, and the worker has no default_model_id", reason="NO_DEFAULT"
+                "model_id",
+                "model_id is empty, and the worker has no default_model_id: set one of them",
+                reason="NO_DEFAULT",
             )
         known = ", ".join(sorted(self.entries)) or "none"
         message = f"unknown model {model_id!r}: known models are {known}; LoadModel with a source adds one"
         raise not_found("model_id", message, reason="MODEL_NOT_FOUND")
 
     def adopt_catalog(self) -> None:
-        """Know every model that the catalog knows."""
+        """Add an entry for every model of the catalog."""
         for model_id in self._catalog.model_ids:
             if model_id not in self.entries:
                 self.entries[model_id] = ModelEntry(spec=self.first_spec(model_id))
 
     def first_spec(self, model_id: str) -> ModelSpec:
-        """A model as the settings and the catalog alone name it."""
+        """The spec of a model from the settings and the catalog alone."""
         residency = Residency.PRELOAD if model_id in self._at_start else Residency.ON_DEMAND
         return ModelSpec(model_id=model_id, residency=residency)
 
     def usage(self, entry: ModelEntry, incoming: ModelLoad | None = None) -> ModelUsage:
-        """A model as the plan sees it, without what an incoming load of it is going to add.
+        """A model's snapshot for eviction and admission, without the memory that an incoming load of it adds.
 
-        The base of an incoming LoRA does not make room for it.
+        The base model of an incoming LoRA is protected.
         """
         spec, settings = entry.spec, self._settings
         expected = entry.load.memory_bytes if entry.load and entry.load is not incoming else 0
@@ -122,11 +124,11 @@ class ResidentModels:
         )
 
     def usages(self, incoming: ModelLoad | None = None) -> Iterator[ModelUsage]:
-        """All models that take room."""
+        """All models that count against the caps."""
         return (self.usage(entry, incoming) for entry in self.entries.values() if entry.uses_capacity)
 
     def admit(self, entry: ModelEntry, load: ModelLoad) -> None:
-        """Evict what has to go for a load, or refuse it."""
+        """Evict models to make room for a load, or refuse the load."""
         now = self._clock.now()
         decision = admission.admit(
             self.usages(load),
@@ -143,20 +145,20 @@ class ResidentModels:
 
     def _no_room(self, load: ModelLoad, decision: admission.Admission, *, now: float) -> VoiceplaneError:
         settings = self._settings
-        held = ", ".join(decision.blockers) or "its own older generation"
+        blockers = ", ".join(decision.blockers) or "its own older generation"
         limits = f"resident_cap {settings.resident_cap}"
         if settings.memory_cap_bytes:
             limits += f", memory_cap_bytes {settings.memory_cap_bytes}"
-        needs = f" (it needs {load.memory_bytes} bytes)" if load.memory_bytes else ""
+        needs = f" ({load.memory_bytes} bytes)" if load.memory_bytes else ""
         message = (
-            f"no room for model {load.spec.model_id!r}{needs} within {limits}: the room is held by {held}, in use, "
-            "pinned, the default, or inside their minimum residency; unload one of them or raise the limit"
+            f"model {load.spec.model_id!r}{needs} does not fit within {limits}: {blockers} can't be evicted, being in "
+            "use, pinned, the default model or within the minimum residency; unload one of them or raise the limit"
         )
         retry_ms = None if decision.retry_at is None else max(1, round((decision.retry_at - now) * 1000))
         return exhausted("NO_ROOM", message, field="model_id", retry_after_ms=retry_ms)
 
     def room_is_free(self, entry: ModelEntry, load: ModelLoad) -> bool:
-        """Whether the models that were evicted for a load have gone."""
+        """Whether the models that were evicted for a load have been closed."""
         others = [each for each in self.entries.values() if each is not entry]
         if sum(each.in_memory for each in others) >= self._settings.resident_cap:
             return False
@@ -165,12 +167,12 @@ class ResidentModels:
         return not cap or held + load.memory_bytes <= cap
 
     def drain(self, entry: ModelEntry, *, reason: str, asked: bool) -> None:
-        """Let a model go as soon as nobody holds it; a load under way ends.
+        """Unload a model as soon as it has no references; cancels a load under way.
 
         Args:
             entry: The model.
             reason: CamelCase.
-            asked: By UnloadModel: sessions are refused, and what LoadModel said of it is forgotten.
+            asked: For an UnloadModel: new sessions are refused, and what LoadModel declared is forgotten.
         """
         _log.info("model_drains", model_id=entry.model_id, reason=reason, references=entry.references)
         if entry.uses_capacity and not entry.draining:
@@ -181,11 +183,11 @@ class ResidentModels:
         self.settle(entry)
 
     def add_reference(self, entry: ModelEntry) -> ModelReference:
-        """Take a reference."""
+        """Take a reference on a model."""
         return ModelReference(entry=entry, now=self._clock.now, settle=self.settle)
 
     def settle(self, entry: ModelEntry) -> None:
-        """Close what nobody uses any more, and end a drain that is complete."""
+        """Close generations that are no longer in use, and end a drain that is complete."""
         if entry.draining and not entry.references:
             entry.retire()
         for generation in entry.open:
@@ -213,7 +215,7 @@ class ResidentModels:
         self.settle(entry)
 
     async def close_model(self, entry: ModelEntry, model: Model) -> None:
-        """Free a model, through any cancellation; a failure to free is logged, since nobody can act on it."""
+        """Free a model, even if the caller is cancelled; a failure is logged, since no caller can handle it."""
         began_s = self._clock.now()
         work = asyncio.create_task(self._closer.close(model))
         cancelled = await complete(work)
@@ -225,12 +227,12 @@ class ResidentModels:
             raise asyncio.CancelledError
 
     def note(self) -> None:
-        """Tell everyone who waits that something has changed."""
+        """Notify the waiting tasks and the state feed of a change."""
         self.signal.fire()
         self._changed()
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Run a coroutine, and keep it until it has ended."""
+        """Run a coroutine as a task that is kept until it has ended."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

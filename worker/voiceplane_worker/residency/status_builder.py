@@ -1,4 +1,4 @@
-"""What is told about one model."""
+"""Builds the ModelStatus of one model."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def build_status(
 
     Args:
         entry: The model.
-        usage: The same, as the plan sees it.
-        known: What the catalog says of it.
-        is_default: Whether sessions that name no model get it.
+        usage: Its snapshot for eviction.
+        known: Its metadata in the catalog.
+        is_default: Whether it is the default model.
         wall_offset: Unix seconds minus monotonic seconds.
     """
     loaded = entry.serving.loaded if entry.serving else None
@@ -57,7 +57,7 @@ def build_status(
 
 
 def _declaration(entry: ModelEntry) -> str:
-    """What was asked for last, though older content may speak until that is loaded."""
+    """The last declaration, though older content may serve until that is loaded."""
     if entry.load:
         return entry.load.spec.declaration
     return entry.failed_declaration if entry.error and entry.serving else entry.spec.declaration

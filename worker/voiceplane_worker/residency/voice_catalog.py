@@ -1,4 +1,4 @@
-"""What of a model sessions can have: the voices and languages of its pack, as far as its declaration lets them."""
+"""The voices and languages that a model offers to sessions: those of its pack, limited by its declaration."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Named(Protocol):
 
 
 def expected_voice_catalog(spec: ModelSpec, voices: Sequence[Named]) -> VoiceCatalog:
-    """What a model that is not resident is going to offer, as far as that is known; a wrong name shows at its load."""
+    """The voice catalog of a model before its load, as far as it is known; wrong names show at the load."""
     languages = {voice.name: voice.language for voice in voices}
     wanted = [(voice.name, voice.language or languages.get(voice.name, "")) for voice in spec.voices]
     named = wanted or list(languages.items())
@@ -46,11 +46,11 @@ def expected_voice_catalog(spec: ModelSpec, voices: Sequence[Named]) -> VoiceCat
 
 
 def voice_catalog_of(spec: ModelSpec, voices: Sequence[Named]) -> VoiceCatalog:
-    """What a spec makes of a model's voices: those that it names, in its order, with its languages.
+    """The voices of a model that a spec names, in the spec's order and with its languages.
 
     Args:
-        spec: What is declared; without voices, all are offered.
-        voices: What the model has.
+        spec: The declaration; if it names no voices, all are offered.
+        voices: Of the model.
 
     Raises:
         VoiceplaneError: INVALID_ARGUMENT: the spec names a voice that the model does not have.

@@ -1,1 +1,1 @@
-"""The gRPC face of the worker."""
+"""The gRPC server of the worker."""

@@ -1,4 +1,4 @@
-"""Errors on their way out: every failure becomes a gRPC status with google.rpc details."""
+"""Turns every failure of a handler into a gRPC status with google.rpc details."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def answers(
 async def abort(context: Context, error: Exception) -> NoReturn:
     """End a call with an error's status.
 
-    What we did not foresee becomes INTERNAL, with a reference to the log line that has the details.
+    An unexpected exception becomes INTERNAL, with a reference to the log line that has the details.
     """
     if isinstance(error, grpc.aio.AbortError):
         raise error
     if not isinstance(error, VoiceplaneError):
         reference = uuid.uuid4().hex[:8]
         _log.error("call_failed", reference=reference, exc_info=error)
-        message = f"the worker failed; its log has the details under reference {reference}"
+        message = f"internal error of the worker: its log has the details under reference {reference}"
         error = VoiceplaneError(grpc.StatusCode.INTERNAL, "INTERNAL", message)
     await context.abort_with_status(rpc_status.to_status(error.to_status()))
     raise AssertionError("abort_with_status returned")

@@ -1,4 +1,4 @@
-"""Which certificates may call: the authority has signed those of workers, too."""
+"""Authorizes gRPC clients by the names in their certificates; the authority signs those of workers, too."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _log = get_logger("callers")
 
 
 class MtlsAuthInterceptor(grpc.aio.ServerInterceptor):
-    """Refuses every call whose certificate has none of the allowed names."""
+    """Refuses calls whose client certificate has none of the allowed names."""
 
     def __init__(self, allowed: Collection[str]) -> None:
         self._allowed = frozenset(allowed)
@@ -29,11 +29,11 @@ class MtlsAuthInterceptor(grpc.aio.ServerInterceptor):
     async def intercept_service(
         self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: grpc.HandlerCallDetails
     ) -> Any:
-        """Put the check before the handler, which is the first to know the caller."""
+        """Wrap the handler with the check: the interceptor itself does not know the caller."""
         handler = await continuation(handler_call_details)
         return handler and self._guarded(handler)
 
-    def _guarded(self, handler: Any) -> Any:  # the types of handlers are those of the library's synchronous half
+    def _guarded(self, handler: Any) -> Any:  # the library types handlers for its synchronous API only
         kinds = {
             "request_deserializer": handler.request_deserializer,
             "response_serializer": handler.response_serializer,
@@ -46,7 +46,7 @@ class MtlsAuthInterceptor(grpc.aio.ServerInterceptor):
         async def many(request: Any, context: Context) -> None:
             await self._check(context)
             answering = (handler.unary_stream or handler.stream_stream)(request, context)
-            if inspect.isawaitable(answering):  # a handler may write its answers, or yield them
+            if inspect.isawaitable(answering):  # a handler may write its responses, or yield them
                 await answering
                 return
             async with contextlib.aclosing(answering) as responses:
@@ -68,7 +68,7 @@ class MtlsAuthInterceptor(grpc.aio.ServerInterceptor):
             return
         _log.warning("caller_refused", names=sorted(names))
         message = (
-            f"a certificate of {', '.join(sorted(names)) or 'no name'} may not call this worker: its names must have "
-            f"one of tls.allowed_clients ({', '.join(sorted(self._allowed))})"
+            f"the client certificate has the names {', '.join(sorted(names)) or '(none)'}, and none of them is in "
+            f"tls.allowed_clients ({', '.join(sorted(self._allowed))}): use another certificate, or add its name there"
         )
         await abort(context, VoiceplaneError(grpc.StatusCode.PERMISSION_DENIED, "CALLER_REFUSED", message))

@@ -1,4 +1,4 @@
-"""The TTS service: thin handlers that check, delegate and answer."""
+"""The TTS service: thin handlers that validate, delegate and respond."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ AUDIO_FORMAT = tts_pb2.AudioFormat(
 
 
 class TTSService(tts_pb2_grpc.TTSServicer):
-    """The ABI's service."""
+    """The gRPC service."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class TTSService(tts_pb2_grpc.TTSServicer):
             default_model_id=settings.model_manager.default_model_id,
         )
 
-    async def GetCapabilities(  # noqa: N802 - the ABI's names
+    async def GetCapabilities(  # noqa: N802 - the names of the proto
         self, request: tts_pb2.GetCapabilitiesRequest, context: Context
     ) -> tts_pb2.GetCapabilitiesResponse:
         """See the proto."""

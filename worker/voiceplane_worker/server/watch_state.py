@@ -1,4 +1,4 @@
-"""The worker's state as others see it: WatchState snapshots and gRPC health, both told at once of a change."""
+"""Publishes the worker's state: WatchState snapshots and gRPC health, both updated on each change."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SERVICE = "voiceplane.v1.TTS"
 
-# Snapshots follow each other no closer than this: a burst of changes is one snapshot.
+# Minimum interval of snapshots: a burst of changes is one snapshot.
 MIN_INTERVAL_S = 0.02
 
 
@@ -36,7 +36,7 @@ class ChangeCounter:
         self._waiters: set[asyncio.Future[None]] = set()
 
     def note(self) -> None:
-        """Something has changed."""
+        """Record a change."""
         self.revision += 1
         for waiter in self._waiters:
             if not waiter.done():
@@ -44,7 +44,7 @@ class ChangeCounter:
         self._waiters.clear()
 
     async def after(self, revision: int) -> None:
-        """Return once the counter has passed a revision."""
+        """Return when the revision is greater than this one."""
         while self.revision <= revision:
             waiter = asyncio.get_running_loop().create_future()
             self._waiters.add(waiter)
@@ -55,7 +55,7 @@ class ChangeCounter:
 
 
 class StatePublisher:
-    """Snapshots of the worker's state."""
+    """Publishes snapshots of the worker's state."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class StatePublisher:
 
     @property
     def ready(self) -> bool:
-        """Whether new sessions are served."""
+        """Whether the worker accepts sessions."""
         return self._manager.ready and not self._sessions.draining
 
     def snapshot(self) -> tts_pb2.WorkerState:
@@ -110,7 +110,7 @@ class StatePublisher:
             await self._changes.after(state.revision)
 
     async def keep_health(self, health: health_aio.HealthServicer, metrics: Metrics) -> None:
-        """Keep gRPC health in step: "" and the service with readiness, "model/ID" with residency."""
+        """Update gRPC health: "" and the service by readiness, "model/ID" by residency."""
         known: set[str] = set()
         while True:
             revision = self._changes.revision

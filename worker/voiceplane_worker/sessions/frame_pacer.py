@@ -1,4 +1,4 @@
-"""Between the model and the wire: ready frames, and whether the next one may leave.
+"""The frame pacer: queues ready frames between the model and the wire, and decides when the next one is sent.
 
 A frame leaves when it is ready, its time has come (PacingClock), the session is not paused and the listener has granted
 credit for it; and an utterance begins to leave only when its next chunk is expected before the first has been played.
@@ -40,7 +40,7 @@ class FramePacer:
     """The frames of one stream. Confined to the event loop.
 
     Attributes:
-        underruns: Times that a listener who plays at once has run dry in the middle of an utterance.
+        underruns: Times that a listener without a jitter buffer ran dry within an utterance.
     """
 
     def __init__(
@@ -55,8 +55,8 @@ class FramePacer:
 
         Args:
             burst_frames: See PacingClock.
-            buffer_ms: Audio that may wait here.
-            credit_frames: Frames granted at first; None for no credit flow control.
+            buffer_ms: Capacity of the queue.
+            credit_frames: Initial credit; None for no credit flow control.
             on_late_frame: Called for each frame after an utterance's first burst, with its
                 lateness in seconds. A frame that waited for the listener (a pause, or no credit) is left out.
         """
@@ -84,35 +84,35 @@ class FramePacer:
         return self._paused_at is not None
 
     def deadline(self) -> float:
-        """When the listener will run dry unless more audio is put: the deadline of the next chunk's computation."""
+        """When the listener runs dry unless more frames are put: the deadline of the next chunk's step."""
         now = self._loop.time()
         shift = now - self._paused_at if self._paused_at is not None else 0.0
         return max(now, self._pacing.played_out_at() + shift) + self.ahead_s
 
     @property
     def ahead_s(self) -> float:
-        """Seconds of audio that are ready."""
+        """Seconds of audio in the queue."""
         return len(self._frames) * FRAME_SECONDS
 
     def hold_start(self, hold: bool) -> None:
-        """Whether an utterance that has not begun to leave should wait: begun now, it would soon run dry."""
+        """Whether to hold an utterance that has not started: started now, it would soon run dry."""
         self._held = hold
         self._wake.set()
 
     async def room(self) -> None:
-        """Return when there is room for more frames."""
+        """Return when the queue has room."""
         await self._room.wait()
 
     def put(self, frames: Iterable[ReadyFrame]) -> None:
-        """Add frames. One chunk may exceed the capacity; then room() waits the longer."""
+        """Add frames. One chunk may exceed the capacity; room() then waits longer."""
         self._frames.extend(frames)
         self._balance()
 
     async def take(self) -> ReadyFrame | None:
-        """The next frame, when it may leave; None when it is closed and empty.
+        """Wait for the next frame that may be sent; None when the queue is closed and empty.
 
         Raises:
-            BaseException: What fail() was given, once no frame can leave before it.
+            BaseException: The error of fail(), after the frames that are ready.
         """
         while True:
             self._wake.clear()
@@ -133,7 +133,7 @@ class FramePacer:
                 await self._wake.wait()
 
     def grant(self, frames: int) -> None:
-        """The listener takes this many more frames."""
+        """Add credit: the listener accepts this many more frames."""
         if self._credit is not None and frames:
             if self._credit == 0:
                 self._unpaced = max(self._unpaced, self._burst_frames)
@@ -141,12 +141,12 @@ class FramePacer:
             self._wake.set()
 
     def pause(self) -> None:
-        """Let no frame leave."""
+        """Hold all frames back."""
         if self._paused_at is None:
             self._paused_at = self._loop.time()
 
     def resume(self) -> None:
-        """Go on with the frame that is next."""
+        """Continue with the next frame."""
         if self._paused_at is not None:
             self._pacing.shift(self._loop.time() - self._paused_at)
             self._unpaced = max(self._unpaced, 1)
@@ -154,7 +154,7 @@ class FramePacer:
             self._wake.set()
 
     def drop(self) -> int:
-        """Drop all frames, as STOP does, and end a pause; returns how many there were."""
+        """Drop all frames and end a pause, for a STOP; returns the number of dropped frames."""
         dropped = len(self._frames)
         self._frames.clear()
         self._paused_at = None
@@ -170,7 +170,7 @@ class FramePacer:
         self._wake.set()
 
     def fail(self, error: BaseException) -> None:
-        """What cannot be spoken ends the stream, after the frames that are ready; the first error counts."""
+        """End the stream with an error, after the frames that are ready; the first error counts."""
         self._error = self._error or error
         self._wake.set()
 

@@ -1,4 +1,4 @@
-"""How busy this worker is: what routing and autoscaling look at, and the metrics of speech."""
+"""The load of this worker for routing and autoscaling, and the metrics of speech."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ RECENT = 256
 
 
 class LoadMetrics:
-    """Counts utterances and remembers the recent ones' first-audio latency and RTF. Confined to the event loop."""
+    """Counts utterances, and keeps first-audio latency and RTF of the recent ones. Confined to the event loop."""
 
     def __init__(self, *, metrics: Metrics, changed: Callable[[], None]) -> None:
-        """Make an idle meter.
+        """Start without utterances.
 
         Args:
-            metrics: Prometheus metrics that are kept in step.
-            changed: Called when a figure has changed.
+            metrics: Prometheus metrics to update.
+            changed: Called after each change.
         """
         self._metrics = metrics
         self._changed = changed
@@ -49,24 +49,24 @@ class LoadMetrics:
         return statistics.median(self._rtf) if self._rtf else 0.0
 
     def utterance_began(self) -> None:
-        """An utterance's synthesis begins."""
+        """Count an utterance whose synthesis begins."""
         self._under_way += 1
         self._metrics.utterances_under_way.set(self._under_way)
         self._changed()
 
     def first_frame_left(self, utterance: UtteranceText, *, model_id: str) -> None:
-        """An utterance's first frame is handed to the transport."""
+        """Record the first-audio latency of an utterance whose first frame is sent."""
         if utterance.first_segment_at is not None:
             seconds = asyncio.get_running_loop().time() - utterance.first_segment_at
             self._first_audio_ms.append(seconds * 1000)
             self._metrics.first_audio_seconds.labels(self._metrics.model(model_id)).observe(seconds)
 
     def frame_left(self, late_s: float) -> None:
-        """A frame that was due has left, this much later."""
+        """Record by how many seconds a frame was late."""
         self._metrics.frame_jitter_seconds.observe(late_s)
 
     def utterance_ended(self, cost: SynthesisCost, *, model_id: str) -> None:
-        """An utterance's synthesis has ended, for whatever reason."""
+        """Record the cost of an utterance whose synthesis has ended, for any reason."""
         self._under_way -= 1
         self._metrics.utterances_under_way.set(self._under_way)
         self._metrics.audio_seconds.inc(cost.audio_s)

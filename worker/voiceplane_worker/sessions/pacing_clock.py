@@ -1,8 +1,8 @@
-"""When the next frame may leave: a small burst for a fast first sound, then real time with a bounded lead.
+"""Pacing: a small burst for a fast first sound, then real time with a bounded lead.
 
-The lead is what a listener has received and not yet played. It absorbs jitter on the way, and it is bounded, so that a
-PAUSE means silence now and not seconds later. The rule is the generic cell rate algorithm (ITU-T I.371, annex A): one
-frame every 20 ms, with a tolerance of `burst_frames`.
+The lead is the audio that a listener has received and not yet played. It absorbs network jitter. It is bounded, so that
+a PAUSE is silent at once and not seconds later. The rule is the generic cell rate algorithm (GCRA, ITU-T I.371, annex
+A), a leaky bucket: one frame every 20 ms, with a tolerance of `burst_frames`.
 """
 
 from __future__ import annotations
@@ -11,28 +11,28 @@ from voiceplane_common.frames import FRAME_SECONDS
 
 
 class PacingClock:
-    """The pace of one stream. Times are monotonic seconds, given by the caller."""
+    """The pacing of one stream. Times are monotonic seconds, given by the caller."""
 
     def __init__(self, *, burst_frames: int) -> None:
         self._tolerance = (burst_frames - 1) * FRAME_SECONDS
         self._played_out_at = float("-inf")
 
     def due(self) -> float:
-        """When the next frame may leave; in the past if it may leave now."""
+        """When the next frame may be sent; in the past if it may be sent now."""
         return self._played_out_at - self._tolerance
 
     def played_out_at(self) -> float:
-        """When a listener who plays at once will have played all that has left."""
+        """When a listener without a jitter buffer has played all frames that were sent."""
         return self._played_out_at
 
     def leave(self, now: float) -> None:
-        """Account for a frame that leaves now."""
+        """Account for a frame that is sent now."""
         self._played_out_at = max(self._played_out_at, now) + FRAME_SECONDS
 
     def shift(self, seconds: float) -> None:
-        """The listener did not play for that long (a PAUSE), so its lead is as it was."""
+        """Account for a PAUSE of that length: the listener keeps its lead."""
         self._played_out_at += seconds
 
     def reset(self) -> None:
-        """The listener has dropped what it had (a STOP): the next frame begins a new burst."""
+        """Account for a STOP: the listener has dropped its frames, and the next frame starts a new burst."""
         self._played_out_at = float("-inf")

@@ -1,4 +1,4 @@
-"""What a client asks for when it starts a session, checked field by field."""
+"""Validates StartSession requests, and selects the voice."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_ID_CHARS = 128
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionRequest:
-    """A checked StartSessionRequest; the fields are the proto's."""
+    """A validated StartSessionRequest; the fields are the proto's."""
 
     session_id: str
     model_id: str
@@ -33,7 +33,7 @@ class SessionRequest:
 
     @classmethod
     def from_proto(cls, request: tts_pb2.StartSessionRequest) -> SessionRequest:
-        """Check a request.
+        """Validate a request.
 
         Raises:
             VoiceplaneError: INVALID_ARGUMENT, naming the field and what is accepted.
@@ -45,9 +45,9 @@ class SessionRequest:
             )
         speed = request.speed or 1.0
         if not (math.isfinite(speed) and MIN_SPEED <= speed <= MAX_SPEED):
-            raise invalid("speed", f"speed {speed:g} is outside of {MIN_SPEED} to {MAX_SPEED}; 0 means 1.0")
+            raise invalid("speed", f"speed {speed:g} is out of range: use {MIN_SPEED} to {MAX_SPEED}, or 0 for 1.0")
         if len(request.session_id) > MAX_ID_CHARS:
-            raise invalid("session_id", f"session_id may have {MAX_ID_CHARS} characters")
+            raise invalid("session_id", f"session_id is longer than {MAX_ID_CHARS} characters: shorten it")
         sentence = request.segmentation == tts_pb2.SEGMENTATION_SENTENCE
         return cls(
             session_id=request.session_id,
@@ -61,28 +61,28 @@ class SessionRequest:
         )
 
     def choose_voice(self, catalog: VoiceCatalog) -> Voice:
-        """The voice asked for by name, else the first of the language asked for, else the first.
+        """The voice with the requested name, else the first of the requested language, else the default voice.
 
         Raises:
-            VoiceplaneError: NOT_FOUND, naming the voices or languages that there are.
+            VoiceplaneError: NOT_FOUND, with the available voices or languages.
         """
         voices = catalog.voices
         languages = catalog.languages or tuple(sorted({voice.language for voice in voices}))
         if self.language and _primary(self.language) not in map(_primary, languages):
-            message = f"the model does not speak {self.language!r}: it speaks {', '.join(languages)}"
+            message = f"the model does not support language {self.language!r}: use one of {', '.join(languages)}"
             raise not_found("language", message, reason="LANGUAGE_NOT_SUPPORTED")
         if self.voice:
             for voice in voices:
                 if voice.name == self.voice:
                     return voice
             names = ", ".join(voice.name for voice in voices)
-            message = f"the model has no voice {self.voice!r}: it has {names}"
+            message = f"the model has no voice {self.voice!r}: use one of {names}"
             raise not_found("voice", message, reason="VOICE_NOT_FOUND")
         if self.language:
             wanted = self.language.lower()
             ranked = [voice for voice in voices if voice.language.lower() == wanted]
             ranked += [voice for voice in voices if _primary(voice.language) == _primary(wanted)]
-            return (ranked or voices)[0]  # a voice may speak more languages than its own
+            return (ranked or voices)[0]  # a voice may support more languages than its own
         return voices[0]
 
 

@@ -1,4 +1,4 @@
-"""A session: one listener's reference on a model, its epoch and its place in the sequence of frames."""
+"""A session: one listener's reference to a model, its epoch and its frame sequence."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Session:
     """A session. Confined to the event loop.
 
     Attributes:
-        epoch: The generation epoch; speech of an older one is never sent.
+        epoch: The generation epoch; frames of an older one are never sent.
         last_sequence: The sequence number of the last frame handed to the transport.
         last_active: Monotonic seconds of the last call.
     """
@@ -44,16 +44,16 @@ class Session:
         return self._stream is not None
 
     def touch(self) -> None:
-        """Note that the client is there."""
+        """Record a call of the client, for the idle timeout."""
         self.last_active = asyncio.get_running_loop().time()
 
     def next_sequence(self) -> int:
-        """Number a frame that leaves now."""
+        """Number a frame that is sent now."""
         self.last_sequence += 1
         return self.last_sequence
 
     def open_stream(self) -> SynthesisStream:
-        """Open the session's stream; one that was open is aborted, since a client that comes back has lost it."""
+        """Open the session's stream. An open one is aborted: a client that reconnects has lost it."""
         if self._stream is not None:
             taken = "another Synthesize stream of this session has taken over"
             self._stream.fail(VoiceplaneError(grpc.StatusCode.ABORTED, "STREAM_TAKEN_OVER", taken))
@@ -72,25 +72,25 @@ class Session:
         await stream.close()
 
     def pause(self) -> tts_pb2.ControlResponse:
-        """Silence from the next frame on."""
+        """Pause the speech at the next frame."""
         self._paused = True
         if self._stream is not None:
             self._stream.frame_pacer.pause()
         return self.status()
 
     def resume(self) -> tts_pb2.ControlResponse:
-        """Go on with the next sample."""
+        """Continue with the next sample."""
         self._paused = False
         if self._stream is not None:
             self._stream.frame_pacer.resume()
         return self.status()
 
     def stop(self, epoch: int) -> tts_pb2.ControlResponse:
-        """Drop everything older than the epoch; 0 means the present one plus 1."""
+        """Drop everything of older epochs; 0 means the current epoch plus 1."""
         return self.status(dropped_frames=self.raise_epoch(epoch or self.epoch + 1))
 
     def raise_epoch(self, epoch: int) -> int:
-        """Enter a newer epoch: what is queued is dropped, and a pause ends. Returns the number of dropped frames."""
+        """Enter a newer epoch: drops queued frames and ends a pause. Returns the number of dropped frames."""
         if epoch <= self.epoch:
             return 0
         self.epoch = epoch
@@ -98,7 +98,7 @@ class Session:
         return self._stream.stop() if self._stream is not None else 0
 
     async def end(self, error: VoiceplaneError | None = None) -> None:
-        """End the session; a stream that is still open ends with the error. The model is released."""
+        """End the session and release its model; an open stream ends with the error."""
         if self._stream is not None:
             gone = VoiceplaneError(grpc.StatusCode.CANCELLED, "SESSION_ENDED", "the session was ended")
             self._stream.fail(error or gone)
@@ -107,7 +107,7 @@ class Session:
         self.model_ref.release()
 
     def status(self, *, dropped_frames: int = 0) -> tts_pb2.ControlResponse:
-        """Where the session stands, as Control answers."""
+        """The state of the session, as the response of Control."""
         self.touch()
         return tts_pb2.ControlResponse(
             last_sequence=self.last_sequence,

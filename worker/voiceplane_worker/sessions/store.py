@@ -33,10 +33,10 @@ class SessionStore:
         """Make an empty store.
 
         Args:
-            manager: Gives the references on models.
-            services: What every session shares.
-            metrics: Prometheus metrics that are kept in step.
-            changed: Called when a session has begun or ended.
+            manager: Provides references on models.
+            services: Shared by all sessions.
+            metrics: Prometheus metrics to update.
+            changed: Called when a session begins or ends.
         """
         self._manager = manager
         self._services = services
@@ -57,7 +57,7 @@ class SessionStore:
         return self._draining
 
     def get(self, session_id: str) -> Session:
-        """A session that is open.
+        """An open session.
 
         Raises:
             VoiceplaneError: NOT_FOUND.
@@ -69,10 +69,10 @@ class SessionStore:
         return session
 
     async def start(self, request: SessionRequest) -> Session:
-        """Open a session: a place first, then a reference on its model.
+        """Open a session: admission first, then a reference on its model.
 
         Raises:
-            VoiceplaneError: No place is free, the id is in use, the worker drains, or the model can't be had.
+            VoiceplaneError: See admit_session and ModelManager.acquire.
         """
         session_id = request.session_id or uuid.uuid4().hex
         self._admit(session_id)
@@ -82,7 +82,7 @@ class SessionStore:
             model_ref = await self._manager.acquire(request.model_id, only_if_resident=request.only_if_resident)
             try:
                 voice = request.choose_voice(model_ref.voice_catalog)
-                if self._draining:  # it may have begun while the model was loaded
+                if self._draining:  # the drain may have begun during the load
                     raise draining_error()
             except BaseException:
                 model_ref.release()
@@ -115,7 +115,7 @@ class SessionStore:
         return session
 
     async def reap_forever(self) -> None:
-        """End sessions whose client has neither called nor streamed for the idle timeout."""
+        """End sessions whose clients have neither called nor streamed for the idle timeout."""
         timeout_s = self._services.settings.session_idle_timeout_ms / 1000
         loop = asyncio.get_running_loop()
         while True:
@@ -136,7 +136,7 @@ class SessionStore:
         await self._empty.wait()
 
     async def end_all(self, error: VoiceplaneError) -> None:
-        """End every session with a stated error."""
+        """End every session with an error."""
         for session_id in list(self._sessions):
             await self.end(session_id, error)
 

@@ -1,4 +1,4 @@
-"""One Synthesize stream: text comes in, frames go out, and STOP reaches everything between."""
+"""One Synthesize stream: text in, frames out, and STOP for everything in between."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from voiceplane_worker.sessions.session_context import StreamSession
     from voiceplane_worker.sessions.synthesizer import StepTimes
 
-# Text that waits for the model, over all utterances of a stream: hours of speech, and a bound on memory.
+# Limit of pending text over all utterances of a stream: hours of speech, and a bound on memory.
 MAX_PENDING_CHARS = 262_144
 
 _log = get_logger("stream")
@@ -36,7 +36,7 @@ class SynthesisStream:
     """A stream of a session. Confined to the event loop."""
 
     def __init__(self, session: StreamSession) -> None:
-        """Begin to speak whatever text arrives; close() must be awaited."""
+        """Start to speak text as it arrives; close() must be awaited."""
         self._session = session
         limits = session.services.settings
         self.frame_pacer = FramePacer(
@@ -79,7 +79,7 @@ class SynthesisStream:
         self._arrived.set()
 
     def no_more_text(self) -> None:
-        """The client has half-closed: what has arrived is all there is."""
+        """The client has half-closed: no more text arrives."""
         self._no_more_text = True
         if self._utterances and not self._utterances[-1].ended:
             self._utterances[-1].add("", flush=False, end=True)
@@ -88,10 +88,10 @@ class SynthesisStream:
         self._arrived.set()
 
     async def frames(self) -> AsyncIterator[tts_pb2.AudioFrame]:
-        """The frames, each when it may leave, until the text has been spoken.
+        """The paced frames, until all text has been spoken.
 
         Raises:
-            VoiceplaneError: The rest can't be spoken.
+            VoiceplaneError: Synthesis failed, or the session ended.
         """
         while (frame := await self.frame_pacer.take()) is not None:
             sequence = self._session.next_sequence()
@@ -115,13 +115,13 @@ class SynthesisStream:
                 self._trace_stream()
 
     def stop(self) -> int:
-        """Drop everything that is queued and end its computation; returns how many frames were ready."""
+        """Drop everything that is queued and cancel its synthesis; returns the number of dropped frames."""
         self._utterances.clear()
         self._speaking = None
         self._synthesis.cancel()
         self._stopped.add(self._synthesis)
         self._synthesis.add_done_callback(self._stopped.discard)
-        # The next turn need not wait for the step of the old one, which can't be interrupted, only dropped.
+        # The next turn does not wait for the running step of the old one, which can't be interrupted.
         self._synthesis = self._start_synthesis()
         self._trace_stream()
         return self.frame_pacer.drop()
@@ -131,7 +131,7 @@ class SynthesisStream:
         self.frame_pacer.fail(error)
 
     async def close(self) -> None:
-        """End the computation; returns when it has ended."""
+        """Cancel the synthesis; returns when it has ended."""
         self._trace_stream()
         self._synthesis.cancel()
         for task in (self._synthesis, *self._stopped):
@@ -147,7 +147,7 @@ class SynthesisStream:
         self._span.interval("first_chunk", began_s=step.began_s, ended_s=step.ended_s)
 
     def _trace_stream(self) -> None:
-        """From an utterance's first frame to its last, or to now if it is given up."""
+        """Add a span from an utterance's first frame to its last, or to now if it is cancelled."""
         since_s, self._leaving_since_s = self._leaving_since_s, None
         if since_s is not None:
             self._span.interval("stream", began_s=since_s)
@@ -159,7 +159,7 @@ class SynthesisStream:
         if len(chunk.text) > limit:
             raise invalid(
                 "text",
-                f"text has {len(chunk.text)} characters and a chunk may have {limit}: send it in several chunks",
+                f"text has {len(chunk.text)} characters, and the limit of a chunk is {limit}: send several chunks",
                 reason="TEXT_TOO_LONG",
             )
         pending = sum(utterance.pending_chars for utterance in self._utterances) + len(chunk.text)
@@ -167,13 +167,13 @@ class SynthesisStream:
         if pending > MAX_PENDING_CHARS:
             raise exhausted(
                 "TEXT_BACKLOG",
-                f"{pending} characters wait to be spoken and {MAX_PENDING_CHARS} may: send text as it is heard",
+                f"{pending} characters are pending, and the limit is {MAX_PENDING_CHARS}: send text as it is spoken",
                 field="text",
             )
         if chunk.credit_frames and not self._session.profile.credit_flow_control:
             raise failed_precondition(
                 "NO_CREDIT_FLOW_CONTROL",
-                "this session has no credit flow control: set credit_flow_control in StartSession",
+                "the session has no credit flow control: set credit_flow_control in StartSession",
                 field="credit_frames",
             )
 

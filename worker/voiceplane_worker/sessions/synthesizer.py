@@ -1,4 +1,4 @@
-"""Turning the utterances of one stream into frames: the model's side of a Synthesize call."""
+"""Synthesizes the utterances of one stream into frames."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from voiceplane_worker.text.segmenter import TextSegment
 
 
-# A new utterance gives way to those whose listeners are about to run dry, and to no others.
+# A new utterance yields to streams whose listeners run dry within this time, and to no others.
 FIRST_CHUNK_SLACK_S = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VoiceSettings:
-    """How a session wants its speech."""
+    """The voice, language and speed of a session."""
 
     voice: str
     language: str
@@ -41,7 +41,7 @@ class VoiceSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepTimes:
-    """When an inference step was asked for, began and ended; monotonic seconds."""
+    """When an inference step was queued, began and ended; monotonic seconds."""
 
     asked_s: float
     began_s: float
@@ -49,18 +49,18 @@ class StepTimes:
 
     @property
     def waited_s(self) -> float:
-        """How long it waited for its turn."""
+        """How long it was queued."""
         return self.began_s - self.asked_s
 
 
 @dataclass(slots=True)
 class SynthesisCost:
-    """What an utterance has cost.
+    """The cost of an utterance.
 
     Attributes:
         compute_s: Seconds of inference and audio processing.
-        audio_s: Seconds of audio that they gave.
-        first_step: Of its first inference step, once that has ended.
+        audio_s: Seconds of synthesized audio.
+        first_step: Times of its first inference step, after that has ended.
     """
 
     compute_s: float = 0.0
@@ -69,7 +69,7 @@ class SynthesisCost:
 
 
 class UtteranceSynthesizer:
-    """Speaks one utterance at a time: piece by piece, chunk by chunk, into a frame pacer."""
+    """Synthesizes one utterance at a time, segment by segment and chunk by chunk, into a frame pacer."""
 
     def __init__(
         self,
@@ -83,10 +83,10 @@ class UtteranceSynthesizer:
         self._voice_settings = voice_settings
         self._scheduler = scheduler
         self._frame_pacer = frame_pacer
-        self._gains: dict[int, float] = {}  # with which the latest utterance of a model's generation has ended
+        self._gains: dict[int, float] = {}  # final gain of the latest utterance, by model generation
 
     async def speak(self, utterance: UtteranceText, cost: SynthesisCost) -> None:
-        """Speak all of an utterance, as its text arrives, and mark its last frame.
+        """Synthesize an utterance as its text arrives, and mark its last frame.
 
         Raises:
             Exception: Whatever the model raises.
@@ -97,18 +97,20 @@ class UtteranceSynthesizer:
             return
         with self._model_ref.use() as loaded:
             progress = _UtteranceProgress(utterance, loaded, gain_db=self._gains.get(loaded.generation, loaded.gain_db))
-            piece: TextSegment | None = first
-            while piece is not None:
-                await self._speak_piece(progress, piece, cost)
-                piece = await utterance.next_segment()
+            segment: TextSegment | None = first
+            while segment is not None:
+                await self._synthesize_segment(progress, segment, cost)
+                segment = await utterance.next_segment()
             self._frame_pacer.hold_start(False)
             self._frame_pacer.put(progress.finish(cost))
             self._gains = {loaded.generation: progress.chain.gain_db}
 
-    async def _speak_piece(self, progress: _UtteranceProgress, piece: TextSegment, cost: SynthesisCost) -> None:
+    async def _synthesize_segment(
+        self, progress: _UtteranceProgress, segment: TextSegment, cost: SynthesisCost
+    ) -> None:
         chunks = progress.loaded.model.synthesize(
             Piece(
-                text=piece.text,
+                text=segment.text,
                 voice=self._voice_settings.voice,
                 language=self._voice_settings.language,
                 speed=self._voice_settings.speed,
@@ -136,21 +138,21 @@ class UtteranceSynthesizer:
                 frames = await self._scheduler.run(step, deadline=deadline, kind=_kind(progress.chunks))
                 if frames is None:
                     return
-                ready = progress.frames(frames, piece)
+                ready = progress.frames(frames, segment)
                 self._guard(progress, len(ready) * FRAME_SECONDS)
                 self._frame_pacer.put(ready)
         finally:
             _close(chunks)
 
     def _guard(self, progress: _UtteranceProgress, new_s: float) -> None:
-        """Hold the utterance's start back while its next chunk is farther away than what is ready lasts."""
+        """Hold the utterance's start while the next chunk takes longer than the ready audio lasts."""
         ahead_s = self._frame_pacer.ahead_s + new_s
         deadline = self._frame_pacer.deadline() + new_s
         self._frame_pacer.hold_start(self._scheduler.expected_s(_kind(progress.chunks), deadline=deadline) > ahead_s)
 
 
 class _UtteranceProgress:
-    """An utterance on its way: the model that speaks it, its audio chain, and how far it has come."""
+    """The progress of one utterance: its model, its audio chain and its position."""
 
     def __init__(self, utterance: UtteranceText, loaded: LoadedModel, *, gain_db: float) -> None:
         self.loaded = loaded
@@ -161,14 +163,14 @@ class _UtteranceProgress:
         self._text_start = 0
         self._text_end = 0
 
-    def frames(self, frames: list[Frame], piece: TextSegment) -> list[ReadyFrame]:
-        """Frames that speak a piece."""
+    def frames(self, frames: list[Frame], segment: TextSegment) -> list[ReadyFrame]:
+        """The frames of a segment."""
         self.chunks += 1
-        self._text_start, self._text_end = piece.start, piece.end
+        self._text_start, self._text_end = segment.start, segment.end
         return [self._frame(frame) for frame in frames]
 
     def finish(self, cost: SynthesisCost) -> list[ReadyFrame]:
-        """The last frames; the very last one says that the utterance has ended, and what it has cost."""
+        """The last frames; the very last one marks the end of the utterance, and has its cost."""
         tail = self.chain.finish() or [Frame(pcm=SILENCE, valid_samples=0)]
         last = [self._frame(frame) for frame in tail]
         last[-1] = replace(last[-1], end=tts_pb2.UTTERANCE_END_COMPLETE, compute_us=round(cost.compute_s * 1_000_000))
@@ -188,12 +190,12 @@ class _UtteranceProgress:
 
 
 def _kind(chunk: int) -> str:
-    """The first chunks of an utterance are smaller than the later ones, and the first has the text encoder's work."""
+    """The scheduling kind of a chunk: early chunks are smaller, and the first includes the text encoder."""
     return ("first", "second", "later")[min(chunk, 2)]
 
 
 def _silent_end(utterance: UtteranceText, end: int) -> ReadyFrame:
-    """A frame that holds no speech and only says that the utterance has ended."""
+    """A frame without speech that only marks the end of an utterance."""
     return ReadyFrame(
         utterance=utterance,
         pcm=SILENCE,
@@ -206,7 +208,7 @@ def _silent_end(utterance: UtteranceText, end: int) -> ReadyFrame:
 
 
 def _close(chunks: Iterator[Samples]) -> None:
-    """End a model's generator; it is not running, since the pool has delivered its last step."""
+    """Close a model's generator; it is not running, since the scheduler has delivered its last step."""
     close = getattr(chunks, "close", None)
     if close is not None:
         close()

@@ -1,4 +1,4 @@
-"""An utterance: text that arrives in chunks and leaves in pieces."""
+"""The text of an utterance: it arrives in chunks and leaves in segments."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from voiceplane_worker.text.segmenter import TextSegment, TextSegmenter
 
-# Text is split when the model wants it, and this much at a time, so that a long text never holds up the event loop.
+# Text is segmented when the model needs it, this much at a time, so that a long text never blocks the event loop.
 SLICE_CHARS = 512
 
 
@@ -19,8 +19,8 @@ class UtteranceText:
     Attributes:
         utterance_id: Chosen by the client, or made by the worker.
         epoch: Its generation epoch.
-        first_segment_at: Monotonic seconds at which its first piece was complete.
-        heard: Whether a frame of it has left.
+        first_segment_at: Monotonic seconds at which its first segment was complete.
+        heard: Whether a frame of it was sent.
     """
 
     def __init__(self, *, utterance_id: str, epoch: int, segmenter: TextSegmenter) -> None:
@@ -32,7 +32,7 @@ class UtteranceText:
         self._text: deque[str | None] = deque()  # None marks a flush
         self._received_chars = 0
         self._taken_chars = 0
-        self._pieces: deque[TextSegment] = deque()
+        self._segments: deque[TextSegment] = deque()
         self._ended = False
         self._arrived = asyncio.Event()
 
@@ -47,7 +47,7 @@ class UtteranceText:
         return self._received_chars - self._taken_chars
 
     def add(self, text: str, *, flush: bool, end: bool) -> None:
-        """Take text; flush or end lets the last, incomplete piece go, too."""
+        """Add text; with flush or end, the last, incomplete segment is released, too."""
         self._received_chars += len(text)
         self._text.extend(text[start : start + SLICE_CHARS] for start in range(0, len(text), SLICE_CHARS))
         if flush or end:
@@ -56,11 +56,11 @@ class UtteranceText:
         self._arrived.set()
 
     async def next_segment(self) -> TextSegment | None:
-        """The next piece, when there is one; None when there will be none."""
-        while not self._pieces:
+        """Wait for the next segment; None at the end of the text."""
+        while not self._segments:
             if self._text:
                 text = self._text.popleft()
-                self._pieces.extend(self._segmenter.flush() if text is None else self._segmenter.push(text))
+                self._segments.extend(self._segmenter.flush() if text is None else self._segmenter.push(text))
                 await asyncio.sleep(0)
             elif self._ended:
                 self._taken_chars = self._received_chars
@@ -70,6 +70,6 @@ class UtteranceText:
                 await self._arrived.wait()
         if self.first_segment_at is None:
             self.first_segment_at = asyncio.get_running_loop().time()
-        piece = self._pieces.popleft()
-        self._taken_chars = piece.end
-        return piece
+        segment = self._segments.popleft()
+        self._taken_chars = segment.end
+        return segment

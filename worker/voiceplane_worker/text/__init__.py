@@ -1,1 +1,1 @@
-"""From a stream of tokens to the pieces that a model speaks."""
+"""Segments a stream of text for the model."""

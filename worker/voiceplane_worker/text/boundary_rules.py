@@ -1,6 +1,6 @@
-"""Where text may be cut: sentences by a library, clauses and long sentences by small rules of our own.
+"""Sentence and clause boundaries: sentences by a library, clauses and long sentences by rules of our own.
 
-Everything here is pure, and looks at no more than the text before a place and the next character that is no space.
+Everything here is pure, and depends on the text before a position and the next non-space character only.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ CJK_CLAUSE_MARKS = frozenset("，、；：")
 STOPS = frozenset(".!?…।॥؟۔") | CJK_STOPS
 CLAUSE_MARKS = frozenset(",;:—–،؛") | CJK_CLAUSE_MARKS
 
-# Context that the sentence rules need at most: an abbreviation, an initial, a number.
+# Maximum context of the sentence rules: an abbreviation, an initial, a number.
 CONTEXT_CHARS = 80
 
 # Languages that write an ordinal as a number with a full stop: "am 3. Mai".
@@ -21,7 +21,7 @@ ORDINAL_STOP_LANGUAGES = frozenset(
     ["cs", "da", "de", "et", "fi", "hr", "hu", "is", "lv", "nb", "nn", "no", "pl", "sk", "sl", "sr", "tr"]
 )
 
-# Words before which a speaker takes a breath: conjunctions and relative pronouns, and prepositions in a long clause.
+# Words before which a speaker may pause: conjunctions and relative pronouns, and prepositions in a long clause.
 STRONG_BREAKS = {
     "en": "and but or so because although though while when where which who that if unless until than",
     "de": "und aber oder denn weil obwohl während wenn wo welche welcher welches dass ob bis als",
@@ -43,7 +43,7 @@ WEAK_BREAKS = {
 
 
 def speakable(text: str) -> bool:
-    """Whether text holds a letter or a digit of any script; anything else gives no speech."""
+    """Whether text has a letter or digit of any script; other text yields no speech."""
     return any(letter.isalnum() for letter in text)
 
 
@@ -65,7 +65,7 @@ def ends_sentence(language: str, before: str, following: str) -> bool:
 
 
 def ends_clause(before: str, following: str) -> bool:
-    """Whether `before`, which white space separates from the following character, ends with a clause's mark."""
+    """Whether `before`, which white space separates from the following character, ends with a clause mark."""
     ending = before.rstrip("".join(CLOSERS))
     if ending[-1:] not in CLAUSE_MARKS:
         return False

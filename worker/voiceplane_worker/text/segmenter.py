@@ -1,7 +1,7 @@
-"""A stream of text into pieces for a model: first a short clause, then whole sentences.
+"""Segments a stream of text for the model: first a short clause, then whole sentences.
 
-The text is read one character at a time, and each decision depends on the text up to that character only. So the pieces
-are the same however the text was cut into chunks, and a piece leaves as soon as the character that decides it is here.
+The text is read one character at a time, and each decision depends on the text up to that character only. So the
+segments do not depend on the chunks in which the text arrives, and a segment is released as early as possible.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from voiceplane_worker.text.boundary_rules import (
 
 Segmentation = Literal["clause", "sentence"]
 
-# The first piece buys the time in which the next is computed: a second of speech is plenty at an RTF below 0.1.
+# The next segment is computed while the first one plays: a second of speech is enough at an RTF below 0.1.
 FIRST_CLAUSE_MIN_WORDS = 3
 FIRST_CLAUSE_MIN_CJK_CHARS = 6
 FIRST_STRONG_BREAK_WORDS = 4
 FIRST_WEAK_BREAK_WORDS = 6
 FIRST_MAX_WORDS = 10
-# A sentence longer than this is cut at its clauses, too.
+# A sentence longer than this is also cut at its clauses.
 LONG_SENTENCE_CHARS = 300
-# No piece is longer than this: it bounds the model's work for one piece, and our memory.
+# Maximum length of a segment: bounds the model's work for one segment, and the memory.
 MAX_SEGMENT_CHARS = 400
 
 
 @dataclass(frozen=True, slots=True)
 class TextSegment:
-    """A piece of an utterance's text.
+    """A segment of an utterance's text.
 
     Attributes:
-        text: Without surrounding white space; holds something that can be spoken.
-        start: Its first code point in the utterance's text.
-        end: After its last code point.
+        text: Without surrounding white space; has something that can be spoken.
+        start: Offset of its first code point in the utterance's text.
+        end: Offset after its last code point.
     """
 
     text: str
@@ -51,35 +51,35 @@ class TextSegment:
 
 
 class TextSegmenter:
-    """Splits one utterance."""
+    """Segments one utterance."""
 
     def __init__(self, *, language: str, segmentation: Segmentation) -> None:
         """Begin an utterance.
 
         Args:
-            language: BCP 47; an unknown one is split by general rules.
-            segmentation: "clause" for a short first piece, "sentence" for whole sentences only.
+            language: BCP 47; general rules apply to an unknown one.
+            segmentation: "clause" for a short first segment, "sentence" for whole sentences only.
         """
         self._language = primary_language(language)
         self._eager = segmentation == "clause"
-        self._text = ""  # what has not left yet
-        self._seen = 0  # characters of it that have been looked at
-        self._words = 0  # words that are complete in what has been looked at
-        self._start = 0  # where it begins in the utterance
+        self._text = ""  # not released yet
+        self._seen = 0  # characters of it that were read
+        self._words = 0  # complete words in them
+        self._start = 0  # its offset in the utterance
 
     def push(self, text: str) -> list[TextSegment]:
-        """Take text of any length; returns the pieces that it completes."""
+        """Add text of any length; returns the segments that it completes."""
         self._text += text
-        pieces: list[TextSegment] = []
+        segments: list[TextSegment] = []
         while self._seen < len(self._text):
             cut = self._cut(self._seen)
             self._seen += 1
             if cut:
-                pieces += self._take(cut)
-        return pieces
+                segments += self._take(cut)
+        return segments
 
     def flush(self) -> list[TextSegment]:
-        """All that is left, whether its sentence is complete or not."""
+        """Release the remaining text, even within a sentence."""
         return self._take(len(self._text))
 
     def _take(self, cut: int) -> list[TextSegment]:
@@ -94,7 +94,7 @@ class TextSegmenter:
         return [TextSegment(text, start + inset, start + inset + len(text))]
 
     def _cut(self, index: int) -> int:
-        """Where to cut, now that the character at index is known; 0 for nowhere."""
+        """Where to cut before the character at index; 0 for no cut."""
         letter = self._text[index]
         if index == 0:
             return 0
@@ -108,7 +108,7 @@ class TextSegmenter:
         return cut or (self._cut_by_length(index) if index >= MAX_SEGMENT_CHARS else 0)
 
     def _cut_at_space(self, index: int, following: str) -> int:
-        """White space ends at index: does a sentence or a clause end before it?"""
+        """White space ends at index: cut if a sentence or a clause ends before it."""
         end = len(self._text[:index].rstrip())
         before, gap = self._text[:end], self._text[end:index]
         if gap.count("\n") > 1 or ends_sentence(self._language, before, following):
@@ -129,7 +129,7 @@ class TextSegmenter:
         return 0
 
     def _cut_before_word(self, index: int) -> int:
-        """A word ends at index: in a first piece that grows long, cut before it if a speaker might pause there."""
+        """A word ends at index: in a long first segment, cut before it if a speaker may pause there."""
         words = self._words
         self._words += 1
         if not self._eager or words < FIRST_STRONG_BREAK_WORDS:
@@ -137,11 +137,11 @@ class TextSegmenter:
         start = max(self._text.rfind(space, 0, index) for space in " \t\n") + 1
         word = self._text[start:index]
         if not word.isalpha():
-            return 0  # its own mark will end the piece
+            return 0  # its punctuation mark will end the segment
         natural = breaks_before(self._language, word, strong_only=words < FIRST_WEAK_BREAK_WORDS)
         return start if start and (natural or words >= FIRST_MAX_WORDS) else 0
 
     def _cut_by_length(self, index: int) -> int:
-        """Nothing has ended for too long: the last space of the second half, or right here."""
+        """The segment is too long: cut at the last space of its second half, or at index."""
         space = max(self._text.rfind(space, MAX_SEGMENT_CHARS // 2, index) for space in " \t\n")
         return space + 1 if space > 0 else index
