@@ -121,7 +121,9 @@ class SpeechOutput:
         if self.busy:
             await self.stop()
         self._count += 1
-        span = span or tracing.start_span("utterance", began_s=since_s, session_id=self._session_id, utterance=self._count)
+        span = span or tracing.start_span(
+            "utterance", began_s=since_s, session_id=self._session_id, utterance=self._count
+        )
         utterance_metrics = UtteranceMetrics(
             session_id=self._session_id,
             utterance=self._count,

@@ -92,9 +92,9 @@ async def test_a_certificate_of_another_name_is_refused_whatever_it_calls(tmp_pa
         assert "tls.allowed_clients (voiceplane-client)" in error.message
         async with WorkerClient(running.address, tls=other) as caller:
             assert not await caller.healthy()
-            with pytest.raises(VoiceplaneError, match="may not call"):
+            with pytest.raises(VoiceplaneError, match="allowed_clients"):
                 await anext(caller.watch_state())
-            with pytest.raises(VoiceplaneError, match="may not call"):
+            with pytest.raises(VoiceplaneError, match="allowed_clients"):
                 await caller.start_session()
         open_to_all = running.settings.tls.model_copy(update={"allowed_clients": ()})
     async with worker(open_to_all) as running, WorkerClient(running.address, tls=other) as caller:

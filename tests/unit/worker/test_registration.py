@@ -178,7 +178,7 @@ async def test_of_two_workers_at_one_address_the_newer_one_has_it_and_the_older_
     assert (registered(older), registered(newer)) == (0, 1)
     (said,) = [line for line in logs if line["event"] == "not_registered"]
     assert said["reason"] == "ADDRESS_TAKEN"
-    assert "the worker newer has registered" in said["message"]
+    assert "worker newer has registered" in said["message"]
     assert "redis.advertise" in said["message"]
     assert failures(older, "ADDRESS_TAKEN") == 20
     await stage.registrations[1].leave()

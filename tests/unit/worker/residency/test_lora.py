@@ -164,7 +164,7 @@ async def test_an_unload_in_the_midst_of_a_load_lets_the_base_go(waits_for: str)
         await settle()
     assert bench.status("base").references == 1
     await bench.manager.unload("lora")
-    with pytest.raises(VoiceplaneError, match="was unloaded while"):
+    with pytest.raises(VoiceplaneError, match="unloaded"):
         await loading
     assert bench.status("base").references == 0
     if waits_for != "lora":
@@ -189,9 +189,9 @@ async def test_a_base_that_fails_to_load_is_the_adapter_s_failure() -> None:
 @pytest.mark.parametrize(
     ("base_model_id", "reason", "message"),
     [
-        ("nobody", "BASE_MODEL_NOT_FOUND", "'nobody', is not known here: load it first"),
-        ("lora", "INVALID_ARGUMENT", "'lora' is a LoRA itself"),
-        ("third", "INVALID_ARGUMENT", "'third' is a LoRA itself"),
+        ("nobody", "BASE_MODEL_NOT_FOUND", "'nobody'"),
+        ("lora", "INVALID_ARGUMENT", "'lora' is a LoRA"),
+        ("third", "INVALID_ARGUMENT", "'third' is a LoRA"),
     ],
 )
 async def test_a_base_that_is_none_is_named(base_model_id: str, reason: str, message: str) -> None:
