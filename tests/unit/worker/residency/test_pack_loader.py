@@ -31,7 +31,7 @@ async def test_an_adapter_speaks_through_its_base(loader: PackLoader) -> None:
 
 
 async def test_a_family_without_adapters_says_so(loader: PackLoader) -> None:
-    with pytest.raises(VoiceplaneError, match="'mock' .* LoRA") as caught:
+    with pytest.raises(VoiceplaneError, match=r"'mock' .* LoRA") as caught:
         await loader.load(mock_pack(model_id="lora"), SPEC, base=FakeModel("base"))
     assert caught.value.field == "base_model_id"
     assert caught.value.reason == "LORA_UNSUPPORTED"
