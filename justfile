@@ -53,7 +53,7 @@ contract FAMILY *ARGS:
 
 # A family's tests that need a GPU, on a machine that has one.
 test-gpu FAMILY="csm":
-    python -m tests.support.environments {{ FAMILY }} -m gpu tests/contract/families
+    python -m tests.support.environments {{ FAMILY }} -m gpu families/{{ FAMILY }}/tests
 
 # First audio, RTF, barge-in and jitter, with piper-tts itself interleaved; prints tables and writes JSON.
 bench *ARGS:

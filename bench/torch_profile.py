@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import torch
 from voiceplane_worker.adapters.base import Piece
-from voiceplane_worker.adapters.registry import find_adapter
+from voiceplane_worker.adapters.plugins import find_adapter
 
-from tests.support.packs import PACKS, folder_pack
+from tests.support.packs import contract_pack, folder_pack
 
 if TYPE_CHECKING:
     from voiceplane_worker.adapters.base import Model
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
-    pack = folder_pack(options.pack) if options.pack else PACKS[options.family]()
+    pack = folder_pack(options.pack) if options.pack else contract_pack(options.family)
     model = find_adapter(options.family).load(pack, device=options.device, threads=options.threads)
     speak(model)  # what is done once is not what is asked for
     kinds = [torch.profiler.ProfilerActivity.CPU]

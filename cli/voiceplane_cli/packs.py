@@ -13,19 +13,13 @@ from voiceplane_common.artifacts import digest, fetch, find
 from voiceplane_common.artifacts.archives import is_archive, unpack
 from voiceplane_common.artifacts.trees import files_of
 from voiceplane_common.errors import VoiceplaneError
-from voiceplane_worker.adapters import registry
-from voiceplane_worker.packs.catalog import CatalogPack, shipped_packs
+from voiceplane_worker.adapters import plugins
+from voiceplane_worker.packs.catalog import CatalogPack, PackCatalog, shipped_packs
 from voiceplane_worker.packs.metadata import METADATA_FILE, PackMetadata, PackSource, read_metadata
 from voiceplane_worker.packs.opening import check_files, inside, open_pack
 from voiceplane_worker.residency.model_spec import ModelSpec
 
 from voiceplane_cli.output import CliError, ExitCode, one_line
-
-# What a family's files end in; they are found by it where a new pack's flags name none.
-FILE_SUFFIXES: dict[str, dict[str, str]] = {
-    "piper": {"model": ".onnx", "config": ".onnx.json"},
-    "kokoro": {"model": ".onnx", "voices": ".npz"},
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,9 +211,11 @@ def _misplaced(folder: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _mistakes(folder: Path, metadata: PackMetadata) -> Iterator[str]:
-    if metadata.family not in registry.families():
-        unknown = f"family {metadata.family!r} is unknown: use one of {', '.join(registry.families())}"
-        yield registry.broken().get(metadata.family, unknown)
+    known = {*plugins.families(), *PackCatalog().families}  # a pack is right, wherever its family is installed
+    if metadata.family in plugins.broken():
+        yield plugins.broken()[metadata.family]
+    elif metadata.family not in known:
+        yield f"family {metadata.family!r} is unknown: install its package, or use one of {', '.join(sorted(known))}"
     elif metadata.family != folder.parent.name:
         yield f"family {metadata.family!r} is not the folder's name: move it to {metadata.family}/{folder.name}"
     if metadata.model_id != folder.name:
@@ -290,7 +286,7 @@ def _complete(given: Mapping[str, Any], files: Mapping[str, Path]) -> dict[str, 
         raise CliError(message, code=ExitCode.USAGE)
     values = {key: given[key] for key in (*needed[:2], "description", *needed[2:]) if given.get(key)}
     roles = dict(given.get("files", {}))
-    for role, suffix in FILE_SUFFIXES.get(given["family"], {}).items():
+    for role, suffix in plugins.file_suffixes(given["family"]).items():
         if role in roles:
             continue
         candidates = [name for name in files if name.endswith(suffix)]

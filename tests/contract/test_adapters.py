@@ -10,11 +10,11 @@ import numpy as np
 import psutil
 import pytest
 from voiceplane_common.errors import VoiceplaneError
-from voiceplane_worker.adapters import registry
+from voiceplane_worker.adapters import plugins
 from voiceplane_worker.adapters.base import LoraBase, Piece
 from voiceplane_worker.adapters.hosted.adapter import HostedAdapter
 
-from tests.support.packs import FOREIGN, PACKS, families_here
+from tests.support.packs import MANIFESTS, MOCK, OTHERS_PACK, contract_pack, families_here, manifest_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,12 +27,8 @@ HERE = families_here()
 HOSTED = ", in a child process"
 SENTENCE = "The train to the coast leaves at noon from platform nine, and it is never late."
 SETTLING_CYCLES = 5
-CYCLES = {"mock": 50, "piper": 50}
-FEW_CYCLES = 15  # the heavy families' loads take seconds; in a child process, all that the model held ends with it
-DRAWS = {"piper": 8}  # families whose durations are drawn by chance
-HOSTABLE = {"mock", *FOREIGN}  # what is in a child process is the same for all
-WITHOUT_CHANCE = {"mock", "kokoro", *FOREIGN}
-UNSEEDED = {"piper"}  # its exported graph draws its own noise, and has no input for a seed
+HOSTED_CYCLES = 15  # each starts a process, with which all that the model held ends
+HOSTABLE = {MOCK.name, *([OTHERS_PACK.metadata.family] if OTHERS_PACK else [])}  # in a child all families are alike
 TEXTS = {
     "en": "The water is cold today, and the boats stay at home.",
     "de": "Das Wasser ist heute kalt, und die Boote bleiben zu Hause.",
@@ -57,12 +53,12 @@ def family(subject: str) -> str:
 
 @pytest.fixture(scope="module")
 def pack(family: str) -> VoicePack:
-    return PACKS[family]()
+    return contract_pack(family)
 
 
 @pytest.fixture(scope="module")
 def adapter(subject: str, family: str) -> Adapter:
-    return HostedAdapter(family) if subject.endswith(HOSTED) else registry.find_adapter(family)
+    return HostedAdapter(family) if subject.endswith(HOSTED) else plugins.find_adapter(family)
 
 
 @pytest.fixture(scope="module")
@@ -81,12 +77,14 @@ def speak(model: Model, text: str, *, speed: float = 1.0) -> Samples:
     return np.concatenate(list(model.synthesize(piece(model, text, speed=speed))))
 
 
-def test_every_family_has_a_contract_test() -> None:
-    assert set(PACKS) == set(registry.families())
+def test_a_family_s_folder_package_and_entry_point_have_one_name() -> None:
+    for name, manifest in MANIFESTS.items():
+        assert manifest.entry_points == {plugins.GROUP: {name: f"voiceplane_family_{name}:FAMILY"}}
+        assert (manifest.source / f"voiceplane_family_{name}" / "__init__.py").is_file()
 
 
 def test_the_registry_tells_the_adapters_own_traits(family: str, adapter: Adapter) -> None:
-    assert adapter.traits in registry.traits()
+    assert adapter.traits in plugins.traits()
     assert adapter.traits.name == family
 
 
@@ -134,7 +132,7 @@ def test_the_first_chunk_of_a_sentence_is_a_small_part_where_the_family_says_tha
 def test_speed_scales_the_duration(model: Model, family: str, speed: float) -> None:
     # A model may draw each sound's length by chance, and round it up, which is felt when they are short.
     def mean_size(at: float) -> float:
-        return float(np.mean([speak(model, SENTENCE, speed=at).size for _ in range(DRAWS.get(family, 1))]))
+        return float(np.mean([speak(model, SENTENCE, speed=at).size for _ in range(manifest_of(family).draws)]))
 
     assert mean_size(speed) == pytest.approx(mean_size(1.0) / speed, rel=0.35)
 
@@ -170,13 +168,14 @@ def test_every_voice_speaks_its_language(model: Model) -> None:
 
 
 def test_the_same_text_gives_the_same_speech_under_a_seed(adapter: Adapter, pack: VoicePack, family: str) -> None:
-    options = pack.metadata.options | ({} if family in WITHOUT_CHANCE | UNSEEDED else {"seed": "7"})
+    seed = manifest_of(family).seed
+    options = pack.metadata.options | ({"seed": "7"} if seed == "option" else {})
     seeded = replace(pack, metadata=pack.metadata.model_copy(update={"options": options}))
     model = adapter.load(seeded, device="cpu", threads=1)
     try:
         first = speak(model, SENTENCE)
         speak(model, "Something else comes in between.")
-        assert np.array_equal(speak(model, SENTENCE), first) == (family not in UNSEEDED)
+        assert np.array_equal(speak(model, SENTENCE), first) == (seed != "none")
     finally:
         model.close()
 
@@ -204,10 +203,10 @@ def test_streams_of_several_threads_do_not_disturb_each_other(model: Model) -> N
 
 
 @pytest.mark.timeout(300)
-def test_memory_returns_after_many_loads(subject: str, adapter: Adapter, pack: VoicePack) -> None:
+def test_memory_returns_after_many_loads(subject: str, family: str, adapter: Adapter, pack: VoicePack) -> None:
     process = psutil.Process()
     resident: list[int] = []
-    for _ in range(CYCLES.get(subject, FEW_CYCLES)):
+    for _ in range(HOSTED_CYCLES if subject.endswith(HOSTED) else manifest_of(family).loads):
         model = adapter.load(pack, device="cpu", threads=1)
         speak(model, "Hello there, how are you?")
         model.close()

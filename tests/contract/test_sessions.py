@@ -14,14 +14,14 @@ from voiceplane_client import WorkerClient
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_common.frames import FRAME_BYTES, FRAME_SAMPLES, FRAME_SECONDS, SAMPLE_RATE_HZ
 from voiceplane_proto.v1 import tts_pb2
-from voiceplane_worker.adapters import registry
+from voiceplane_worker.adapters import plugins
 from voiceplane_worker.app import Worker
 from voiceplane_worker.packs.metadata import METADATA_FILE, PackSource
 from voiceplane_worker.residency import pack_loader
 from voiceplane_worker.sessions import pacing_clock
 from voiceplane_worker.settings import ModelManagerSection, WorkerSection, WorkerSettings
 
-from tests.support.packs import PACKS, families_here
+from tests.support.packs import contract_pack, families_here
 from tests.support.workers import pcm, say, take
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class WatchedAdapter:
 @pytest.fixture(scope="module", params=families_here())
 def pack(request: pytest.FixtureRequest) -> VoicePack:
     family: str = request.param
-    return PACKS[family]()
+    return contract_pack(family)
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[Watched]:
     models: list[Watched] = []
 
     monkeypatch.setattr(
-        pack_loader, "find_adapter", lambda family: WatchedAdapter(registry.find_adapter(family), models)
+        pack_loader, "find_adapter", lambda family: WatchedAdapter(plugins.find_adapter(family), models)
     )
     return models
 

@@ -15,7 +15,7 @@ from voiceplane_client import WorkerClient
 from voiceplane_proto.v1 import tts_pb2
 
 from tests.support import processes
-from tests.support.foreign import files_of_the_page, install
+from tests.support.plugins import files_of_the_page, install
 from tests.support.workers import pcm, say
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import pytest
 import soxr
 from voiceplane_client import WorkerClient
 
+from families.kokoro.tests.packs import KOKORO_MODEL_ID
 from tests.support import processes
-from tests.support.packs import KOKORO_MODEL_ID
 from tests.support.speech import SENTENCES, word_error_rate
 from tests.support.workers import pcm, say
 

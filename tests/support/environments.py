@@ -1,6 +1,6 @@
-"""The environments of families whose libraries the repository's own does not have.
+"""The environments of families that have a lock of their own: families/NAME/uv.lock.
 
-Each is made once for what the lock says of it, in the user's cache, and runs the code of the checkout that it is called
+Each is made once for what its lock says, in the user's cache, and runs the code of the checkout that it is called
 from. `python -m tests.support.environments csm` runs the contract suite of a family in its own, and
 `python -m tests.support.environments csm run -m MODULE` another program.
 """
@@ -16,13 +16,16 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from families.manifests import read_manifests
+from tests.support.plugins import write_metadata
+
 ROOT = Path(__file__).parents[2]
-FAMILIES = ("csm", "xtts", "parler", "cosyvoice2", "spark", "melo")
-"""Families with an environment of their own: extras of voiceplane-worker that tool.uv.conflicts keeps apart."""
-CODE = {"PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("proto", "common", "client", "worker", "."))}
+MANIFESTS = read_manifests(ROOT / "families")
+FAMILIES = tuple(name for name, manifest in MANIFESTS.items() if manifest.has_own_environment)
+CODE = ("proto", "common", "client", "worker", "families/kit/src", ".")
 PYTEST = ("-m", "pytest", "-p", "no:cacheprovider")
 RESULTS = ("PASSED ", "FAILED ", "ERROR ", "SKIPPED ", "XFAIL ", "XPASS ")
-SUITES = ("tests/contract/test_adapters.py", "tests/contract/test_sessions.py", "tests/contract/families")
+SUITES = ("tests/contract/test_adapters.py", "tests/contract/test_sessions.py")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,15 +50,28 @@ class Outcome:
         return tuple(line.strip("= ") for line in self.output.splitlines() if " passed" in line or "need a GPU" in line)
 
 
-def environment(family: str) -> Path:
-    """The family's Python, after it has been installed if it is not there. Blocking, up to minutes.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """A family's environment.
+
+    Attributes:
+        python: Its interpreter.
+        variables: The environment variables by which that runs the code of this checkout.
+    """
+
+    python: Path
+    variables: dict[str, str]
+
+
+def environment(family: str) -> Environment:
+    """The family's environment, after it has been installed if it is not there. Blocking, up to minutes.
 
     Raises:
         subprocess.CalledProcessError: uv can't install it; its output says why.
     """
-    wanted = ["--locked", "--package", "voiceplane-worker", "--extra", family, "--group", "contract"]
-    wanted += ["--no-default-groups"]
-    packages = _uv("export", *wanted, "--no-emit-workspace", "--no-header")
+    manifest = MANIFESTS[family]
+    wanted = ["--project", str(manifest.folder), "--locked", "--group", "test", "--no-default-groups"]
+    packages = _uv("export", *wanted, "--no-emit-local", "--no-header")
     digest = hashlib.sha256(packages.encode()).hexdigest()[:12]
     folder = _cache() / f"{family}-{digest}"
     stamp = folder / "complete"
@@ -64,9 +80,22 @@ def environment(family: str) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not stamp.exists():
             shutil.rmtree(folder, ignore_errors=True)
-            _uv("sync", *wanted, "--no-install-workspace", UV_PROJECT_ENVIRONMENT=str(folder))
+            _uv("sync", *wanted, "--no-install-local", UV_PROJECT_ENVIRONMENT=str(folder))
             stamp.touch()
-    return folder / "bin" / "python"
+        # What is not installed has no entry points but those that are written here.
+        metadata = folder / "checkouts" / hashlib.sha256(str(ROOT).encode()).hexdigest()[:12]
+        for project in (ROOT / "worker", manifest.folder):
+            write_metadata(metadata, (project / "pyproject.toml").read_text(encoding="utf-8"))
+    path = [metadata, manifest.source, *(ROOT / part for part in CODE)]
+    return Environment(
+        python=folder / "bin" / "python",
+        variables={"PYTHONPATH": os.pathsep.join(map(str, path))},
+    )
+
+
+def suites(family: str) -> list[str]:
+    """The tests of a family: what all promise, and its own."""
+    return [*SUITES, f"families/{family}/tests"]
 
 
 def run(family: str, *arguments: str) -> Outcome:
@@ -76,11 +105,12 @@ def run(family: str, *arguments: str) -> Outcome:
         family: Its name.
         *arguments: For pytest, besides.
     """
-    command = [str(environment(family)), *PYTEST, "-rpfEsxX", *SUITES, *arguments]
+    place = environment(family)
+    command = [str(place.python), *PYTEST, "-rpfEsxX", *suites(family), *arguments]
     done = subprocess.run(
         command,
         cwd=ROOT,
-        env=os.environ | CODE,
+        env=os.environ | place.variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -117,12 +147,12 @@ def main() -> None:
     family, *arguments = sys.argv[1:]
     if family not in FAMILIES:
         sys.exit(f"{family} has no environment of its own: use one of {', '.join(FAMILIES)}")
-    python = environment(family)
+    place = environment(family)
     paths = [each for each in arguments if (ROOT / each.partition("::")[0]).exists()]
-    command = [str(python), *PYTEST, *arguments, *(() if paths else SUITES)]
+    command = [str(place.python), *PYTEST, *arguments, *(() if paths else suites(family))]
     if arguments[:1] == ["run"]:  # something else than tests
-        command = [str(python), *arguments[1:]]
-    sys.exit(subprocess.run(command, cwd=ROOT, env=os.environ | CODE, check=False).returncode)
+        command = [str(place.python), *arguments[1:]]
+    sys.exit(subprocess.run(command, cwd=ROOT, env=os.environ | place.variables, check=False).returncode)
 
 
 if __name__ == "__main__":

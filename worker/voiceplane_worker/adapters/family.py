@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from voiceplane_worker.adapters.base import FamilyTraits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """A family: what the registry holds, and what an entry point of the group `voiceplane.families` names.
+    """A family: what an entry point of the group `voiceplane.families` names.
 
     Attributes:
         traits: What its models can do; the adapter's own are the same.
         module: That of its adapter; it and its libraries are imported when the adapter is first asked for.
         adapter: The adapter's class in it, which takes no arguments.
         needs: The modules that must be installed besides.
-        install: The command that installs them; empty: the extra of voiceplane-worker that has the family's name.
+        install: The command that installs it with all that it needs; empty: that of `voiceplane-family-NAME`.
+        file_suffixes: What the files of a pack end in, by role; `voiceplane packs add` finds them by it.
     """
 
     traits: FamilyTraits
@@ -27,6 +30,7 @@ class Family:
     adapter: str
     needs: tuple[str, ...] = ()
     install: str = ""
+    file_suffixes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def missing(self) -> list[str]:
@@ -36,7 +40,12 @@ class Family:
     @property
     def remedy(self) -> str:
         """The command that installs what it needs."""
-        return self.install or f"pip install 'voiceplane-worker[{self.traits.name}]'"
+        return self.install or install_command(self.traits.name)
+
+
+def install_command(name: str) -> str:
+    """The command that installs a family, by the name that this project gives to families' packages."""
+    return f"pip install voiceplane-family-{name.replace('_', '-')}"
 
 
 def _is_installed(module: str) -> bool:

@@ -11,6 +11,7 @@ from voiceplane_common.errors import failed_precondition, not_found
 from voiceplane_common.settings import Section
 
 from voiceplane_worker.adapters.base import FamilyTraits, Voice
+from voiceplane_worker.adapters.family import Family
 from voiceplane_worker.adapters.options import read_options
 
 if TYPE_CHECKING:
@@ -26,6 +27,12 @@ AMPLITUDE = 0.25
 LOWEST_HZ = 220.0
 SEMITONES = 36
 LORA_SEMITONES = 7
+
+FAMILY = Family(
+    traits=FamilyTraits(name="mock", streaming=True, lora=True),
+    module="voiceplane_worker.adapters.mock",
+    adapter="MockAdapter",
+)
 
 
 class MockOptions(Section):
@@ -49,7 +56,7 @@ class MockOptions(Section):
 class MockAdapter:
     """Loads mock voices; a pack needs no files."""
 
-    traits: ClassVar[FamilyTraits] = FamilyTraits(name="mock", streaming=True, lora=True)
+    traits: ClassVar[FamilyTraits] = FAMILY.traits
 
     def load(self, pack: VoicePack, *, device: str, threads: int) -> MockModel:
         """Load a voice; see Adapter.load. It computes nothing, so any device that could be there will do."""

@@ -58,6 +58,11 @@ class PackCatalog:
         """The models that it knows."""
         return tuple(sorted(self._packs))
 
+    @property
+    def families(self) -> frozenset[str]:
+        """The families of its packs, installed here or not."""
+        return frozenset(pack.metadata.family for pack in self._packs.values())
+
     def find(self, model_id: str) -> CatalogPack | None:
         """A model's pack."""
         return self._packs.get(model_id)

@@ -12,7 +12,7 @@ from voiceplane_common.errors import failed_precondition
 
 from voiceplane_worker.adapters.base import LoraBase, Piece
 from voiceplane_worker.adapters.hosted.adapter import HostedAdapter
-from voiceplane_worker.adapters.registry import find_adapter
+from voiceplane_worker.adapters.plugins import find_adapter
 from voiceplane_worker.audio.loudness import calibrate
 from voiceplane_worker.packs.opening import open_pack
 from voiceplane_worker.residency.async_waits import complete

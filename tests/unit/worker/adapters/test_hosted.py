@@ -164,5 +164,5 @@ def test_a_worker_that_dies_leaves_no_process_behind() -> None:
 
 
 def test_a_family_that_is_not_there_is_named_at_once() -> None:
-    with pytest.raises(VoiceplaneError, match="unknown family 'opera'"):
+    with pytest.raises(VoiceplaneError, match="'opera' is not installed"):
         HostedAdapter("opera")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from voiceplane_common.errors import VoiceplaneError
 
 from voiceplane_worker.adapters.hosted.process import ChildProcess
-from voiceplane_worker.adapters.registry import traits_of
+from voiceplane_worker.adapters.plugins import traits_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ class HostedAdapter:
         """Prepare.
 
         Raises:
-            VoiceplaneError: INVALID_ARGUMENT: unknown family. FAILED_PRECONDITION: its libraries are not installed.
+            VoiceplaneError: FAILED_PRECONDITION: the family or a library that it needs is not installed here.
         """
         self._traits = traits_of(family)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn, cast
 from voiceplane_common import gc_tuning, logs
 
 from voiceplane_worker.adapters.hosted.messages import Answer, Call, ModelFacts, portable
-from voiceplane_worker.adapters.registry import find_adapter
+from voiceplane_worker.adapters.plugins import find_adapter
 from voiceplane_worker.thread_priority import lower_thread_priority
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""What several families share: streaming, speed, recordings, and the loading of torch and onnxruntime."""

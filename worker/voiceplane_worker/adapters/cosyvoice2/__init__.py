@@ -1,1 +1,0 @@
-"""CosyVoice 2 (https://github.com/FunAudioLLM/CosyVoice) by its own parts, streamed token by token."""

@@ -1,1 +1,0 @@
-"""Sesame CSM (https://github.com/SesameAILabs/csm) by transformers, streamed frame by frame, with LoRA adapters."""

@@ -1,1 +1,0 @@
-"""Kokoro (https://huggingface.co/hexgrad/Kokoro-82M), spoken piece by piece: its vocoder can't begin before its end."""

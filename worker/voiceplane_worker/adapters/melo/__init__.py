@@ -1,1 +1,0 @@
-"""MeloTTS (https://github.com/myshell-ai/MeloTTS), streamed: its decoder runs over windows of a sentence."""
