@@ -31,8 +31,9 @@ audit:
 lint:
     ruff format --check .
     ruff check .
-    mypy
+    MYPYPATH="$(printf '%s:' families/*/src)" mypy
     lint-imports
+    python scripts/check_family_imports.py
     python scripts/generate_proto.py --check
     python scripts/generate_crds.py --check
     python scripts/generate_dashboards.py --check

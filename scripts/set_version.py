@@ -34,10 +34,11 @@ def current(root: Path = ROOT) -> str:
 
 
 def packages(root: Path = ROOT) -> list[Path]:
-    """The pyproject.toml of the workspace and of each of its members."""
+    """The pyproject.toml of the workspace, of each of its members, and of each family."""
     workspace = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["uv"]["workspace"]
     members = [path for pattern in workspace["members"] for path in sorted(root.glob(f"{pattern}/pyproject.toml"))]
-    return [root / "pyproject.toml", *members]
+    families = sorted(root.glob("families/*/pyproject.toml"))
+    return list(dict.fromkeys([root / "pyproject.toml", *members, *families]))
 
 
 def places(root: Path = ROOT) -> Iterator[tuple[Path, re.Pattern[str]]]:
@@ -82,7 +83,8 @@ def main() -> None:
         if not re.fullmatch(NUMBER, arguments.version):
             sys.exit(f"{arguments.version} is no version: use three numbers, such as 0.2.0")
         write(arguments.version)
-        subprocess.run([os.environ.get("UV", "uv"), "lock"], cwd=ROOT, check=True)
+        for lock in (ROOT / "uv.lock", *sorted(ROOT.glob("families/*/uv.lock"))):
+            subprocess.run([os.environ.get("UV", "uv"), "lock"], cwd=lock.parent, check=True)
     if arguments.check and (wrong := differing()):
         sys.exit("\n".join([*wrong, "run python scripts/set_version.py VERSION"]))
     print(current())

@@ -9,14 +9,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from families.manifests import Manifest, read_manifests
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     Build = Callable[..., tuple[int, list[list[str]], str]]
 
 ROOT = Path(__file__).parents[2]
+MANIFESTS = read_manifests()
+LARGE = [manifest for manifest in MANIFESTS.values() if manifest.has_own_environment]
 SCRIPTS = [
     ROOT / "images" / "build",
+    ROOT / "images" / "worker" / "install-worker",
     ROOT / "images" / "worker" / "without-cuda",
     ROOT / ".ci" / "run",
     *sorted((ROOT / "scripts").glob("*.sh")),
@@ -28,14 +33,6 @@ def test_a_script_can_be_read(script: Path) -> None:
     done = subprocess.run(["bash", "-n", str(script)], capture_output=True, text=True, check=False)
     assert done.stderr == ""
     assert done.returncode == 0
-
-
-def test_every_extra_of_a_family_has_an_image() -> None:
-    cases = (ROOT / "images" / "build").read_text(encoding="utf-8")
-    environments = (ROOT / "tests" / "support" / "environments.py").read_text(encoding="utf-8")
-    families = environments.partition("FAMILIES = (")[2].partition(")")[0].replace('"', "").split(", ")
-    assert families
-    assert all(f"worker-{family}) extras={family};" in cases for family in families)
 
 
 @pytest.fixture
@@ -63,44 +60,48 @@ def build(tmp_path: Path) -> Build:
     return run
 
 
-def test_an_image_of_a_family_has_its_extra(build: Build) -> None:
-    code, (csm, cpu), said = build("worker-csm", "worker-csm-cpu", TAG="t")
+@pytest.mark.parametrize("manifest", MANIFESTS.values(), ids=MANIFESTS)
+def test_every_family_has_an_image_and_one_for_cpus_if_it_runs_on_a_gpu(build: Build, manifest: Manifest) -> None:
+    name = f"worker-{manifest.name}"
+    code, (image,), said = build(name, TAG="t")
     assert code == 0, said
-    assert {"EXTRAS=csm", "docker.io/voiceplane/worker-csm:t"} <= set(csm)
-    assert "DEVICE=cpu" not in csm
-    assert {"EXTRAS=csm", "DEVICE=cpu", "docker.io/voiceplane/worker-csm-cpu:t"} <= set(cpu)
+    expected = {f"FAMILY={manifest.name}", f"LICENCES={manifest.licences}", f"docker.io/voiceplane/{name}:t"}
+    assert expected <= set(image)
+    assert "DEVICE=cpu" not in image
+    code, builds, said = build(f"{name}-cpu", TAG="t")
+    if "cuda" in manifest.devices:
+        assert {f"FAMILY={manifest.name}", "DEVICE=cpu", f"docker.io/voiceplane/{name}-cpu:t"} <= set(builds[-1])
+    else:
+        assert (code, len(builds)) == (1, 1), said
+
+
+def test_the_plain_worker_has_piper(build: Build) -> None:
+    assert "FAMILY=piper" in build("worker")[1][0]
 
 
 def test_layers_are_kept_of_small_images_only(build: Build) -> None:
-    code, (worker, csm), said = build("worker", "worker-csm")
+    code, (worker, large), said = build("worker", f"worker-{LARGE[0].name}")
     assert code == 0, said
     assert "--layers" in worker
-    assert "--layers" not in csm
+    assert "--layers" not in large
 
 
-@pytest.mark.parametrize("name", ["worker-cpu", "worker-none", "worker-csm-gpu", "operator-cpu", "nothing"])
+@pytest.mark.parametrize("name", ["worker-cpu", "worker-none", "worker-piper-gpu", "operator-cpu", "nothing"])
 def test_an_image_that_there_is_not_is_refused(build: Build, name: str) -> None:
     code, builds, said = build(name)
     assert code == 1
     assert builds == []
-    assert ("no family with an image of its own: worker-csm" if "-" in name else "there is no images/nothing") in said
+    assert "there is no image" in said
 
 
 def test_without_cuda_leaves_out_what_the_lock_has_for_a_gpu() -> None:
-    command = [
-        str(ROOT / "images" / "worker" / "without-cuda"),
-        "options",
-        "--package",
-        "voiceplane-worker",
-        "--no-dev",
-    ]
+    def left_out(manifest: Manifest) -> list[str]:
+        script = str(ROOT / "images" / "worker" / "without-cuda")
+        command = [script, "options", "--frozen", "--project", str(manifest.folder), "--no-default-groups"]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()[1::2]
 
-    def left_out(extra: str) -> list[str]:
-        done = subprocess.run([*command, "--extra", extra], cwd=ROOT, capture_output=True, text=True, check=True)
-        return done.stdout.split()[1::2]
-
-    for family in ("csm", "xtts"):  # two versions of torch
-        absent = left_out(family)
+    for manifest in LARGE:
+        absent = left_out(manifest)
         assert {"nvidia-cublas", "nvidia-cudnn-cu13", "nvidia-nccl-cu13", "triton"} <= set(absent)
         assert {"torch", "nvidia-cuda-runtime", "nvidia-nvshmem-cu13"}.isdisjoint(absent)
-    assert left_out("piper") == []
+    assert left_out(MANIFESTS["piper"]) == []

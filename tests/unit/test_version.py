@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -29,8 +30,12 @@ def test_a_new_version_is_written_to_every_place(tmp_path: Path) -> None:
     chart = yaml.safe_load((tmp_path / "charts" / "voiceplane" / "Chart.yaml").read_text(encoding="utf-8"))
     assert (chart["version"], chart["appVersion"]) == ("7.8.9", "7.8.9")
     assert "voiceplane/worker:7.8.9" in (tmp_path / "docker-compose.yml").read_text(encoding="utf-8")
-    pins = (ROOT / "pyproject.toml").read_text(encoding="utf-8").count('version = "0.1.7"')
-    assert (tmp_path / "pyproject.toml").read_text(encoding="utf-8").count('version = "0.1.7"') == pins
+    for path in set_version.packages():
+        versions = [
+            re.findall(r'^version = "(.*)"', file.read_text(encoding="utf-8"), re.MULTILINE)
+            for file in (path, tmp_path / path.relative_to(ROOT))
+        ]
+        assert versions[0][1:] == versions[1][1:], f"{path}: versions of other packages stay"
 
 
 def test_a_place_with_another_version_is_named(tmp_path: Path) -> None:
