@@ -23,9 +23,17 @@ fmt:
 fuzz TARGET SECONDS="60":
     uv run --locked --with atheris python -m tests.fuzz {{ TARGET }} {{ SECONDS }}
 
-# Known flaws of what uv.lock holds; it needs the network.
+# Known flaws of what the locks hold; it needs the network.
 audit:
-    uv audit --locked --preview-features audit-command
+    for lock in uv.lock families/*/uv.lock; do uv audit --project "$(dirname "$lock")" --locked --preview-features audit-command; done
+
+# Write the locks again: that of the workspace, and that of each family that has one of its own.
+lock:
+    for lock in uv.lock families/*/uv.lock; do uv lock --project "$(dirname "$lock")"; done
+
+# Write the table of the families from what lies under families/.
+families:
+    python scripts/generate_families_page.py
 
 # Formatting, style, types, import contracts, and whether the generated stubs are current.
 lint:
@@ -34,6 +42,7 @@ lint:
     MYPYPATH="$(printf '%s:' families/*/src)" mypy
     lint-imports
     python scripts/check_family_imports.py
+    python scripts/generate_families_page.py --check
     python scripts/generate_proto.py --check
     python scripts/generate_crds.py --check
     python scripts/generate_dashboards.py --check
