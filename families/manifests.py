@@ -77,7 +77,9 @@ def read_manifests(folder: Path = FOLDER) -> dict[str, Manifest]:
 
 
 def _read(folder: Path, project: dict[str, Any], values: dict[str, Any]) -> Manifest:
-    given = {key.replace("-", "_"): tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    given: dict[str, Any] = {
+        key.replace("-", "_"): tuple(value) if isinstance(value, list) else value for key, value in values.items()
+    }
     points = project.get("entry-points", {})
     return Manifest(name=folder.name, folder=folder, entry_points=points, version=project["version"], **given)
 
