@@ -54,7 +54,7 @@ test *ARGS:
 
 # What a contributor runs first, under 4 minutes: linters, types, unit tests, the mock's and Piper's contract.
 test-fast: lint
-    pytest -n 2 --quiet tests/unit
+    pytest -n 2 --quiet tests/unit families/kit families/piper
     pytest -n 2 --quiet tests/contract/test_adapters.py tests/contract/test_sessions.py -k "mock or piper"
 
 # The contract suite of a family in the environment that it has for itself: `just contract csm`.

@@ -58,7 +58,7 @@ CONTROL_PLANE = (
 SUITES = (
     Suite(name="families", paths=("tests/contract/test_families.py",)),
     Suite(name="unit", paths=("tests/unit",)),
-    Suite(name="contract", paths=("tests/contract",), left_out=("tests/contract/test_families.py",)),
+    Suite(name="contract", paths=("tests/contract", "families"), left_out=("tests/contract/test_families.py",)),
     Suite(name="browser", paths=("tests/e2e",), left_out=CLUSTER, programs=True),
     Suite(name="servers", paths=("tests/integration",), left_out=CONTROL_PLANE, programs=True),
     Suite(name="control-plane", paths=CONTROL_PLANE, programs=True),

@@ -22,7 +22,7 @@ def within(path: Path, folders: tuple[str, ...]) -> bool:
 
 
 def test_every_test_is_in_one_suite() -> None:
-    tests = [path.relative_to(ROOT) for path in (ROOT / "tests").rglob("test_*.py")]
+    tests = [path.relative_to(ROOT) for folder in ("tests", "families") for path in (ROOT / folder).rglob("test_*.py")]
     assert tests
     for test in tests:
         suites = [suite.name for suite in SUITES if within(test, suite.paths) and not within(test, suite.left_out)]
