@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from voiceplane_common.api_keys import read_keys
 from voiceplane_common.artifacts.archives import SUFFIXES, unpack
 from voiceplane_common.errors import VoiceplaneError
-from voiceplane_orchestrator.transports.websocket.protocol import decode
+from voiceplane_orchestrator.transports.messages import decode
 from voiceplane_worker.packs.metadata import METADATA_FILE, read_metadata
 from voiceplane_worker.text.boundary_rules import speakable
 from voiceplane_worker.text.segmenter import TextSegmenter

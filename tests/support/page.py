@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
-from voiceplane_orchestrator.transports.http.app import CONTENT_TYPES, PAGE_HEADERS
+from voiceplane_orchestrator.transports.http.page import CONTENT_TYPES, PAGE_HEADERS
 
 from tests.support.scripted_server import ScriptedServer, model
 

@@ -1,1 +1,1 @@
-"""How audio reaches us and leaves us."""
+"""How audio and commands reach the orchestrator: HTTP, WebSocket and LiveKit, and what they share."""

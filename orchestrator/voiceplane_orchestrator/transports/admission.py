@@ -1,4 +1,4 @@
-"""The sessions that are open: how many there may be, and how they end when the server does."""
+"""Admission of sessions: how many may be open, and how they end when the server shuts down."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class SessionAdmission:
 
     Attributes:
         kinds: The kind of each open session by its id.
-        finishing: No new session; each present one ends as soon as it has said what it is saying.
-        ending: All end now.
+        finishing: Set when no new session is admitted; each open one ends after its current utterance.
+        ending: Set when all sessions end now.
     """
 
     def __init__(self, *, max_sessions: int, metrics: Metrics) -> None:
@@ -38,14 +38,14 @@ class SessionAdmission:
         self._max_sessions = max_sessions
         self._metrics = metrics
         metrics.sessions_limit.set(max_sessions)
-        self._left = asyncio.Event()
+        self._closed = asyncio.Event()
 
     @contextlib.contextmanager
     def admit(self, kind: SessionKind) -> Iterator[str]:
-        """A place for a session; yields its id.
+        """Admit a session until the context ends; yields its id.
 
         Raises:
-            VoiceplaneError: There is no place, or the server shuts down.
+            VoiceplaneError: TOO_MANY_SESSIONS or SHUTTING_DOWN.
         """
         if self.finishing.is_set():
             raise self._refused(shutting_down())
@@ -58,7 +58,7 @@ class SessionAdmission:
         self._metrics.sessions_started.labels(kind).inc()
         began_s = time.monotonic()
         try:
-            # Every line that is logged for it names it, whoever logs it.
+            # Every log line that is written for the session names it.
             with structlog.contextvars.bound_contextvars(session_id=session_id):
                 _log.info("session_started", kind=kind)
                 try:
@@ -67,7 +67,7 @@ class SessionAdmission:
                     _log.info("session_ended", kind=kind, seconds=round(time.monotonic() - began_s, 3))
         finally:
             del self.kinds[session_id]
-            self._left.set()
+            self._closed.set()
             self._metrics.sessions.labels(kind).dec()
 
     def _refused(self, error: VoiceplaneError) -> VoiceplaneError:
@@ -76,21 +76,21 @@ class SessionAdmission:
         return error
 
     def finish(self) -> None:
-        """Take no new session; the present ones end after what they are saying."""
+        """Admit no new session; open ones end after their current utterance."""
         self.finishing.set()
 
     def end(self) -> None:
-        """Take no new session, and end the present ones."""
+        """Admit no new session, and end the open ones now."""
         self.finishing.set()
         self.ending.set()
 
     async def wait_idle(self) -> None:
         """Return when no session is open."""
         while self.kinds:
-            self._left.clear()
-            await self._left.wait()
+            self._closed.clear()
+            await self._closed.wait()
 
 
 def shutting_down() -> VoiceplaneError:
-    """The server ends."""
-    return unavailable("SHUTTING_DOWN", "the server shuts down: connect again", retry_after_ms=1000)
+    """The error of a session that the shutdown refuses or ends."""
+    return unavailable("SHUTTING_DOWN", "the server is shutting down: connect again", retry_after_ms=1000)

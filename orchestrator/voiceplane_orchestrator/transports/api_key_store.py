@@ -1,4 +1,4 @@
-"""The keys that are accepted now: those of the settings, and those of a file that may change while we run."""
+"""The accepted API keys: those of the settings, and those of a file that may change at run time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _log = get_logger("keys")
 
 
 class ApiKeyStore:
-    """Tells callers by their keys. Confined to the event loop."""
+    """Maps keys to the names of their owners. Confined to the event loop."""
 
     def __init__(
         self,
@@ -32,12 +32,12 @@ class ApiKeyStore:
         file: str = "",
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """Take the settings' keys, and read the file's; blocking.
+        """Read the keys file, which blocks.
 
         Args:
-            keys: In plain text, or as "sha256:" and the digest in hexadecimal digits.
-            file: Of keys, see voiceplane_common.api_keys; empty for none.
-            now: The time of day.
+            keys: The settings' keys, in plain text or as "sha256:" and the digest in hexadecimal digits.
+            file: A keys file, see voiceplane_common.api_keys; empty for none.
+            now: The wall clock, which decides when keys expire.
 
         Raises:
             VoiceplaneError: INVALID_ARGUMENT: the file can't be read.
@@ -45,34 +45,34 @@ class ApiKeyStore:
         self._fixed = tuple(_entry(number, key) for number, key in enumerate(keys, start=1))
         self._file = Path(file) if file else None
         self._now = now
-        self._stamp = _stamp(self._file)
+        self._version = _version(self._file)
         self._filed = read_keys(self._file) if self._file else ()
 
     @property
     def is_open(self) -> bool:
-        """Whether no key is needed: none was configured, and no file of them."""
+        """Whether no key is needed, because neither keys nor a keys file were configured."""
         return not self._fixed and self._file is None
 
     def caller_of(self, key: str) -> str | None:
-        """The name of a key's owner; None for a key that is not accepted (any more)."""
+        """The name of a key's owner; None if the key is unknown or has expired."""
         sent = digest(key)
         found = None
-        # All are compared, so that the time does not tell which one matched.
+        # Every key is compared, so that the duration does not reveal which one matched.
         for entry in (*self._fixed, *self._filed):
             if hmac.compare_digest(sent, bytes.fromhex(entry.sha256)) and not self._has_expired(entry):
                 found = entry.name
         return found
 
     async def watch(self, clock: Clock) -> None:
-        """Read the file again whenever it has changed. A file that can't be read leaves the keys as they are."""
+        """Reload the file whenever it changes. If it can't be read, the keys stay as they are."""
         if self._file is None:
             return
         while True:
             await clock.sleep(CHECK_INTERVAL_S)
-            stamp = await asyncio.to_thread(_stamp, self._file)
-            if stamp == self._stamp:
+            stamp = await asyncio.to_thread(_version, self._file)
+            if stamp == self._version:
                 continue
-            self._stamp = stamp
+            self._version = stamp
             try:
                 self._filed = await asyncio.to_thread(read_keys, self._file)
             except VoiceplaneError as error:
@@ -89,8 +89,8 @@ def _entry(number: int, key: str) -> ApiKey:
     return ApiKey(name=f"key-{number}", sha256=hashed)
 
 
-def _stamp(file: Path | None) -> tuple[int, int, int] | None:
-    """What changes with a file; a Secret's volume replaces the link that leads to it."""
+def _version(file: Path | None) -> tuple[int, int, int] | None:
+    """Identifies a version of the file: a Secret's volume replaces the symlink, so the inode counts."""
     try:
         status = file.stat() if file else None
     except OSError:

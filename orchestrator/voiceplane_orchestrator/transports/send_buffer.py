@@ -12,7 +12,7 @@ UNSENT_BYTES = 16 * 1024
 
 
 def limit_unsent_bytes(request: web.BaseRequest) -> None:
-    """Let the system keep little that it cannot send, so that a client that does not read is noticed soon."""
+    """Bound the unsent bytes in the kernel, so that writing to a client that does not read blocks early."""
     raw = None if request.transport is None else request.transport.get_extra_info("socket")
     if raw is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)

@@ -17,7 +17,7 @@ import pytest
 import websockets
 from aiohttp.abc import AbstractResolver
 from voiceplane_orchestrator.settings import OrchestratorSettings
-from voiceplane_orchestrator.transports.http.app import MAX_BODY_BYTES
+from voiceplane_orchestrator.transports.http.errors import MAX_BODY_BYTES
 from voiceplane_orchestrator.transports.websocket import endpoints
 from voiceplane_worker.settings import WorkerSettings
 

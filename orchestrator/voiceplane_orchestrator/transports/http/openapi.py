@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 import yaml
+from aiohttp import web
 
 
 @functools.cache
@@ -21,3 +22,8 @@ def document() -> dict[str, Any]:
         version = "0"
     read["info"]["version"] = version
     return read
+
+
+async def openapi(_request: web.Request) -> web.Response:
+    """GET /openapi.json."""
+    return web.json_response(document())

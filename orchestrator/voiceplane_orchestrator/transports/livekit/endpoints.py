@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from voiceplane_common.errors import invalid, unavailable
 
 from voiceplane_orchestrator.transports.livekit.tokens import grant, new_room
-from voiceplane_orchestrator.transports.websocket.protocol import Choices
+from voiceplane_orchestrator.transports.messages import VoiceChoice
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -29,7 +29,7 @@ REGISTRATION_S = 3.0
 ROOM_PATTERN = r"^[A-Za-z0-9_-]{1,128}$"
 
 
-class GrantRequest(Choices):
+class GrantRequest(VoiceChoice):
     """The body of POST /v1/livekit/token."""
 
     client_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]{1,64}$")

@@ -18,9 +18,9 @@ from voiceplane_speech_input.audio.format import USER_SAMPLE_RATE_HZ
 
 from voiceplane_orchestrator.sessions.events import State, Transcript, error_event
 from voiceplane_orchestrator.sessions.voice_selection import selected_event
+from voiceplane_orchestrator.transports import messages
 from voiceplane_orchestrator.transports.livekit.audio_output import QUEUE_MS, RoomAudioOutput
 from voiceplane_orchestrator.transports.livekit.tokens import ATTRIBUTE_PREFIX
-from voiceplane_orchestrator.transports.websocket import protocol
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -245,15 +245,15 @@ class RoomSession:
     async def _handle_command(self, data: bytes) -> None:
         """A command of the person: those of the WebSocket that a room has a use for."""
         try:
-            message = protocol.decode(data.decode(errors="replace"))
+            message = messages.decode(data.decode(errors="replace"))
             if self._conversation is None:
                 return
             match message:
-                case protocol.Say():
+                case messages.Say():
                     self._conversation.say(message.text)
-                case protocol.Interrupt():
+                case messages.Interrupt():
                     self._conversation.interrupt()
-                case protocol.Select():
+                case messages.Select():
                     await self._select(message.chosen())
                 case _:
                     raise invalid("type", f"{message.type} has no use in a room", reason="INVALID_MESSAGE")
@@ -293,7 +293,7 @@ class RoomSession:
             self._conversation.playout(utterance=utterance, media_time_samples=samples)
 
     async def _send_event(self, event: SessionEvent) -> None:
-        await self._send(protocol.encode_event(event))
+        await self._send(messages.encode_event(event))
         match event:
             case State():
                 state = AGENT_STATES.get(event.state, "idle")
@@ -333,13 +333,13 @@ def choices_of(attributes: Mapping[str, str]) -> dict[str, object]:
     Raises:
         VoiceplaneError: INVALID_ARGUMENT, naming the attribute.
     """
-    known = {ATTRIBUTE_PREFIX + name: name for name in protocol.Choices.model_fields}
+    known = {ATTRIBUTE_PREFIX + name: name for name in messages.VoiceChoice.model_fields}
     chosen: dict[str, object] = {known[name]: value for name, value in attributes.items() if name in known}
     if speed := attributes.get(f"{ATTRIBUTE_PREFIX}speed"):
         with contextlib.suppress(ValueError):  # what is no number is refused by its name below
             chosen["speed"] = float(speed)
     try:
-        choices = protocol.Choices.model_validate(chosen)
+        choices = messages.VoiceChoice.model_validate(chosen)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
         name = f"{ATTRIBUTE_PREFIX}{problem['loc'][0]}"

@@ -1,1 +1,1 @@
-"""The WebSocket of docs/reference/websocket.md and the HTTP endpoints beside it."""
+"""Sessions over a WebSocket, by the protocol of docs/reference/websocket.md."""

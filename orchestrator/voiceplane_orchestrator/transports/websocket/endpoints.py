@@ -1,4 +1,4 @@
-"""The two WebSocket endpoints: from the handshake to the last byte of a session."""
+"""The WebSocket endpoints /v1/talk and /v1/speak, from the handshake to the close."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from voiceplane_common.tasks import first_to_end, until_first
 from voiceplane_orchestrator.sessions.conversation import Conversation
 from voiceplane_orchestrator.sessions.streaming_tts import StreamingTtsSession
 from voiceplane_orchestrator.sessions.voice_selection import selected_event
+from voiceplane_orchestrator.transports import messages
 from voiceplane_orchestrator.transports.admission import shutting_down
 from voiceplane_orchestrator.transports.send_buffer import limit_unsent_bytes
 from voiceplane_orchestrator.transports.websocket import protocol
@@ -74,12 +75,12 @@ class WebSocketEndpoints:
             except ConnectionError:
                 if connection.slow.is_set():
                     await connection.end(slow_reader())
-            except Exception as error:  # the client is told, whatever it was
+            except Exception as error:  # the client gets an error in any case
                 _log.error("session failed", session_id=session_id, exc_info=error)
                 await connection.end(CloseSession(internal(), CLOSE_INTERNAL))
             finally:
                 _abort_unsent(request)
-                await connection.settle()
+                await connection.wait_sent()
             return socket
 
     async def _converse(self, connection: WebSocketConnection, *, session_id: str, microphone: bool) -> None:
@@ -106,7 +107,7 @@ class WebSocketEndpoints:
             asyncio.create_task(session.run(), name="session-run"),
             asyncio.create_task(self._receive(connection, session, client_id), name="session-receive"),
             asyncio.create_task(connection.slow.wait(), name="session-slow"),
-            asyncio.create_task(self._until_ended(session), name="session-drain"),
+            asyncio.create_task(self._wait_shutdown(session), name="session-drain"),
         ]
         try:
             done = await until_first(tasks)
@@ -119,8 +120,8 @@ class WebSocketEndpoints:
         for task in done:
             task.result()
 
-    async def _until_ended(self, session: Session) -> None:
-        """Return when the server's shutdown ends the session: when it is quiet, or at the deadline."""
+    async def _wait_shutdown(self, session: Session) -> None:
+        """Return when the shutdown ends the session: when it is idle, or at the drain timeout."""
         await self._admission.finishing.wait()
         await first_to_end(session.wait_idle(), self._admission.ending.wait())
 
@@ -140,56 +141,60 @@ class WebSocketEndpoints:
                 raise invalid("", "/v1/speak takes no audio: use /v1/talk", reason="INVALID_MESSAGE")
             session.push_audio(message.data)
             return
-        control = protocol.decode(message.data)
+        control = messages.decode(message.data)
         match control:
-            case protocol.Playout():
+            case messages.Playout():
                 session.playout(utterance=control.utterance, media_time_samples=control.media_time_samples)
-            case protocol.Select():
+            case messages.Select():
                 selection = await self._factory.selection(client_id, **control.chosen())
                 self._factory.remember(client_id, selection)
                 session.select(selection)
                 await connection.send_event(selected_event(selection))
-            case protocol.Hello():
-                raise failed_precondition("HELLO_TWICE", "hello comes once: use select to change the voice")
+            case messages.Hello():
+                raise failed_precondition("HELLO_TWICE", "hello may be sent only once: send select to change the voice")
             case _ if isinstance(session, Conversation):
                 _talk(session, control)
             case _:
                 await _speak(session, control)
 
 
-def _talk(session: Conversation, control: protocol.Message) -> None:
+def _talk(session: Conversation, control: messages.ClientMessage) -> None:
     match control:
-        case protocol.Say():
+        case messages.Say():
             session.say(control.text)
-        case protocol.Interrupt():
+        case messages.Interrupt():
             session.interrupt()
         case _:
-            raise invalid("type", f"{control.type} belongs to /v1/speak", reason="INVALID_MESSAGE")
+            raise invalid(
+                "type", f"{control.type} belongs to /v1/speak, not to /v1/talk", reason="INVALID_MESSAGE"
+            )
 
 
-async def _speak(session: StreamingTtsSession, control: protocol.Message) -> None:
+async def _speak(session: StreamingTtsSession, control: messages.ClientMessage) -> None:
     match control:
-        case protocol.Text():
+        case messages.Text():
             session.text(control.text, end=control.end)
-        case protocol.Interrupt():
+        case messages.Interrupt():
             await session.interrupt()
-        case protocol.PauseSpeech():
+        case messages.PauseCommand():
             await session.pause()
-        case protocol.ResumeSpeech():
+        case messages.ResumeCommand():
             await session.resume()
         case _:
-            raise invalid("type", f"{control.type} belongs to /v1/talk", reason="INVALID_MESSAGE")
+            raise invalid(
+                "type", f"{control.type} belongs to /v1/talk, not to /v1/speak", reason="INVALID_MESSAGE"
+            )
 
 
 def _check_subprotocol(request: web.Request) -> None:
-    """Refuse what would make the WebSocket library log the offered subprotocols, of which one may be a key."""
+    """Refuse a list without our subprotocol: aiohttp would log the list, and one entry may be an API key."""
     offered = request.headers.get(hdrs.SEC_WEBSOCKET_PROTOCOL)
     if offered is not None and protocol.SUBPROTOCOL not in {name.strip() for name in offered.split(",")}:
         raise invalid("Sec-WebSocket-Protocol", f"offer the subprotocol {protocol.SUBPROTOCOL}")
 
 
 def _abort_unsent(request: web.Request) -> None:
-    """Drop what a client will never take, which else is kept for as long as the system tries to send it."""
+    """Abort a connection with unsent data, which the kernel would otherwise keep for as long as it retries."""
     transport = request.transport
     if transport is not None and transport.get_write_buffer_size():
         transport.abort()

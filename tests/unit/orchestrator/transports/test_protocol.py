@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_orchestrator.sessions.events import Done
+from voiceplane_orchestrator.transports import messages
 from voiceplane_orchestrator.transports.websocket import protocol
 from voiceplane_orchestrator.tts.speech_frame import SpeechFrame
 
@@ -29,7 +30,7 @@ ALMOST = st.fixed_dictionaries({"type": st.sampled_from(TYPES)}).flatmap(
 
 def refusal(text: str) -> VoiceplaneError:
     with pytest.raises(VoiceplaneError) as caught:
-        protocol.decode(text)
+        messages.decode(text)
     return caught.value
 
 
@@ -37,7 +38,7 @@ def refusal(text: str) -> VoiceplaneError:
 def test_whatever_comes_is_a_message_or_an_invalid_message(text: str) -> None:
     error: VoiceplaneError | None = None
     try:
-        message = protocol.decode(text)
+        message = messages.decode(text)
     except VoiceplaneError as refused:
         error = refused
     if error is None:
@@ -93,7 +94,7 @@ def test_an_error_repeats_nothing_of_what_was_said() -> None:
     ],
 )
 def test_a_hello_is_checked_for_its_endpoint(rate_hz: int | None, microphone: bool, version: int, reason: str) -> None:
-    hello = protocol.Hello(type="hello", version=version, sample_rate_hz=rate_hz)
+    hello = messages.Hello(type="hello", version=version, sample_rate_hz=rate_hz)
     if not reason:
         assert protocol.check_hello(hello, microphone=microphone) == (rate_hz or 0)
         return
@@ -121,4 +122,4 @@ def test_a_frame_has_the_documented_header() -> None:
 def test_an_event_is_json_with_its_type() -> None:
     event = Done(utterance=1, epoch=2, result="complete", samples=3)
     expected = {"type": "done", "utterance": 1, "epoch": 2, "result": "complete", "samples": 3, "compute_ms": None}
-    assert json.loads(protocol.encode_event(event)) == expected
+    assert json.loads(messages.encode_event(event)) == expected
