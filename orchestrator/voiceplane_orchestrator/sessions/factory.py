@@ -16,7 +16,7 @@ from voiceplane_orchestrator.sessions.retention import Retention
 from voiceplane_orchestrator.sessions.streaming_tts import StreamingTtsSession
 from voiceplane_orchestrator.sessions.utterance import ActiveVoice
 from voiceplane_orchestrator.sessions.voice_selection import VoiceSelection, VoiceSelectionStore
-from voiceplane_orchestrator.tts.failover_tts import FailoverTts, TtsState
+from voiceplane_orchestrator.tts.failover_tts import FailoverTts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from voiceplane_orchestrator.routing.router import Router
     from voiceplane_orchestrator.sessions.output_transport import OutputTransport
     from voiceplane_orchestrator.settings import OrchestratorSettings
+    from voiceplane_orchestrator.tts.base import TtsState
 
 SELECTION_TTL_MS = 24 * 3600 * 1000
 

@@ -1,6 +1,6 @@
-"""What a session says: utterances on their way to the listener, and how far the listener has heard them.
+"""A session's speech output: utterances on their way to the client, and how far the client has played them.
 
-An order to be silent goes to the listener first and to the worker second, since the listener's buffer is what sounds.
+PAUSE and STOP go to the client first and to the worker second, because the client's buffer is what sounds.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from voiceplane_common.errors import VoiceplaneError, internal
 from voiceplane_common.frames import SAMPLE_RATE_HZ
 from voiceplane_common.logs import get_logger
 
+from voiceplane_orchestrator.sessions.control_queue import ControlQueue
 from voiceplane_orchestrator.sessions.events import (
     Done,
     Latency,
@@ -25,11 +26,12 @@ from voiceplane_orchestrator.sessions.events import (
     UtteranceStarted,
     error_event,
 )
+from voiceplane_orchestrator.sessions.playout import PlayoutTracker
 from voiceplane_orchestrator.sessions.utterance import ActiveVoice, AgentUtterance
 from voiceplane_orchestrator.sessions.utterance_metrics import UtteranceMetrics
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Callable
 
     from voiceplane_common.clock import Clock
     from voiceplane_common.tracing import Span
@@ -41,9 +43,6 @@ if TYPE_CHECKING:
     from voiceplane_orchestrator.sessions.utterance_metrics import LatencyStart
     from voiceplane_orchestrator.tts.base import Tts
 
-PLAYOUT_REPORT_GRACE_S = 2.0
-"""After the time in which an utterance should have been played, how long its playout report may be missing."""
-
 _log = get_logger("speech_output")
 
 
@@ -52,8 +51,7 @@ class SpeechOutput:
 
     Attributes:
         epoch: The generation epoch; frames of an older one are dropped.
-        paused: Asked to hold the speech, and neither to resume nor to stop yet.
-        active_voice: Of the session on the worker.
+        active_voice: The voice of the session on the worker.
     """
 
     def __init__(
@@ -69,21 +67,20 @@ class SpeechOutput:
         on_started: Callable[[AgentUtterance], None],
         on_ended: Callable[[AgentUtterance], None],
     ) -> None:
-        """Make a mouth that is silent.
+        """Prepare, and open the TTS in the background.
 
         Args:
             session_id: For logs and file names.
-            tts: Opened here in the background; owned from now on.
-            output: Where frames and events go.
+            tts: Owned from now on.
+            output: Takes frames and events.
             metrics: Of the process.
-            clock: For latencies and for the wait until an utterance was heard.
-            retention: Keeps the audio that was sent, if anything does.
-            follow_playout: An utterance ends when it was heard, not already when it was sent.
-            on_started: Called when the first frame of an utterance is about to be sent.
-            on_ended: Called when an utterance has ended, for whatever reason, after its last event was sent.
+            clock: Measures latencies and playout.
+            retention: Keeps the audio that was sent, if audio is kept.
+            follow_playout: Whether an utterance ends when the client has played it, rather than when it was sent.
+            on_started: Called just before the first frame of an utterance is sent.
+            on_ended: Called when an utterance has ended, with any result, after its last event was sent.
         """
         self.epoch = 1
-        self.paused = False
         self.active_voice = ActiveVoice()
         self._session_id = session_id
         self._tts = tts
@@ -97,34 +94,37 @@ class SpeechOutput:
         self._count = 0
         self._current: AgentUtterance | None = None
         self._speaking: asyncio.Task[None] | None = None
-        self._progress = asyncio.Event()
-        self._worker_controls: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
+        self._playout = PlayoutTracker(clock)
+        self._controls = ControlQueue(session_id=session_id)
         self._opening = asyncio.create_task(self._open(), name="speech-output-open")
-        self._control_task = asyncio.create_task(self._send_worker_controls(), name="speech-output-controls")
+        self._sending_controls = asyncio.create_task(self._controls.run(), name="speech-output-controls")
+
+    @property
+    def paused(self) -> bool:
+        """Whether the speech is paused: neither resumed nor stopped yet."""
+        return self._playout.paused
 
     @property
     def busy(self) -> bool:
-        """Whether an utterance is under way: being written, spoken or heard."""
+        """Whether an utterance is in progress: being written, spoken or played."""
         return self._current is not None
 
     async def start(
         self, text: AsyncIterator[str], *, since_s: float, after: LatencyStart = "text", span: Span | None = None
     ) -> AgentUtterance:
-        """Begin an utterance; what is under way is stopped.
+        """Begin an utterance; one that is in progress is stopped.
 
         Args:
-            text: As it is written.
-            since_s: When the wait for it began: the end of the user's speech, or the first text.
+            text: Its text, as it is written.
+            since_s: Start of its latency: the end of the user's speech, or the first text.
             after: Which of the two.
-            span: Of the turn that it answers; without one, it is a trace of its own.
+            span: The span of the turn that it answers; without one, it is a trace of its own.
         """
         if self.busy:
             await self.stop()
         self._count += 1
-        span = span or tracing.start_span(
-            "utterance", began_s=since_s, session_id=self._session_id, utterance=self._count
-        )
-        utterance_metrics = UtteranceMetrics(
+        span = span or tracing.start("utterance", began_s=since_s, session_id=self._session_id, utterance=self._count)
+        metrics = UtteranceMetrics(
             session_id=self._session_id,
             utterance=self._count,
             since_s=since_s,
@@ -133,69 +133,71 @@ class SpeechOutput:
             metrics=self._metrics,
             clock=self._clock,
         )
-        utterance = AgentUtterance(number=self._count, epoch=self.epoch, metrics=utterance_metrics)
+        utterance = AgentUtterance(number=self._count, epoch=self.epoch, metrics=metrics)
         self._current = utterance
-        with tracing.use_span(span):
+        with tracing.use(span):
             self._speaking = asyncio.create_task(self._speak(utterance, text), name="speech-output-speak")
         return utterance
 
     async def wait(self) -> None:
-        """Return when nothing is under way."""
+        """Return when no utterance is in progress."""
         if self._speaking is not None:
             await asyncio.wait([self._speaking])
 
     async def pause(self) -> None:
-        """Fall silent, and be ready to go on."""
+        """Pause the speech."""
         if self.paused:
             return
-        self.paused = True
+        self._playout.pause()
         if self._current is not None:
             self._current.metrics.paused()
-        self._progress.set()
         await self._output.send_event(Pause(epoch=self.epoch))
-        self._worker_controls.put_nowait(self._tts.pause)
+        self._controls.put(self._tts.pause)
 
     async def resume(self) -> None:
-        """Go on where pause() stopped."""
+        """Continue where pause() stopped."""
         if not self.paused:
             return
-        self.paused = False
-        self._progress.set()
+        self._playout.resume()
         await self._output.send_event(Resume(epoch=self.epoch))
-        self._worker_controls.put_nowait(self._tts.resume)
+        self._controls.put(self._tts.resume)
 
     async def stop(self) -> None:
-        """Drop what is under way, and raise the epoch in any case."""
+        """Drop the utterance in progress, and raise the epoch in any case."""
         self.epoch += 1
         epoch, utterance = self.epoch, self._current
-        self.paused = False
+        self._playout.paused = False
         await self._output.send_event(Stop(epoch=epoch))
         if self._speaking is not None:
             self._speaking.cancel()
             await asyncio.wait([self._speaking])
-        self._worker_controls.put_nowait(lambda: self._tts.stop(epoch=epoch))
+        self._controls.put(lambda: self._tts.stop(epoch=epoch))
         if utterance is not None and self._current is utterance:
             await self._end(utterance, "interrupted")
 
     def heard(self, *, utterance: int, media_time_samples: int) -> None:
-        """The listener's report; one that goes back or too far, or is about another utterance, is ignored."""
+        """Note the client's playout report, in samples of 48 kHz; an implausible or outdated one is ignored."""
         current = self._current
         if current is None or current.number != utterance:
             return
-        if not current.heard_samples <= media_time_samples <= current.samples:
-            return
-        current.heard_samples = media_time_samples
-        current.reported_s = self._clock.now()
-        self._tts.heard(utterance_id=current.utterance_id, media_time_samples=media_time_samples)
-        self._progress.set()
+        if self._playout.report(current, media_time_samples):
+            self._tts.heard(utterance_id=current.utterance_id, media_time_samples=media_time_samples)
 
-    def select(self, wanted: VoiceRequest) -> None:
-        """Speak with something else from the next utterance on."""
-        self._tts.select(wanted)
+    def select(self, request: VoiceRequest) -> None:
+        """Use another voice from the next utterance on."""
+        self._tts.select(request)
+
+    async def fail(self, error: Exception) -> None:
+        """Send the client an error that does not end the session."""
+        if not isinstance(error, VoiceplaneError):
+            _log.error("session step failed", session_id=self._session_id, exc_info=error)
+            error = internal()
+        self._metrics.error_told(error.reason)
+        await self._output.send_event(error_event(error))
 
     async def close(self) -> None:
-        """Fall silent for good and free everything; says nothing to the listener."""
-        for task in (self._opening, self._speaking, self._control_task):
+        """Stop for good and free everything; sends the client nothing."""
+        for task in (self._opening, self._speaking, self._sending_controls):
             if task is not None:
                 task.cancel()
                 await asyncio.wait([task])
@@ -205,14 +207,21 @@ class SpeechOutput:
 
     # ---------------------------------------------------------------- one utterance
 
+    async def _open(self) -> None:
+        """Open the TTS early, so that the first utterance does not wait. If it fails, that utterance reports it."""
+        try:
+            await self._tts.open()
+        except VoiceplaneError as error:
+            _log.warning("no worker session yet", session_id=self._session_id, reason=error.reason)
+
     async def _speak(self, utterance: AgentUtterance, text: AsyncIterator[str]) -> None:
         try:
             try:
-                await self._worker_controls.join()  # a STOP on its way must not meet the new utterance
+                await self._controls.wait_sent()  # a STOP on its way must not stop the new utterance
                 await self._send_frames(utterance, text)
             except ConnectionError:
                 raise
-            except Exception as error:  # whatever it was, the session goes on
+            except Exception as error:  # the session continues after any error
                 await self.fail(error)
                 await self._end(utterance, "failed")
                 return
@@ -226,21 +235,21 @@ class SpeechOutput:
                     compute_ms=utterance.compute_us / 1000 if utterance.compute_us else None,
                 )
             )
-            if self._follow_playout:
-                await self._wait_played_out(utterance)
+            if self._follow_playout and not await self._playout.wait_played(utterance):
+                self._tts.heard(utterance_id=utterance.utterance_id, media_time_samples=utterance.samples)
             await self._end(utterance, result)
         except ConnectionError:
-            return  # the listener is gone; the transport ends the session
+            return  # the client is gone; the transport ends the session
 
     async def _send_frames(self, utterance: AgentUtterance, text: AsyncIterator[str]) -> None:
-        pieces = self._tap_text(utterance, text)
-        speech = self._tts.speak(pieces, utterance_id=utterance.utterance_id, epoch=utterance.epoch)
+        chunks = self._observe_text(utterance, text)
+        speech = self._tts.speak(chunks, utterance_id=utterance.utterance_id, epoch=utterance.epoch)
         async with contextlib.aclosing(speech) as frames:
             async for frame in frames:
                 if frame.epoch < self.epoch:
                     continue
                 if not frame.valid_samples and not utterance.samples:
-                    continue  # it held nothing that can be spoken
+                    continue  # the text had nothing that can be spoken
                 if utterance.started_s is None:
                     await self._begin(utterance)
                 utterance.samples = frame.media_time_samples + frame.valid_samples
@@ -250,15 +259,16 @@ class SpeechOutput:
                 utterance.metrics.frame_sent(paused=self.paused)
                 await self._output.send_frame(frame)
 
-    async def _tap_text(self, utterance: AgentUtterance, text: AsyncIterator[str]) -> AsyncIterator[str]:
-        async for piece in text:
-            if piece and not utterance.text:
+    async def _observe_text(self, utterance: AgentUtterance, text: AsyncIterator[str]) -> AsyncIterator[str]:
+        """Pass the text on, and note when it arrives."""
+        async for chunk in text:
+            if chunk and not utterance.text:
                 waited_s = utterance.metrics.first_text_arrived()
                 await self._output.send_event(Latency(utterance=utterance.number, reply_first_token_ms=_ms(waited_s)))
-            utterance.text += piece
-            yield piece
-            if piece and self._follow_playout:  # after it is on its way: what is read never delays what is heard
-                await self._output.send_event(Reply(utterance=utterance.number, text=piece))
+            utterance.text += chunk
+            yield chunk
+            if chunk and self._follow_playout:  # after the TTS has it: the event must not delay the speech
+                await self._output.send_event(Reply(utterance=utterance.number, text=chunk))
         utterance.metrics.text_complete()
 
     async def _begin(self, utterance: AgentUtterance) -> None:
@@ -276,23 +286,6 @@ class SpeechOutput:
             )
         )
         await self._output.send_event(Latency(utterance=utterance.number, first_audio_ms=_ms(waited_s)))
-
-    async def _wait_played_out(self, utterance: AgentUtterance) -> None:
-        while utterance.heard_samples < utterance.samples:
-            self._progress.clear()
-            waits_s = None if self.paused else self._remaining_playout_s(utterance) + PLAYOUT_REPORT_GRACE_S
-            try:
-                async with asyncio.timeout(waits_s):
-                    await self._progress.wait()
-            except TimeoutError:
-                self._tts.heard(utterance_id=utterance.utterance_id, media_time_samples=utterance.samples)
-                return
-
-    def _remaining_playout_s(self, utterance: AgentUtterance) -> float:
-        rest_s = (utterance.samples - utterance.heard_samples) / SAMPLE_RATE_HZ
-        since_s = utterance.started_s if utterance.reported_s is None else utterance.reported_s
-        elapsed_s = 0.0 if since_s is None else self._clock.now() - since_s
-        return max(0.0, rest_s - elapsed_s)
 
     async def _end(
         self, utterance: AgentUtterance, result: Literal["complete", "empty", "interrupted", "failed"]
@@ -324,36 +317,6 @@ class SpeechOutput:
                 pcm=bytes(utterance.kept),
                 sample_rate_hz=SAMPLE_RATE_HZ,
             )
-
-    # ---------------------------------------------------------------- the worker's side
-
-    async def _open(self) -> None:
-        """So that the first word does not wait for a session; the first utterance tells if that is impossible."""
-        try:
-            await self._tts.open()
-        except VoiceplaneError as error:
-            _log.warning("no worker session yet", session_id=self._session_id, reason=error.reason)
-
-    async def _send_worker_controls(self) -> None:
-        """Worker controls one after another, off the path of the user's audio."""
-        while True:
-            order = await self._worker_controls.get()
-            try:
-                await order()
-            except (
-                VoiceplaneError
-            ) as error:  # the listener is silent already; a lost worker is the speaker's to replace
-                _log.warning("worker control failed", session_id=self._session_id, reason=error.reason)
-            finally:
-                self._worker_controls.task_done()
-
-    async def fail(self, error: Exception) -> None:
-        """Tell the listener about an error that does not end the session."""
-        if not isinstance(error, VoiceplaneError):
-            _log.error("session step failed", session_id=self._session_id, exc_info=error)
-            error = internal()
-        self._metrics.error_told(error.reason)
-        await self._output.send_event(error_event(error))
 
 
 def _ms(seconds: float) -> float:

@@ -1,1 +1,1 @@
-"""Speaking through a worker, across its death."""
+"""Text to speech through the workers, with failover when a worker fails."""

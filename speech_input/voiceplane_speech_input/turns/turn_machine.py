@@ -19,7 +19,7 @@ it back, with its audio.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,6 @@ from voiceplane_speech_input.audio.format import USER_SAMPLE_RATE_HZ
 from voiceplane_speech_input.turns.actions import (
     AcceptTurn,
     BeginTurn,
-    DiscardReason,
     DiscardTurn,
     EndTurn,
     PauseSpeech,
@@ -37,6 +36,7 @@ from voiceplane_speech_input.turns.actions import (
     StopSpeech,
     TurnAction,
 )
+from voiceplane_speech_input.turns.barge_in import BargeInPolicy, discard_reason
 from voiceplane_speech_input.turns.endpointing import closing_silence_ms
 from voiceplane_speech_input.turns.events import (
     AgentSpeechEnded,
@@ -46,7 +46,8 @@ from voiceplane_speech_input.turns.events import (
     TurnEvent,
     TurnTranscript,
 )
-from voiceplane_speech_input.turns.words import base_language, words_of
+from voiceplane_speech_input.turns.user_speech import AcceptedTurn, UserSpeech
+from voiceplane_speech_input.turns.words import words_of
 from voiceplane_speech_input.vad.events import SpeechContinues, SpeechEnded, SpeechStarted
 
 if TYPE_CHECKING:
@@ -64,37 +65,6 @@ class AgentState(StrEnum):
     SPEAKING = "speaking"
 
 
-@dataclass(slots=True, kw_only=True)
-class _Speech:
-    """Speech of the user, from its first sound until it is a turn that has ended, or nothing."""
-
-    turn_id: int
-    onset_sample: int
-    through_sample: int
-    progress_s: float
-    begun: bool = False
-    speaking: bool = True
-    voiced_before_ms: int = 0
-    voiced_ms: int = 0
-    end_sample: int = 0
-    quiet_since_s: float = 0.0
-    partial: str | None = None
-    partial_through_sample: int = -1
-    requested_through_sample: int = 0
-    taken_back_text: str = ""
-
-    def complete_partial(self) -> str | None:
-        """The partial transcript that has heard all of the speech, if there is one."""
-        return None if self.speaking or self.partial_through_sample < self.end_sample else self.partial
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Accepted:
-    turn_id: int
-    onset_sample: int
-    text: str
-
-
 class TurnMachine:
     """Decides who speaks. One for each session; not thread-safe.
 
@@ -108,17 +78,16 @@ class TurnMachine:
     ) -> None:
         self.agent = AgentState.LISTENING
         self.paused = False
-        self._interruptions = interruptions
+        self._barge_in = BargeInPolicy(interruptions, language=language)
         self._endpointing = endpointing
         self._language = language
-        self._backchannels = frozenset(interruptions.backchannels.get(base_language(language), ()))
         self._turn_id = 0
         self._unclaimed_sample = 0  # where the speech under way begins, as far as no turn holds it yet
-        self._speech: _Speech | None = None
-        self._ended: _Speech | None = None
+        self._speech: UserSpeech | None = None
+        self._ended: UserSpeech | None = None
         # Transcripts of the ended turns that make up one: more than one after a cut, None until it is known.
-        self._pieces: dict[int, str | None] = {}
-        self._accepted: _Accepted | None = None
+        self._transcripts: dict[int, str | None] = {}
+        self._accepted: AcceptedTurn | None = None
         self._interrupted = False
         self._actions: list[TurnAction] = []
 
@@ -175,7 +144,7 @@ class TurnMachine:
             self._speech.through_sample = event.through_sample
             return
         self._turn_id += 1
-        self._speech = speech = _Speech(
+        self._speech = speech = UserSpeech(
             turn_id=self._turn_id,
             onset_sample=event.onset_sample,
             through_sample=event.through_sample,
@@ -186,7 +155,7 @@ class TurnMachine:
             self._reopen(speech, self._ended)
         elif self.agent is AgentState.LISTENING:
             self._begin(speech)
-        elif self.agent is AgentState.THINKING or self._interruptions.allow:
+        elif self.agent is AgentState.THINKING or self._barge_in.allowed:
             self._pause()
 
     def _speech_continues(self, event: SpeechContinues, at_s: float) -> None:
@@ -198,15 +167,13 @@ class TurnMachine:
         speech.through_sample = event.through_sample
         speech.progress_s = at_s
         speech.voiced_ms = event.voiced_ms
-        if not speech.begun and self.paused and self._voiced_ms(speech) >= self._interruptions.confirm_ms:
+        if not speech.begun and self.paused and self._barge_in.is_confirmed(speech):
             self._confirm(speech)
-        if speech.begun and self.paused and self._voiced_ms(speech) >= self._interruptions.backchannel_max_ms:
+        if speech.begun and self.paused and self._barge_in.is_longer_than_backchannel(speech):
             self._stop()
         if speech.begun and self._is_too_long(speech.onset_sample, event.through_sample):
             self._cut(speech)
-        elif event.through_sample - speech.requested_through_sample >= (
-            self._interruptions.partial_interval_ms * _SAMPLES_PER_MS
-        ):
+        elif self._barge_in.needs_partial(speech, through_sample=event.through_sample):
             self._request_partial(speech, event.through_sample)
 
     def _speech_ended(self, event: SpeechEnded, at_s: float) -> None:
@@ -240,15 +207,12 @@ class TurnMachine:
         else:
             self._end(speech)
 
-    def _voiced_ms(self, speech: _Speech) -> int:
-        return speech.voiced_before_ms + speech.voiced_ms
-
-    def _closing_silence_ms(self, speech: _Speech) -> int:
+    def _closing_silence_ms(self, speech: UserSpeech) -> int:
         if not speech.begun or self._is_false_start(speech):
-            return self._interruptions.resume_after_silence_ms
+            return self._barge_in.resume_after_silence_ms
         return closing_silence_ms(speech.complete_partial(), language=self._language, settings=self._endpointing)
 
-    def _turn_end_sample(self, speech: _Speech) -> int:
+    def _turn_end_sample(self, speech: UserSpeech) -> int:
         end_sample = speech.end_sample + self._endpointing.post_roll_ms * _SAMPLES_PER_MS
         return max(speech.onset_sample, min(end_sample, speech.through_sample))  # a cut may have taken it all
 
@@ -257,7 +221,7 @@ class TurnMachine:
 
     # ---------------------------------------------------------------- turns
 
-    def _confirm(self, speech: _Speech) -> None:
+    def _confirm(self, speech: UserSpeech) -> None:
         """The sound is a turn of the user's."""
         taken_back = self._accepted
         if self.agent is AgentState.THINKING:
@@ -269,27 +233,27 @@ class TurnMachine:
                 return
         self._begin(speech)
 
-    def _begin(self, speech: _Speech, *, continues: int | None = None, onset_sample: int | None = None) -> None:
+    def _begin(self, speech: UserSpeech, *, continues: int | None = None, onset_sample: int | None = None) -> None:
         speech.begun = True
         longest = self._endpointing.max_turn_ms * _SAMPLES_PER_MS  # undecided, it may have gone on for all of a reply
         newest_sample = max(speech.onset_sample, speech.through_sample - longest)
         speech.onset_sample = newest_sample if onset_sample is None else onset_sample
         self._actions.append(BeginTurn(turn_id=speech.turn_id, onset_sample=speech.onset_sample, continues=continues))
 
-    def _reopen(self, speech: _Speech, ended: _Speech) -> None:
+    def _reopen(self, speech: UserSpeech, ended: UserSpeech) -> None:
         """Take back a turn whose transcript is not known yet; if both are too long for one, the two go together."""
         self._ended = None
         if self._is_too_long(ended.onset_sample, speech.through_sample):
             self._begin(speech)
             return
-        del self._pieces[ended.turn_id]
+        del self._transcripts[ended.turn_id]
         speech.taken_back_text = ended.taken_back_text
         self._begin(speech, continues=ended.turn_id, onset_sample=ended.onset_sample)
 
-    def _end(self, speech: _Speech) -> None:
+    def _end(self, speech: UserSpeech) -> None:
         self._speech = None
         self._ended = speech
-        self._pieces[speech.turn_id] = None
+        self._transcripts[speech.turn_id] = None
         self._unclaimed_sample = self._turn_end_sample(speech)
         self._actions.append(
             EndTurn(
@@ -300,9 +264,9 @@ class TurnMachine:
             )
         )
 
-    def _cut(self, speech: _Speech) -> None:
+    def _cut(self, speech: UserSpeech) -> None:
         """End a turn that grows too long; the speech goes on in the next one."""
-        self._pieces[speech.turn_id] = None
+        self._transcripts[speech.turn_id] = None
         cut_sample = self._unclaimed_sample = speech.through_sample
         self._actions.append(EndTurn(turn_id=speech.turn_id, onset_sample=speech.onset_sample, end_sample=cut_sample))
         self._turn_id += 1
@@ -317,28 +281,27 @@ class TurnMachine:
         )
         self._actions.append(BeginTurn(turn_id=self._turn_id, onset_sample=cut_sample))
 
-    def _discard(self, speech: _Speech, text: str) -> None:
-        reason = DiscardReason.BACKCHANNEL if words_of(text) else DiscardReason.NO_WORDS
-        self._actions.append(DiscardTurn(turn_id=speech.turn_id, reason=reason))
+    def _discard(self, speech: UserSpeech, text: str) -> None:
+        self._actions.append(DiscardTurn(turn_id=speech.turn_id, reason=discard_reason(text)))
         if self.paused:
             self._resume()
-        elif self._interrupted and self._interruptions.respeak:
+        elif self._interrupted and self._barge_in.respeaks:
             self.agent = AgentState.THINKING
             self._actions.append(RespeakInterrupted())
         self._interrupted = False
 
-    def _accept(self, speech: _Speech, text: str) -> None:
+    def _accept(self, speech: UserSpeech, text: str) -> None:
         if self.paused:
             self._stop()
         self._interrupted = False
         if self.agent is AgentState.LISTENING:
             self.agent = AgentState.THINKING
-            self._accepted = _Accepted(turn_id=speech.turn_id, onset_sample=speech.onset_sample, text=text)
+            self._accepted = AcceptedTurn(turn_id=speech.turn_id, onset_sample=speech.onset_sample, text=text)
         self._actions.append(AcceptTurn(turn_id=speech.turn_id, text=text))
 
     # ---------------------------------------------------------------- words
 
-    def _request_partial(self, speech: _Speech, end_sample: int, *, complete: bool = False) -> None:
+    def _request_partial(self, speech: UserSpeech, end_sample: int, *, complete: bool = False) -> None:
         undecided = not speech.begun and (not self.paused or self.agent is AgentState.THINKING)
         if undecided or end_sample <= speech.onset_sample:
             return
@@ -355,43 +318,39 @@ class TurnMachine:
             return
         speech.partial = event.text
         speech.partial_through_sample = event.through_sample
-        if self.paused and self._takes_the_floor(event.text):
+        if self.paused and self._barge_in.takes_the_floor(event.text):
             self._stop()
             if not speech.begun:
                 self._begin(speech)
 
     def _turn_transcript(self, event: TurnTranscript) -> None:
-        if event.turn_id not in self._pieces:  # the turn was taken back
+        if event.turn_id not in self._transcripts:  # the turn was taken back
             return
-        self._pieces[event.turn_id] = event.text.strip()
+        self._transcripts[event.turn_id] = event.text.strip()
         ended = self._ended
-        pieces = list(self._pieces.values())
-        if ended is None or None in pieces:
+        transcripts = list(self._transcripts.values())
+        if ended is None or None in transcripts:
             return
         self._ended = None
-        self._pieces.clear()
-        text = " ".join(piece for piece in pieces if piece) or ended.taken_back_text
+        self._transcripts.clear()
+        text = " ".join(transcript for transcript in transcripts if transcript) or ended.taken_back_text
         interrupting = self.paused or self._interrupted
-        if self._takes_the_floor(text) if interrupting else words_of(text):
+        if self._barge_in.takes_the_floor(text) if interrupting else words_of(text):
             self._accept(ended, text)
         else:
             self._discard(ended, text)
 
-    def _takes_the_floor(self, text: str) -> bool:
-        words = [word for word in words_of(text) if word not in self._backchannels]
-        return len(words) >= self._interruptions.min_words
-
-    def _is_false_start(self, speech: _Speech) -> bool:
+    def _is_false_start(self, speech: UserSpeech) -> bool:
         """The agent is paused for something that has turned out to be no interruption."""
         partial = speech.complete_partial()
-        return self.paused and partial is not None and not self._takes_the_floor(partial)
+        return self.paused and partial is not None and not self._barge_in.takes_the_floor(partial)
 
     # ---------------------------------------------------------------- the agent's voice
 
     def _agent_speech_started(self) -> None:
         self.agent = AgentState.SPEAKING
         self._accepted = None
-        if self.in_turn and not self.paused and self._interruptions.allow:
+        if self.in_turn and not self.paused and self._barge_in.allowed:
             self._pause()
 
     def _agent_speech_ended(self) -> None:

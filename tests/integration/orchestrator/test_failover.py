@@ -22,7 +22,7 @@ from voiceplane_orchestrator.discovery.static import StaticDiscovery
 from voiceplane_orchestrator.routing.router import Router
 from voiceplane_orchestrator.routing.voice_request import VoiceRequest
 from voiceplane_orchestrator.settings import RoutingSection
-from voiceplane_orchestrator.tts.failover_tts import FailoverTts, TtsState
+from voiceplane_orchestrator.tts.failover_tts import FailoverTts
 from voiceplane_worker.adapters.mock import MockAdapter
 from voiceplane_worker.packs.metadata import PackMetadata
 from voiceplane_worker.packs.pack import VoicePack
@@ -34,6 +34,7 @@ from tests.support.workers import expected_pcm
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from voiceplane_orchestrator.tts.base import TtsState
     from voiceplane_orchestrator.tts.speech_frame import SpeechFrame
 
     from tests.support.processes import Process
@@ -110,7 +111,7 @@ class Stage:
 
     def serving(self) -> str:
         """The worker that speaks now."""
-        session = self.tts._worker_session
+        session = self.tts._sessions.current
         assert session is not None
         return session.address
 

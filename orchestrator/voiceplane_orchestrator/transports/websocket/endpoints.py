@@ -165,9 +165,7 @@ def _talk(session: Conversation, control: messages.ClientMessage) -> None:
         case messages.Interrupt():
             session.interrupt()
         case _:
-            raise invalid(
-                "type", f"{control.type} belongs to /v1/speak, not to /v1/talk", reason="INVALID_MESSAGE"
-            )
+            raise invalid("type", f"{control.type} belongs to /v1/speak, not to /v1/talk", reason="INVALID_MESSAGE")
 
 
 async def _speak(session: StreamingTtsSession, control: messages.ClientMessage) -> None:
@@ -181,9 +179,7 @@ async def _speak(session: StreamingTtsSession, control: messages.ClientMessage) 
         case messages.ResumeCommand():
             await session.resume()
         case _:
-            raise invalid(
-                "type", f"{control.type} belongs to /v1/talk, not to /v1/speak", reason="INVALID_MESSAGE"
-            )
+            raise invalid("type", f"{control.type} belongs to /v1/talk, not to /v1/speak", reason="INVALID_MESSAGE")
 
 
 def _check_subprotocol(request: web.Request) -> None:
