@@ -1,4 +1,4 @@
-"""An orchestrator, assembled: the parts, the server, and the order in which they start and stop."""
+"""The orchestrator: its parts, its HTTP server, and the order in which they start and stop."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Orchestrator:
     """One orchestrator. Use as an asynchronous context manager.
 
     Attributes:
-        url: Where it listens, with the port that the system chose if none was asked for.
+        url: Where it listens, with the actual port if port 0 was set.
     """
 
     def __init__(
@@ -57,13 +57,13 @@ class Orchestrator:
         replier: Replier | None = None,
         voice_activity: Callable[[], VoiceActivity] = VoiceActivityDetector,
     ) -> None:
-        """Assemble it.
+        """Assemble the parts.
 
         Args:
-            settings: Everything that it can be told.
-            recognizer: In the place of the one that the settings name.
-            replier: Likewise.
-            voice_activity: Makes the voice activity detector of a session.
+            settings: All settings.
+            recognizer: Replaces the one that the settings name.
+            replier: Replaces the one that the settings name.
+            voice_activity: Creates the voice activity detector of a session.
         """
         self.settings = settings
         self.url = ""
@@ -116,7 +116,7 @@ class Orchestrator:
 
     @property
     def live_sessions(self) -> int:
-        """Open conversations, speech streams and speech files."""
+        """How many conversations, speech streams and speech files are open."""
         return len(self._admission.kinds)
 
     async def __aenter__(self) -> Self:
@@ -125,7 +125,7 @@ class Orchestrator:
             await self._discovery.start()
             exits.push_async_callback(self._replier.aclose)
             exits.push_async_callback(self._recognizer.aclose)
-            await exits.enter_async_context(self._router)  # a worker loads its model while ours is loaded
+            await exits.enter_async_context(self._router)  # workers load their models while ASR loads its own
             await self._recognizer.start()
             watching = asyncio.create_task(self._api_keys.watch(self._clock), name="keys")
             exits.callback(watching.cancel)
@@ -141,26 +141,29 @@ class Orchestrator:
         await self._exits.aclose()
 
     async def wait_ready(self, *, timeout_s: float) -> None:
-        """Return when a session could be served.
+        """Return when a session can be served.
 
         Raises:
-            VoiceplaneError: It could not in that time.
+            VoiceplaneError: UNAVAILABLE: no worker became ready in that time.
         """
         await self._router.wait_for_worker(timeout_s=timeout_s)
 
     async def wait_in_rooms(self, *, timeout_s: float) -> None:
-        """Return when the LiveKit server knows us, and may ask us into its rooms.
+        """Return when the LiveKit server has registered our agent, so that it can dispatch it to rooms.
 
         Raises:
-            VoiceplaneError: It did not in that time, or none is configured.
+            VoiceplaneError: It did not register the agent in that time, or no LiveKit server is configured.
         """
         if self._agent is None:
-            raise failed_precondition("LIVEKIT_OFF", "there is no LiveKit server: set livekit.url", field="livekit.url")
+            raise failed_precondition(
+                "LIVEKIT_OFF", "no LiveKit server is configured: set livekit.url", field="livekit.url"
+            )
         try:
             await asyncio.wait_for(self._agent.wait_registered(), timeout_s)
         except TimeoutError:
             message = (
-                f"{self.settings.livekit.url} has not registered us in {timeout_s:g} s: is it there, with this key?"
+                f"{self.settings.livekit.url} has not registered the agent within {timeout_s:g} s: "
+                "check that the server runs and accepts livekit.api_key"
             )
             raise unavailable("LIVEKIT_UNREACHABLE", message, retry_after_ms=1000) from None
 
@@ -169,7 +172,7 @@ class Orchestrator:
         await self._admission.wait_idle()
 
     async def drain(self) -> None:
-        """Take no new session; each present one may finish what it is saying, within the drain timeout."""
+        """Admit no new session; open ones may finish their current utterance within the drain timeout."""
         self._admission.finish()
         if self._agent is not None:
             await self._agent.drain()
@@ -188,7 +191,7 @@ class Orchestrator:
 
 
 def make_agent(factory: SessionFactory, *, admission: SessionAdmission, app: web.Application) -> RoomAgent | None:
-    """The agent in LiveKit's rooms and its endpoints, as the settings say; None for no agent.
+    """Create the LiveKit agent, and add its HTTP endpoints, as the settings say; None for no agent.
 
     Raises:
         VoiceplaneError: FAILED_PRECONDITION, EXTRA_MISSING.
@@ -197,11 +200,11 @@ def make_agent(factory: SessionFactory, *, admission: SessionAdmission, app: web
     if not (settings.transport.webrtc and settings.livekit.url):
         return None
     try:
-        # Only here: who has no LiveKit server needs no library for it.
+        # Here, so that an installation without LiveKit does not need its libraries.
         from voiceplane_orchestrator.transports.livekit.agent import RoomAgent  # noqa: PLC0415
         from voiceplane_orchestrator.transports.livekit.endpoints import RoomEndpoints  # noqa: PLC0415
     except ImportError as error:
-        message = f"livekit.url is given, and WebRTC needs the extra voiceplane-orchestrator[webrtc]: {error}"
+        message = f"livekit.url is set, which needs the extra voiceplane-orchestrator[webrtc]: {error}"
         raise failed_precondition("EXTRA_MISSING", message, field="livekit.url") from None
     agent = RoomAgent(factory=factory, admission=admission)
     endpoints = RoomEndpoints(
@@ -212,19 +215,19 @@ def make_agent(factory: SessionFactory, *, admission: SessionAdmission, app: web
 
 
 def make_discovery(settings: OrchestratorSettings, metrics: Metrics) -> Discovery:
-    """Where the workers are, as the settings say."""
+    """Create the discovery of workers that the settings name."""
     discovery = settings.discovery
     if discovery.kind == "embedded":
         return EmbeddedDiscovery(discovery.worker_args)
     if discovery.kind == "kubernetes":
-        # Only here: one box needs no Kubernetes client.
+        # Here, so that an installation on one host does not need the Kubernetes client.
         from voiceplane_orchestrator.discovery.kubernetes import KubernetesDiscovery  # noqa: PLC0415
 
         return KubernetesDiscovery(
             namespaces=discovery.namespaces, selector=discovery.selector, kubeconfig=discovery.kubeconfig
         )
     if discovery.kind == "redis":
-        # Likewise.
+        # Here, so that other installations do not need the Redis client.
         from voiceplane_orchestrator.discovery.redis import LeaseMetrics, RedisDiscovery  # noqa: PLC0415
 
         return RedisDiscovery(settings.redis, metrics=LeaseMetrics(metrics.registry))
@@ -232,5 +235,5 @@ def make_discovery(settings: OrchestratorSettings, metrics: Metrics) -> Discover
 
 
 def make_replier(settings: OrchestratorSettings) -> Replier:
-    """What answers, as the settings say."""
+    """Create the replies that the settings name."""
     return LlmReplier(settings.replies) if settings.replies.engine == "llm" else EchoReplier()

@@ -24,14 +24,16 @@ def serve(
     config: Annotated[Path | None, typer.Option(help="A YAML file of settings.")] = None,
     listen: Annotated[str | None, typer.Option(help="host:port; port 0 lets the system choose.")] = None,
     workers: Annotated[list[str] | None, typer.Option(help="A worker's host:port or unix:/path; repeatable.")] = None,
-    embedded_worker: Annotated[bool, typer.Option("--embedded-worker", help="Run a worker of our own.")] = False,
+    embedded_worker: Annotated[
+        bool, typer.Option("--embedded-worker", help="Start a worker as a child process.")
+    ] = False,
     default_model: Annotated[str | None, typer.Option(help="Of the embedded worker.")] = None,
     adapter: Annotated[str | None, typer.Option(help="Of the embedded worker.")] = None,
     reply: Annotated[str | None, typer.Option(help="echo or llm.")] = None,
     asr_model: Annotated[str | None, typer.Option(help="A folder or URI with a CTranslate2 Whisper model.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
 ) -> None:
-    """Hear, answer, and fall silent when interrupted. Flags beat VOICEPLANE_… variables, which beat the file."""
+    """Run the orchestrator. Flags override VOICEPLANE_… variables, which override the file."""
     worker_args = _flags({"--default-model": default_model, "--adapter": adapter, "--log-level": log_level})
     try:
         settings = load_settings(
@@ -61,7 +63,7 @@ def serve(
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """The event loop of uvloop where there is one; it does not exist for every system."""
+    """Uvloop's event loop where uvloop is installed; it does not support every system."""
     if importlib.util.find_spec("uvloop") is None:
         return None
     uvloop = importlib.import_module("uvloop")

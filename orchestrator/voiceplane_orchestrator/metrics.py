@@ -1,4 +1,4 @@
-"""The orchestrator's Prometheus metrics; docs/reference/metrics.md is made from them."""
+"""The orchestrator's Prometheus metrics; docs/reference/metrics.md is generated from them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Metrics:
     """One registry for each orchestrator, so that tests can run several in one process.
 
     Attributes:
-        model: The label of a model, which whoever runs the workers may name as they like.
+        model: Bounds the label `model`, since operators may name models as they like.
     """
 
     def __init__(self) -> None:
@@ -47,12 +47,12 @@ class Metrics:
         self.workers = gauge("workers", f"Known workers; state: {', '.join(WORKER_STATES)}.", ["state"])
         self.turns = count("turns", "Turns of users that were answered.")
         self.turns_discarded = count(
-            "turns_discarded", "Sounds that were no turn; reason: backchannel or no_words.", ["reason"]
+            "turns_discarded", "Speech that was no turn; reason: backchannel or no_words.", ["reason"]
         )
         self.barge_ins = count(
-            "barge_ins", "Times that a user paused the agent; outcome: resumed or stopped.", ["outcome"]
+            "barge_ins", "Barge-ins that paused the agent; outcome: resumed or stopped.", ["outcome"]
         )
-        self.barge_in = seconds("barge_in", "From the user's first sound to the order to be silent.")
+        self.barge_in = seconds("barge_in", "From the user's first sound to the PAUSE.")
         self.endpointing = seconds("endpointing", "From the end of the user's speech to the end of the turn.")
         self.asr = seconds("asr", "From a turn's end to its transcript.")
         self.asr_queue = gauge("asr_queue", "Recognitions that wait for a thread.")
@@ -68,15 +68,15 @@ class Metrics:
         )
         self.frame_jitter = seconds(
             "frame_jitter",
-            "By how much more than 20 ms a frame was sent to the listener after the one before it.",
+            "By how much the time between two sent frames exceeded 20 ms.",
             buckets=JITTER_BUCKETS_S,
         )
         self.utterances = count("utterances", "Utterances; result: complete, empty, interrupted or failed.", ["result"])
-        self.reroutes = count("reroutes", "Utterances that went on with another worker.", ["reason"])
-        self.fallbacks = count("fallbacks", "Sessions on workers whose model stood in for the one wanted.")
+        self.reroutes = count("reroutes", "Utterances that another worker continued.", ["reason"])
+        self.fallbacks = count("fallbacks", "Sessions that began with another model while the requested one loaded.")
         self.no_worker = count("no_worker", "Times that an utterance had to wait for a worker.")
-        self.errors = count("errors", "Errors told to clients.", ["reason"])
-        # The first of its kind is a change only to who has seen a 0.
+        self.errors = count("errors", "Errors sent to clients.", ["reason"])
+        # Prometheus sees a first increment only if the series was 0 before.
         for result in ("complete", "empty", "interrupted", "failed"):
             self.utterances.labels(result)
         for outcome in ("resumed", "stopped"):
@@ -85,12 +85,12 @@ class Metrics:
             self.sessions_refused.labels(reason)
 
     def error_told(self, reason: str) -> None:
-        """A client is told of an error; the log has it, too, with the session that it is bound to."""
+        """Count an error that a client gets, and log it with its session."""
         self.errors.labels(reason).inc()
         _log.info("error_told", reason=reason)
 
     def follow_workers(self, states: Callable[[], Sequence[str]]) -> None:
-        """Count workers when the metrics are read.
+        """Count the workers by state whenever the metrics are read.
 
         Args:
             states: One of WORKER_STATES for each known worker.

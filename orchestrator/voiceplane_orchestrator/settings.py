@@ -1,4 +1,4 @@
-"""The orchestrator's settings, in the names of its YAML file; environment and flags use the same ones."""
+"""The orchestrator's settings, named as in its YAML file; environment variables and flags use the same names."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class ServerSection(Section):
     Attributes:
         listen: "host:port"; port 0 lets the system choose.
         allowed_origins: Origins of pages, besides our own, that may open a WebSocket.
-        keepalive_timeout_ms: A connection without a whole request for so long, the first one or the next, is closed. A
-            proxy in front that keeps connections should close them sooner.
-        drain_timeout_ms: After SIGTERM, how long sessions may go on.
+        keepalive_timeout_ms: A connection that has sent no complete request for this time is closed. A proxy in front
+            that keeps connections alive should close them sooner.
+        drain_timeout_ms: How long sessions may continue after SIGTERM.
     """
 
     listen: HostAndPort = "127.0.0.1:8080"
@@ -54,13 +54,13 @@ class ServerSection(Section):
 
 
 class AuthSection(Section):
-    """Who may call.
+    """Authentication of clients.
 
     Attributes:
         api_keys: Accepted keys, in plain text or as "sha256:" and the digest. Without any, and without keys_file,
-            everybody is let in, which is allowed on loopback only.
+            no key is needed, which is allowed on loopback only.
         keys_file: A file of accepted keys, as `voiceplane keys` writes it; read again when it changes.
-        allow_anonymous: Let everybody in on other addresses, too.
+        allow_anonymous: Allow requests without a key on other addresses, too.
     """
 
     api_keys: tuple[SecretStr, ...] = ()
@@ -69,26 +69,26 @@ class AuthSection(Section):
 
     @field_validator("api_keys")
     @classmethod
-    def _has_no_blank_key(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        # A secret that was never filled in would let in whoever sends an empty key.
+    def _check_api_keys(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        # An empty secret would accept an empty key.
         if any(not key.get_secret_value().strip() for key in keys):
-            raise ValueError("a key is blank: write it out, or remove its entry")
+            raise ValueError("a key is blank: set it, or remove its entry")
         digests = [key.get_secret_value() for key in keys if key.get_secret_value().lower().startswith("sha256:")]
         if not all(re.fullmatch(r"sha256:[0-9a-f]{64}", key.strip().lower()) for key in digests):
-            raise ValueError("a key begins with sha256: and goes on with something else than 64 hexadecimal digits")
+            raise ValueError("a key that begins with sha256: must have 64 hexadecimal digits after it")
         return keys
 
     @property
     def is_open(self) -> bool:
-        """Whether no key is asked for."""
+        """Whether no key is needed."""
         return not self.api_keys and not self.keys_file
 
 
 class TransportSection(Section):
-    """How audio comes and goes.
+    """The transports.
 
     Attributes:
-        webrtc: Rooms of a LiveKit server, if livekit.url names one.
+        webrtc: Rooms of a LiveKit server, if livekit.url is set.
         ws_fallback: The WebSocket of docs/reference/websocket.md.
     """
 
@@ -96,9 +96,9 @@ class TransportSection(Section):
     ws_fallback: bool = True
 
     @model_validator(mode="after")
-    def _is_served(self) -> TransportSection:
+    def _check_a_transport_is_enabled(self) -> TransportSection:
         if not self.ws_fallback:
-            raise ValueError("no transport is left: set transport.ws_fallback to true")
+            raise ValueError("no transport is enabled: set transport.ws_fallback to true")
         return self
 
 
@@ -108,13 +108,13 @@ class LiveKitSection(Section):
     Attributes:
         url: ws:// or wss://; empty for no WebRTC. LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET give the first
             three, too.
-        api_key: Names a key of the server.
-        api_secret: Signs with it.
+        api_key: An API key of the server.
+        api_secret: Its secret.
         public_url: The server as browsers reach it; empty for url.
-        agent_name: Agents of one name stand in for each other.
-        serve_rooms: Be an agent; otherwise only let people in.
-        token_ttl_ms: How long a grant is good for entering.
-        leave_after_ms: How long an agent waits for a person who has not come, or has gone.
+        agent_name: Name of the agent; agents of the same name replace each other.
+        serve_rooms: Register as an agent; otherwise only issue access tokens.
+        token_ttl_ms: How long a token allows a client to enter a room.
+        leave_after_ms: How long an agent waits for a user who has not joined yet, or has left.
     """
 
     url: str = Field(default="", pattern=r"^((ws|http)s?://.+)?$")
@@ -127,23 +127,23 @@ class LiveKitSection(Section):
     leave_after_ms: int = Field(default=30_000, ge=1000)
 
     @model_validator(mode="after")
-    def _has_keys(self) -> LiveKitSection:
+    def _check_livekit_keys(self) -> LiveKitSection:
         if self.url and not (self.api_key and self.api_secret.get_secret_value()):
-            raise ValueError("livekit.url is given without its keys: set livekit.api_key and livekit.api_secret")
+            raise ValueError("livekit.url is set without its keys: set livekit.api_key and livekit.api_secret")
         return self
 
 
 class DiscoverySection(Section):
-    """Where the workers are.
+    """Discovery of workers.
 
     Attributes:
-        kind: "static": the addresses in workers. "embedded": one worker that the orchestrator runs itself.
-            "kubernetes": the endpoints of the worker pools' Services. "redis": those that have registered in a Redis.
+        kind: "static": the addresses in workers. "embedded": one worker that the orchestrator starts itself.
+            "kubernetes": the endpoints of the worker pools' Services. "redis": workers that register in a Redis.
         workers: "host:port" or "unix:/path".
         worker_args: Flags of the embedded worker.
-        namespaces: Of the pools; none for the pod's own.
-        selector: Labels of the EndpointSlices.
-        kubeconfig: A file; empty for KUBECONFIG or, in a pod, its own ServiceAccount.
+        namespaces: Namespaces of the pools; if empty, the pod's own.
+        selector: Label selector of the EndpointSlices.
+        kubeconfig: A kubeconfig file; if empty, KUBECONFIG or, in a pod, its ServiceAccount.
     """
 
     kind: Literal["static", "embedded", "kubernetes", "redis"] = "static"
@@ -154,9 +154,9 @@ class DiscoverySection(Section):
     kubeconfig: str = ""
 
     @model_validator(mode="after")
-    def _static_names_workers(self) -> DiscoverySection:
+    def _check_static_has_workers(self) -> DiscoverySection:
         if self.kind == "static" and not self.workers:
-            raise ValueError("kind static needs workers, such as [127.0.0.1:50051]; or set kind to embedded")
+            raise ValueError("kind static needs workers, such as [127.0.0.1:50051]: set them, or set kind to embedded")
         return self
 
 
@@ -165,7 +165,7 @@ class RoutingSection(Section):
 
     Attributes:
         policy: "balanced" weighs residency, load and latency; "least_loaded" only load.
-        prefer_resident: A worker that has the model resident beats one that would have to load it.
+        prefer_resident: Prefer a worker that has the model resident over one that would have to load it.
         recovery_timeout_ms: How long a session waits for a worker when there is none.
     """
 
@@ -175,16 +175,16 @@ class RoutingSection(Section):
 
 
 class RepliesSection(Section):
-    """What to answer.
+    """Replies to the user.
 
     Attributes:
-        engine: "echo" says back what was heard; "llm" asks an OpenAI-compatible server.
-        base_url: Of that server, such as http://127.0.0.1:11434/v1.
-        model: Its model.
-        api_key: Its key.
-        system_prompt: How it should speak.
+        engine: "echo" repeats what the user said; "llm" asks an OpenAI-compatible server.
+        base_url: Its base URL, such as http://127.0.0.1:11434/v1.
+        model: Its model's name.
+        api_key: Its API key.
+        system_prompt: Its system prompt.
         first_token_timeout_ms: How long its first token, and then each next one, may take.
-        max_history: Messages of the conversation that it is given.
+        max_history: The latest messages of the conversation that it gets.
     """
 
     engine: Literal["echo", "llm"] = "echo"
@@ -196,22 +196,22 @@ class RepliesSection(Section):
     max_history: int = Field(default=40, ge=2)
 
     @model_validator(mode="after")
-    def _llm_is_named(self) -> RepliesSection:
+    def _check_llm_has_server_and_model(self) -> RepliesSection:
         if self.engine == "llm" and not (self.base_url and self.model):
             raise ValueError("engine llm needs base_url and model, such as http://127.0.0.1:11434/v1 and llama3.2")
         return self
 
 
 class LimitsSection(Section):
-    """What one client, and all of them, may ask for.
+    """Limits of one client, and of all together.
 
     Attributes:
-        max_sessions: Conversations and speech streams at once.
-        max_text_chars: Characters of one text.
-        idle_timeout_ms: A session without any message ends.
-        write_timeout_ms: A client that has not read for so long is disconnected.
-        requests_per_minute: Of one caller (a key's owner, or an address); one more is answered with 429.
-        connections_per_caller: Requests and WebSockets of one caller at once.
+        max_sessions: Open sessions at once.
+        max_text_chars: Most characters of one text.
+        idle_timeout_ms: A session without any message for this time ends.
+        write_timeout_ms: A client that has not read for this time is disconnected.
+        requests_per_minute: Requests of one caller (a key's owner, or an address); more get status 429.
+        connections_per_caller: Open requests and WebSockets of one caller.
     """
 
     max_sessions: int = Field(default=64, ge=1)
@@ -223,12 +223,12 @@ class LimitsSection(Section):
 
 
 class PrivacySection(Section):
-    """What is kept of what people say: nothing, unless asked for.
+    """What is kept of conversations; by default nothing.
 
     Attributes:
-        log_transcripts: Let words into the logs.
+        log_transcripts: Write transcripts to the logs.
         retain_audio: Write each turn's audio as a WAV file.
-        retention_dir: Where to.
+        retention_dir: The folder of these files.
     """
 
     log_transcripts: bool = False
@@ -249,7 +249,7 @@ class LogSection(Section):
 
 
 class OrchestratorSettings(Section):
-    """Everything that an orchestrator can be told."""
+    """All settings of an orchestrator."""
 
     server: ServerSection = ServerSection()
     auth: AuthSection = AuthSection()
@@ -270,35 +270,35 @@ class OrchestratorSettings(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _knows_livekits_variables(cls, values: dict[str, object]) -> dict[str, object]:
+    def _read_livekit_environment(cls, values: dict[str, object]) -> dict[str, object]:
         variables = {name: os.environ.get(f"LIVEKIT_{name.upper()}") for name in ("url", "api_key", "api_secret")}
         named = {name: value for name, value in variables.items() if value}
         given = values.get("livekit", {})
         return values | {"livekit": named | given} if named and isinstance(given, dict) else values
 
     @model_validator(mode="after")
-    def _own_worker_speaks_plainly(self) -> OrchestratorSettings:
+    def _check_embedded_worker_without_tls(self) -> OrchestratorSettings:
         if self.worker_tls.on and self.discovery.kind == "embedded":
-            raise ValueError("an embedded worker is on a socket of ours, without TLS: remove worker_tls")
+            raise ValueError("an embedded worker listens on a Unix socket without TLS: remove worker_tls")
         return self
 
     @model_validator(mode="after")
-    def _redis_is_named_where_it_is_used(self) -> OrchestratorSettings:
+    def _check_redis_matches_discovery(self) -> OrchestratorSettings:
         if self.discovery.kind == "redis" and not self.redis.url:
-            raise ValueError("discovery.kind redis needs a Redis: set redis.url, such as redis://10.0.0.2:6379")
+            raise ValueError("discovery.kind redis needs redis.url: set it, such as redis://10.0.0.2:6379")
         if self.redis.url and self.discovery.kind != "redis":
             raise ValueError(
-                f"redis.url is given, and discovery.kind {self.discovery.kind} does not use it: "
+                f"redis.url is set, but discovery.kind {self.discovery.kind} does not use it: "
                 "set discovery.kind to redis, or remove redis.url"
             )
         return self
 
     @model_validator(mode="after")
-    def _strangers_stay_out(self) -> OrchestratorSettings:
-        open_door = self.auth.is_open and not self.auth.allow_anonymous
-        if open_door and self.server.host not in LOOPBACK_HOSTS:
+    def _check_authentication_beyond_loopback(self) -> OrchestratorSettings:
+        is_anonymous = self.auth.is_open and not self.auth.allow_anonymous
+        if is_anonymous and self.server.host not in LOOPBACK_HOSTS:
             raise ValueError(
-                f"server.listen {self.server.listen} can be reached by others and auth.api_keys is empty: "
+                f"server.listen {self.server.listen} can be reached from other hosts, and auth.api_keys is empty: "
                 "set a key, listen on 127.0.0.1, or set auth.allow_anonymous"
             )
         return self

@@ -1,4 +1,4 @@
-"""What a session hears: the client's audio, decoded, searched for voices and kept for recognition."""
+"""A session's audio input: decodes the client's audio, detects speech in it, and buffers it for recognition."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from voiceplane_speech_input.vad.silero import VadFrame
 
 MARGIN_MS = 5_000
-"""Kept beyond the longest turn, for what is said while a turn is being ended."""
+"""Buffered beyond the longest turn, for speech that begins while a turn ends."""
 
 
 class VoiceActivity(Protocol):
-    """The part of vad.silero.VoiceActivityDetector that a session needs."""
+    """The interface of vad.silero.VoiceActivityDetector."""
 
     def process(self, samples: Samples) -> list[VadFrame]:
-        """The frames that these samples complete."""
+        """The frames that the next samples complete."""
         ...
 
 
@@ -31,30 +31,30 @@ class AudioInput:
     """One user's microphone."""
 
     def __init__(
-        self, *, sample_rate_hz: int, voices: VoiceActivity, vad: VadSection, endpointing: EndpointingSection
+        self, *, sample_rate_hz: int, voice_activity: VoiceActivity, vad: VadSection, endpointing: EndpointingSection
     ) -> None:
-        """Begin to listen.
+        """Begin a stream.
 
         Args:
-            sample_rate_hz: Of the client's audio.
-            voices: The voice activity of this stream alone.
-            vad: When a voice is speech.
-            endpointing: max_turn_ms says how much is kept.
+            sample_rate_hz: Sample rate of the client's audio, in Hz.
+            voice_activity: The voice activity detector of this stream alone.
+            vad: The thresholds of speech.
+            endpointing: Its max_turn_ms sets how much audio is buffered.
 
         Raises:
-            VoiceplaneError: The sample rate is none that can be decoded.
+            VoiceplaneError: The sample rate is not supported.
         """
         self._decoder = UserAudioDecoder(sample_rate_hz=sample_rate_hz)
-        self._voices = voices
+        self._voice_activity = voice_activity
         self._detector = SpeechDetector(vad)
-        self._recent = AudioRingBuffer(capacity_ms=endpointing.max_turn_ms + MARGIN_MS)
+        self._ring_buffer = AudioRingBuffer(capacity_ms=endpointing.max_turn_ms + MARGIN_MS)
 
     def push(self, pcm: bytes) -> list[SpeechEvent]:
-        """What the next piece of s16le mono audio means."""
+        """Process the next s16le mono PCM; returns the events of speech in it."""
         samples = self._decoder.decode(pcm)
-        self._recent.append(samples)
-        return self._detector.process(self._voices.process(samples))
+        self._ring_buffer.append(samples)
+        return self._detector.process(self._voice_activity.process(samples))
 
     def read(self, start_sample: int, end_sample: int) -> Samples:
-        """16 kHz audio by sample numbers of the stream."""
-        return self._recent.read(start_sample, end_sample)
+        """16 kHz audio by sample positions in the stream."""
+        return self._ring_buffer.read(start_sample, end_sample)

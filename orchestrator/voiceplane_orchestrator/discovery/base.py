@@ -1,4 +1,4 @@
-"""What tells where the workers are."""
+"""The interface of worker discovery."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ class Discovery(Protocol):
         """Prepare.
 
         Raises:
-            VoiceplaneError: It can't work as it is set up.
+            VoiceplaneError: The configuration does not work.
         """
         ...
 
     def watch(self) -> AsyncIterator[Mapping[str, bool]]:
-        """The workers now, then again after each change, for as long as it is read.
+        """The present workers, then the workers after each change.
 
         Yields:
-            By address ("host:port", "unix:/path"): whether the worker is open to new sessions. One that is not named
-            any more finishes what it is saying, and gets nothing else.
+            By address ("host:port", "unix:/path"): whether the worker takes new sessions. A worker that is no longer
+            included finishes its current utterances, and gets no others.
         """
         ...
 
     async def demand(self, model_id: str) -> bool:
-        """A session has found no worker; those that could be started for it are asked for.
+        """Request that a worker is started for a session that found none.
 
         Args:
-            model_id: What the session wants; empty for any default model.
+            model_id: The model that the session requests; empty for a default model.
 
         Returns:
-            Whether one is being started.
+            Whether a worker is being started.
         """
         ...
 
     async def aclose(self) -> None:
-        """Let go of what is held; the iterators end."""
+        """Free everything; the iterators end."""
         ...

@@ -1,4 +1,4 @@
-"""One box: the orchestrator runs its own worker, in a process of its own, and starts it again when it dies."""
+"""An embedded worker: the orchestrator starts it as a child process, and restarts it when it exits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MIN_RESTART_DELAY_S = 0.2
 MAX_RESTART_DELAY_S = 10.0
-# A worker that has lived this long has started well: the next death is restarted at once again.
+# After this time a worker counts as healthy: its next exit restarts it with the shortest delay.
 HEALTHY_AFTER_S = 30.0
 STOP_TIMEOUT_S = 10.0
 
@@ -27,7 +27,7 @@ _log = get_logger("embedded")
 
 
 class EmbeddedDiscovery:
-    """Supervises one worker and publishes its address: a Unix socket that only this user can reach.
+    """Supervises one worker and publishes its address: a Unix socket that only the same user can reach.
 
     Attributes:
         pid: The worker's process id; None while there is none.
@@ -37,7 +37,7 @@ class EmbeddedDiscovery:
         """Prepare; the worker starts when the addresses are watched for the first time.
 
         Args:
-            worker_args: More flags of `python -m voiceplane_worker`.
+            worker_args: Additional flags of `python -m voiceplane_worker`.
         """
         self.pid: int | None = None
         self._args = tuple(worker_args)
@@ -50,7 +50,7 @@ class EmbeddedDiscovery:
         """See Discovery; the worker starts when it is first watched."""
 
     async def demand(self, model_id: str) -> bool:
-        """See Discovery; its worker is always wanted."""
+        """See Discovery; the worker always runs."""
         return False
 
     async def watch(self) -> AsyncIterator[dict[str, bool]]:
@@ -61,7 +61,7 @@ class EmbeddedDiscovery:
             yield addresses
 
     async def aclose(self) -> None:
-        """Stop the worker, by SIGTERM and, if it does not obey, by SIGKILL."""
+        """Stop the worker with SIGTERM, and with SIGKILL if it does not exit in time."""
         await self._discovery.aclose()
         if self._supervisor is not None:
             self._supervisor.cancel()

@@ -1,4 +1,4 @@
-"""Workers of a cluster: the endpoints of the worker pools' Services, watched through the API, never polled."""
+"""Discovery in Kubernetes: it watches the EndpointSlices of the worker pools' Services."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ try:
 except ImportError as error:
     raise failed_precondition(
         "EXTRA_MISSING",
-        f"discovery.kind kubernetes needs the extra voiceplane-orchestrator[kubernetes]: {error}",
+        f"discovery.kind kubernetes needs the extra voiceplane-orchestrator[kubernetes], and an import failed: {error}",
         field="discovery.kind",
     ) from None
 
@@ -31,16 +31,16 @@ OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 FIELD_MANAGER = "voiceplane-orchestrator"
 GRPC_PORT_NAME = "grpc"
 DEFAULT_PORT = 50051
-# A session that waits for a worker says so again and again; the operator is told of a pool at most this often,
+# A waiting session repeats its demand. A pool is annotated at most this often,
 DEMAND_INTERVAL_S = 10.0
-# and the API server is asked at most this often which pools there are, whatever models clients may think of.
+# and the pools are listed at most this often, whichever models clients request.
 LIST_INTERVAL_S = 2.0
 
 _log = get_logger("discovery")
 
 
 class PoolsAndModels(NamedTuple):
-    """The TTSWorkerPools and VoiceModels of a namespace."""
+    """The TTSWorkerPools and VoiceModels of a namespace, as the API server returns them."""
 
     pools: list[dict[str, Any]]
     models: list[dict[str, Any]]
@@ -53,9 +53,9 @@ class KubernetesDiscovery:
         """Prepare; `start` connects.
 
         Args:
-            namespaces: Of the worker pools; none for the pod's own.
-            selector: Labels of the EndpointSlices.
-            kubeconfig: A file; empty for KUBECONFIG or, in a pod, its own ServiceAccount.
+            namespaces: Namespaces of the worker pools; if empty, the pod's own.
+            selector: Label selector of the EndpointSlices.
+            kubeconfig: A kubeconfig file; if empty, KUBECONFIG or, in a pod, its ServiceAccount.
         """
         self._namespaces = tuple(namespaces)
         self._selector = selector
@@ -79,7 +79,7 @@ class KubernetesDiscovery:
         try:
             self._api = await Api.connect(self._kubeconfig or None, field_manager=FIELD_MANAGER)
         except ConfigException as error:
-            message = f"no way to the API server: {error}; set KUBECONFIG, or mount a token"
+            message = f"no configuration for the API server: {error}: set KUBECONFIG, or mount a ServiceAccount token"
             raise failed_precondition("NO_CLUSTER", message, field="discovery.kubeconfig") from None
         self._namespaces = self._namespaces or (_own_namespace(),)
         self._informers = [
@@ -96,7 +96,7 @@ class KubernetesDiscovery:
         self._tasks = [asyncio.create_task(informer.run()) for informer in self._informers]
 
     async def watch(self) -> AsyncIterator[dict[str, bool]]:
-        """See Discovery; for one reader. While the API server is out of reach, the workers known last stay."""
+        """See Discovery; for one reader. While the API server is unreachable, the last known workers stay."""
         while True:
             await self._changed.wait()
             self._changed.clear()
@@ -105,7 +105,7 @@ class KubernetesDiscovery:
             yield worker_addresses(each for informer in self._informers for each in informer.objects.values())
 
     async def demand(self, model_id: str) -> bool:
-        """See Discovery: pools without a ready worker that would serve it are marked, and the operator scales them."""
+        """See Discovery: annotate pools that serve the model but have no ready worker; the operator scales them."""
         if self._api is None:
             return False
         async with self._demand_lock:
@@ -159,10 +159,10 @@ class KubernetesDiscovery:
 
 
 def worker_addresses(slices: Iterable[Mapping[str, Any]]) -> dict[str, bool]:
-    """Addresses, and whether each is open to new sessions, from EndpointSlices.
+    """The addresses in EndpointSlices, and whether each takes new sessions.
 
-    A terminating endpoint is left out, though it may still serve: what it is saying goes on, and nothing else begins
-    there. An endpoint may be in two slices for a moment; one that says yes is enough.
+    A terminating endpoint is left out: its current utterances continue, and no others begin there. An endpoint may be
+    in two slices for a moment; it takes sessions if either slice says so.
 
     Source: https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/#conditions
     """
@@ -173,8 +173,8 @@ def worker_addresses(slices: Iterable[Mapping[str, Any]]) -> dict[str, bool]:
             conditions = endpoint.get("conditions") or {}
             if conditions.get("terminating"):
                 continue
-            is_open = conditions.get("ready") is not False  # none means ready
-            for host in endpoint["addresses"][:1]:  # the others are the same
+            is_open = conditions.get("ready") is not False  # the API defines a missing condition as ready
+            for host in endpoint["addresses"][:1]:  # the API defines all addresses as equivalent
                 address = f"[{host}]:{port or DEFAULT_PORT}" if ":" in host else f"{host}:{port or DEFAULT_PORT}"
                 found[address] = found.get(address, False) or is_open
     return found
@@ -183,12 +183,12 @@ def worker_addresses(slices: Iterable[Mapping[str, Any]]) -> dict[str, bool]:
 def pools_to_scale_up(
     pools: Iterable[Mapping[str, Any]], models: Iterable[Mapping[str, Any]], model_id: str
 ) -> list[str]:
-    """The names of the pools that an autoscaler keeps without a ready worker and that would serve a model.
+    """The names of the autoscaled pools that would serve a model and have no ready worker.
 
     Args:
-        pools: TTSWorkerPools of a namespace.
-        models: Its VoiceModels.
-        model_id: What is wanted; empty for a default model.
+        pools: The TTSWorkerPools of a namespace.
+        models: The VoiceModels of the namespace.
+        model_id: The requested model; empty for a default model.
     """
     selectors = [
         (model["spec"].get("poolSelector") or {})
@@ -226,7 +226,7 @@ def _own_namespace() -> str:
     try:
         return OWN_NAMESPACE.read_text(encoding="utf-8").strip()
     except OSError:
-        message = "not in a pod, and discovery.namespaces is empty: name the namespaces of the worker pools"
+        message = "this is no pod, and discovery.namespaces is empty: set it to the namespaces of the worker pools"
         if "KUBERNETES_SERVICE_HOST" in os.environ:
-            message = "the pod has no ServiceAccount token: mount it, or name discovery.namespaces"
+            message = "the pod has no ServiceAccount token: mount it, or set discovery.namespaces"
         raise failed_precondition("NO_NAMESPACE", message, field="discovery.namespaces") from None

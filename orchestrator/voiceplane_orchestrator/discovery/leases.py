@@ -1,7 +1,7 @@
-"""Which leases hold: snapshots of the registry in, addresses out. No clock of its own, no I/O.
+"""Which leases are valid: snapshots of the registry in, addresses out. No clock of its own, no I/O.
 
-An end on Redis' clock is believed in only within the lease's length on ours: after a fail-over the clock may be another
-one. What was lost with Redis' memory is given the time to come back before it counts as gone.
+An expiry on Redis' clock counts only within the lease's length on our clock, because after a Redis failover the clock
+may be another one. If Redis loses its memory, workers get time to register again before they count as gone.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 if TYPE_CHECKING:
     from voiceplane_common.worker_registry.records import Lease, Snapshot
 
-# After Redis was away, workers have this long to register again: some heartbeats, and one attempt that hangs.
+# After Redis was unreachable, workers have this time to register again: some heartbeats, and one attempt that hangs.
 REREGISTER_GRACE_S = 3.0
-# A lease that is taken out this shortly before its end has ended: Redis saw it a moment before us.
+# A lease that disappears this shortly before its expiry has expired: Redis' clock is slightly ahead.
 EXPIRY_TOLERANCE_S = 0.1
 
 
 class LeaseChange(NamedTuple):
-    """What has become of a worker."""
+    """A change of a worker's lease."""
 
     kind: Literal["registered", "replaced", "left", "expired"]
     address: str
@@ -30,15 +30,15 @@ class LeaseChange(NamedTuple):
 class _HeldLease:
     lease: Lease
     expires_s: float
-    awaited: bool = False  # not seen since Redis came back
+    awaited: bool = False  # not registered again since Redis is reachable
 
 
 class LeaseTable:
-    """The workers that are believed in."""
+    """The workers with a valid lease."""
 
     def __init__(self) -> None:
         self._held: dict[str, _HeldLease] = {}
-        # By address, the end on Redis' clock of leases that have ended on ours.
+        # By address: the expiry on Redis' clock of leases that have expired on ours.
         self._expired: dict[str, int] = {}
         self._incarnation = ""
         self._was_unreachable = False
@@ -48,23 +48,23 @@ class LeaseTable:
 
     @property
     def addresses(self) -> frozenset[str]:
-        """Where they are."""
+        """Their addresses."""
         return frozenset(self._held)
 
     @property
     def next_expiry_s(self) -> float | None:
-        """When the first lease ends, unless its worker is heard of; None without any."""
+        """When the next lease expires, if no heartbeat arrives; None without leases."""
         return min((held.expires_s for held in self._held.values()), default=None)
 
     def unreachable(self) -> None:
-        """Redis can't be asked: nothing ends until it can."""
+        """Redis is unreachable: no lease expires until it is reachable."""
         self._was_unreachable = True
 
     def apply(self, snapshot: Snapshot, now_s: float) -> list[LeaseChange]:
-        """Take a snapshot in; returns what has changed.
+        """Apply a snapshot; returns the changes.
 
         Args:
-            snapshot: What stands in Redis.
+            snapshot: The records in Redis.
             now_s: Our own monotonic clock.
         """
         if self._was_unreachable or snapshot.incarnation != self._incarnation:
@@ -96,7 +96,7 @@ class LeaseTable:
         held = self._held.get(lease.address)
         expires_s = now_s + lease.left_ms / 1000
         if held is not None and not held.awaited and held.lease.ends_ms == lease.ends_ms:
-            expires_s = min(expires_s, held.expires_s)  # no heartbeat since then, whatever Redis' clock says
+            expires_s = min(expires_s, held.expires_s)  # no heartbeat since, whatever Redis' clock says
         self._held[lease.address] = _HeldLease(lease, expires_s)
         if held is None:
             return LeaseChange("registered", lease.address, lease.worker_id)

@@ -1,4 +1,4 @@
-"""Workers that have registered in a Redis: told of by a channel, and looked for again and again."""
+"""Discovery by a Redis in which workers register: notified by a channel, and polled in case a message is lost."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ try:
 except ImportError as error:
     raise failed_precondition(
         "EXTRA_MISSING",
-        f"discovery.kind redis needs the extra voiceplane-orchestrator[redis]: {error}",
+        f"discovery.kind redis needs the extra voiceplane-orchestrator[redis], and an import failed: {error}",
         field="discovery.kind",
     ) from None
 
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
     from voiceplane_common.worker_registry.records import Snapshot
     from voiceplane_common.worker_registry.settings import RedisSection
 
-# A message that was missed is made up for within this.
+# The leases are polled at this interval, which makes up for lost messages.
 RESYNC_INTERVAL_S = 1.0
-# An end is looked for this much after it, so that Redis has seen it, too.
+# An expiry is checked after this delay, so that it has passed on Redis' clock, too.
 EXPIRY_CHECK_DELAY_S = 0.02
-# Many workers that come at once are looked at together.
+# Changes within this time are processed together.
 DEBOUNCE_S = 0.02
 RECONNECT_INTERVAL_S = 0.3
-# An answer that took so long says that Redis stood still, and that heartbeats could not be taken either.
+# If a snapshot takes this long, Redis stalled, and could not accept heartbeats either.
 SLOW_SNAPSHOT_S = 0.5
 
 _log = get_logger("discovery")
 
 
 class RegistryReader(Protocol):
-    """What discovery needs of a WorkerRegistry."""
+    """The part of WorkerRegistry that discovery uses."""
 
     async def listen(self) -> None:
         """See WorkerRegistry."""
@@ -57,25 +57,25 @@ class RegistryReader(Protocol):
 
 
 class LeaseMetrics:
-    """What discovery counts."""
+    """The metrics of discovery by Redis."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.leases = Gauge("voiceplane_orchestrator_leases", "Workers whose lease holds.", registry=registry)
+        self.leases = Gauge("voiceplane_orchestrator_leases", "Workers with a valid lease.", registry=registry)
         self.connected = Gauge(
-            "voiceplane_orchestrator_registry_connected", "1 while the Redis of the workers answers.", registry=registry
+            "voiceplane_orchestrator_registry_connected", "1 while the workers' Redis is reachable.", registry=registry
         )
         self.changes = Counter(
             "voiceplane_orchestrator_lease_changes", "Leases that began or ended.", ["kind"], registry=registry
         )
         self.unreadable = Gauge(
             "voiceplane_orchestrator_unreadable_records",
-            "Records in the Redis that are no worker's.",
+            "Records in the Redis that are no valid worker record.",
             registry=registry,
         )
 
 
 class RedisDiscovery:
-    """Watches the leases of a Redis. While it is out of reach, the workers known last stay."""
+    """Watches the leases in a Redis. While it is unreachable, the last known workers stay."""
 
     def __init__(
         self,
@@ -87,9 +87,9 @@ class RedisDiscovery:
         """Prepare; `start` connects.
 
         Args:
-            settings: The Redis.
-            metrics: Kept in step.
-            connect: Gives a connection to the registry.
+            settings: How to reach the Redis.
+            metrics: Kept up to date.
+            connect: Opens a connection to the registry.
         """
         self._settings = settings
         self._metrics = metrics
@@ -102,7 +102,7 @@ class RedisDiscovery:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """See Discovery; a Redis that does not answer yet is waited for."""
+        """See Discovery; waits for a Redis that is not reachable yet."""
         self._task = asyncio.create_task(self._follow())
 
     async def watch(self) -> AsyncIterator[dict[str, bool]]:
@@ -115,7 +115,7 @@ class RedisDiscovery:
             yield dict.fromkeys(sorted(self._leases.addresses), True)
 
     async def demand(self, model_id: str) -> bool:
-        """See Discovery; nobody starts a worker."""
+        """See Discovery; workers are not started on demand."""
         return False
 
     async def aclose(self) -> None:
@@ -130,7 +130,7 @@ class RedisDiscovery:
         while True:
             try:
                 async with self._connect(self._settings) as registry:
-                    await registry.listen()  # before the first look: nothing falls between the two
+                    await registry.listen()  # before the first snapshot, so that no change is lost between the two
                     await self._poll_leases(registry)
             except VoiceplaneError as error:
                 self._log_outage(error)
@@ -139,15 +139,15 @@ class RedisDiscovery:
     async def _poll_leases(self, registry: RegistryReader) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            asked_s = loop.time()
+            requested_s = loop.time()
             snapshot = await registry.snapshot()
-            if loop.time() - asked_s > SLOW_SNAPSHOT_S:
+            if loop.time() - requested_s > SLOW_SNAPSHOT_S:
                 self._leases.unreachable()
             self._apply(snapshot, loop.time())
             await asyncio.sleep(DEBOUNCE_S)
-            end_s = self._leases.next_expiry_s
-            until_end_s = RESYNC_INTERVAL_S if end_s is None else end_s + EXPIRY_CHECK_DELAY_S - loop.time()
-            await registry.wait_changed(timeout_s=max(0.0, min(RESYNC_INTERVAL_S, until_end_s)))
+            expiry_s = self._leases.next_expiry_s
+            until_expiry_s = RESYNC_INTERVAL_S if expiry_s is None else expiry_s + EXPIRY_CHECK_DELAY_S - loop.time()
+            await registry.wait_changed(timeout_s=max(0.0, min(RESYNC_INTERVAL_S, until_expiry_s)))
 
     def _apply(self, snapshot: Snapshot, now_s: float) -> None:
         if self._outage:
@@ -164,7 +164,7 @@ class RedisDiscovery:
 
     def _log_unreadable(self, unreadable: dict[str, str]) -> None:
         for address, problem in unreadable.items():
-            if self._unreadable.get(address) != problem:  # once, and not at each look
+            if self._unreadable.get(address) != problem:  # once, and not with each snapshot
                 _log.warning("record_unreadable", address=address[:80], problem=problem)
         self._unreadable = unreadable
         self._metrics.unreadable.set(len(unreadable))

@@ -1,4 +1,4 @@
-"""Addresses that are given: by the configuration, or by a test that changes them."""
+"""A fixed list of addresses, from the configuration; tests can replace it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class StaticDiscovery:
-    """A set of addresses in this process."""
+    """A list of addresses in this process."""
 
     def __init__(self, addresses: Iterable[str]) -> None:
         self._addresses = frozenset(addresses)
@@ -19,7 +19,7 @@ class StaticDiscovery:
         self._closed = False
 
     async def replace(self, addresses: Iterable[str]) -> None:
-        """From now on these are the workers."""
+        """Replace the addresses."""
         async with self._changed:
             self._addresses = frozenset(addresses)
             self._version += 1
@@ -29,18 +29,18 @@ class StaticDiscovery:
         """See Discovery."""
 
     async def demand(self, model_id: str) -> bool:
-        """See Discovery; there are no more workers than those that are given."""
+        """See Discovery; no other workers can be started."""
         return False
 
     async def watch(self) -> AsyncIterator[dict[str, bool]]:
         """See Discovery."""
-        told = -1
+        yielded = -1
         while not self._closed:
             async with self._changed:
-                while told == self._version and not self._closed:
+                while yielded == self._version and not self._closed:
                     await self._changed.wait()
             if not self._closed:
-                told = self._version
+                yielded = self._version
                 yield dict.fromkeys(self._addresses, True)
 
     async def aclose(self) -> None:

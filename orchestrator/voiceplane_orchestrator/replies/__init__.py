@@ -1,1 +1,1 @@
-"""What to answer: echo, or a language model."""
+"""Replies to the user: echo, or a language model (LLM)."""

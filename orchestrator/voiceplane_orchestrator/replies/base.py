@@ -1,4 +1,4 @@
-"""What answers a user."""
+"""The interface of replies."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
-    """One thing that was said.
+    """One message of the conversation.
 
     Attributes:
-        role: Who said it.
-        text: What; of the assistant, what of it was heard.
+        role: The speaker.
+        text: What was said; of the assistant, only the part that the user heard.
     """
 
     role: Literal["user", "assistant"]
@@ -23,20 +23,20 @@ class ChatMessage:
 
 
 class Replier(Protocol):
-    """Answers, piece by piece."""
+    """Generates replies."""
 
     def reply(self, history: Sequence[ChatMessage], *, language: str) -> AsyncIterator[str]:
-        """The answer to the last message, as it is made; closing the iterator ends the work.
+        """The reply to the last message, as it is generated; closing the iterator stops it.
 
         Args:
             history: The conversation; the last message is the user's.
             language: BCP 47, or empty.
 
         Raises:
-            VoiceplaneError: It can't be made.
+            VoiceplaneError: The reply can't be generated.
         """
         ...
 
     async def aclose(self) -> None:
-        """Let go of connections."""
+        """Close connections."""
         ...

@@ -1,4 +1,4 @@
-"""Says back what was heard."""
+"""The echo reply: it repeats what the user said."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class EchoReplier:
-    """The reply is the user's last message, word by word, as a language model's tokens would come."""
+    """Repeats the user's last message, word by word, as a language model would send tokens."""
 
     async def reply(self, history: Sequence[ChatMessage], *, language: str) -> AsyncIterator[str]:
         """See Replier."""
@@ -20,4 +20,4 @@ class EchoReplier:
             yield word if number == 0 else f" {word}"
 
     async def aclose(self) -> None:
-        """Nothing to let go of."""
+        """There is nothing to close."""

@@ -1,4 +1,4 @@
-"""Answers by any server that speaks OpenAI's chat completions, token by token."""
+"""Replies of a language model, from any server with OpenAI's chat completions API, token by token."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class LlmReplier:
         self._settings = settings
         self._client = openai.AsyncOpenAI(
             base_url=settings.base_url,
-            api_key=settings.api_key.get_secret_value() or "none",  # local servers want none, the client wants one
+            api_key=settings.api_key.get_secret_value() or "none",  # the client library requires one
             timeout=settings.first_token_timeout_ms / 1000,
             max_retries=1,
         )
@@ -51,7 +51,7 @@ class LlmReplier:
         await self._client.close()
 
     async def _next(self, answer: AsyncGenerator[str]) -> str:
-        """The next piece of an answer; empty at its end."""
+        """The next text of an answer; empty at its end."""
         try:
             async with asyncio.timeout(self._settings.first_token_timeout_ms / 1000):
                 return await anext(answer, "")
@@ -69,18 +69,21 @@ class LlmReplier:
                 if text:
                     yield text
         if not answered:
-            message = f"{self._settings.base_url} did not answer as OpenAI's API does: set replies.base_url"
+            message = f"{self._settings.base_url} is no OpenAI-compatible API: correct replies.base_url"
             raise failed_precondition("LLM_NOT_AN_API", message)
 
     def _explain(self, error: Exception) -> VoiceplaneError:
         url = self._settings.base_url
         if isinstance(error, (openai.AuthenticationError, openai.PermissionDeniedError)):
-            return failed_precondition("LLM_KEY_REFUSED", f"{url} refused the key: set replies.api_key")
+            return failed_precondition("LLM_KEY_REFUSED", f"{url} refused the API key: correct replies.api_key")
         if isinstance(error, openai.NotFoundError):
-            message = f"{url} has no model {self._settings.model!r}: set replies.model"
+            message = f"{url} has no model {self._settings.model!r}: correct replies.model"
             return failed_precondition("LLM_MODEL_NOT_FOUND", message)
         if isinstance(error, (TimeoutError, openai.APITimeoutError)):
-            return unavailable("LLM_TIMEOUT", f"{url} did not answer in time: raise replies.first_token_timeout_ms")
+            return unavailable(
+                "LLM_TIMEOUT",
+                f"{url} did not answer in time: check the server, or raise replies.first_token_timeout_ms",
+            )
         if isinstance(error, openai.APIConnectionError):
-            return unavailable("LLM_UNREACHABLE", f"cannot reach {url}: start it, or set replies.base_url")
-        return unavailable("LLM_FAILED", f"{url} failed: {type(error).__name__}")
+            return unavailable("LLM_UNREACHABLE", f"{url} cannot be reached: start it, or correct replies.base_url")
+        return unavailable("LLM_FAILED", f"{url} failed with {type(error).__name__}: see the server's log")

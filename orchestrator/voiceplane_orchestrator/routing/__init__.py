@@ -1,1 +1,1 @@
-"""Which worker serves a session."""
+"""Routing: which worker serves a session."""

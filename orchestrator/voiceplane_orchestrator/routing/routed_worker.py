@@ -1,4 +1,4 @@
-"""One worker as the router sees it: a client, its state as it changes, and its circuit breaker."""
+"""One worker as the router uses it: its client, its watched state, its sessions and its circuit breaker."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ _log = get_logger("routing")
 
 
 class RoutedWorker:
-    """Watches one worker until it is closed.
+    """Watches one worker, and opens sessions on it, until it is closed.
 
     Attributes:
-        open: Discovery lets new sessions go there.
-        leaving: Discovery names it no longer: it takes no new utterance, and is closed when no session uses it.
+        open: Whether discovery allows new sessions.
+        leaving: Whether discovery has removed it: it gets no new utterance, and is closed when no session uses it.
     """
 
     def __init__(self, address: str, *, changed: Callable[[], None], tls: ClientTlsSection | None = None) -> None:
-        """Begin to watch.
+        """Begin to watch the worker.
 
         Args:
             address: "host:port" or "unix:/path".
             changed: Called after each change of view().
-            tls: Our certificates; None for plain text.
+            tls: The client certificates; None for plain text.
         """
         self.client = WorkerClient(address, tls=tls)
         self._changed = changed
@@ -56,28 +56,28 @@ class RoutedWorker:
         self._watcher = asyncio.create_task(self._watch())
 
     def view(self) -> WorkerView:
-        """What is known now; our sessions count from when they are sent, not only once the worker tells of them."""
+        """The present state. Our sessions count from the time they are sent, before the worker reports them."""
         barred = self._breaker.is_open(asyncio.get_running_loop().time())
         full = barred and self._full
         sessions = self._reported_sessions + self._pending.count
-        known = self._view
-        # Asked for at each choice, and rarely changed: to copy each of a thousand would cost more than the choice.
-        if (known.open, known.barred, known.full, known.sessions) != (self.open, barred, full, sessions):
-            self._view = replace(known, open=self.open, barred=barred, full=full, sessions=sessions)
+        present = self._view
+        # Routing reads the view at each decision, and it changes rarely: copying a thousand would dominate it.
+        if (present.open, present.barred, present.full, present.sessions) != (self.open, barred, full, sessions):
+            self._view = replace(present, open=self.open, barred=barred, full=full, sessions=sessions)
         return self._view
 
     def failed(self, *, full: bool = False) -> None:
-        """A session has failed here, or found no room."""
+        """A session failed here, or the worker was full."""
         self._full = full
         wait_s = self._breaker.failed(asyncio.get_running_loop().time())
         _log.warning("worker_barred", address=self._view.address, ms=round(wait_s * 1000))
 
     def succeeded(self) -> None:
-        """A session has been served."""
+        """A session was served."""
         self._breaker.succeeded()
 
     async def begin(self, request: tts_pb2.StartSessionRequest) -> WorkerSession:
-        """Open a session here; it must come to end().
+        """Open a session; the caller must end() it.
 
         Raises:
             VoiceplaneError: See StartSession in the proto.
@@ -94,10 +94,10 @@ class RoutedWorker:
         return session
 
     async def end(self, session: WorkerSession) -> None:
-        """End a session that began here.
+        """End a session that begin() opened.
 
         Raises:
-            VoiceplaneError: The worker would not; it is no longer ours all the same.
+            VoiceplaneError: The call failed; the session counts as ended in any case.
         """
         try:
             await session.end()
@@ -106,7 +106,7 @@ class RoutedWorker:
             self._release()
 
     async def close_when_unused(self) -> None:
-        """Close when no session uses the connection: closing it under a call would cancel whoever waits for it."""
+        """Close when no session uses the connection: closing it during a call would cancel the call's caller."""
         self.leaving = True
         await self._unused.wait()
         await self.close()
@@ -149,7 +149,7 @@ class RoutedWorker:
 
 
 def worker_view(address: str, state: tts_pb2.WorkerState, *, device: str) -> WorkerView:
-    """A snapshot of a worker as a view."""
+    """The view of a worker's snapshot."""
     return WorkerView(
         address=address,
         connected=True,

@@ -1,4 +1,4 @@
-"""Connects to every worker that discovery names, and sends sessions to the best one."""
+"""The router: it connects to every worker that discovery finds, and sends sessions to the best one."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from voiceplane_orchestrator.routing.worker_view import WorkerView
     from voiceplane_orchestrator.settings import RoutingSection
 
-# Whoever asks for a model that nobody knows is told so after this, even if the cluster does not answer.
+# A request for an unknown model fails after this time, even if the cluster does not answer.
 DEMAND_TIMEOUT_S = 2.0
-# A worker tells its watchers of a change within 20 ms or so; what it does not show by then, something else has undone.
+# A worker reports a change within about 20 ms. What it does not report in this time, something else has reverted.
 REPORT_TIMEOUT_S = 1.0
 
 _log = get_logger("routing")
 
 
 class Router:
-    """The workers. Use as an asynchronous context manager. Confined to the event loop."""
+    """Routes sessions to workers. Use as an asynchronous context manager. Confined to the event loop."""
 
     def __init__(self, *, discovery: Discovery, settings: RoutingSection, tls: ClientTlsSection | None = None) -> None:
         self._discovery = discovery
@@ -64,7 +64,7 @@ class Router:
         return [worker.view() for _, worker in sorted(self._workers.items())]
 
     def explain(self, worker: WorkerView) -> str:
-        """Why a worker is liked as much as it is."""
+        """The score of a worker, in words."""
         return score.explain(worker, policy=self._settings.policy)
 
     @property
@@ -95,15 +95,15 @@ class Router:
         """The connection to a worker.
 
         Raises:
-            VoiceplaneError: It has gone away.
+            VoiceplaneError: WORKER_GONE: discovery has removed it.
         """
         worker = self._workers.get(address)
         if worker is None:
-            raise unavailable("WORKER_GONE", f"the worker {address} has gone away", retry_after_ms=100)
+            raise unavailable("WORKER_GONE", f"the worker {address} is gone: try again", retry_after_ms=100)
         return worker
 
     def demand(self, model_id: str) -> asyncio.Task[bool]:
-        """Ask for a worker to be started for a session that has found none; the answer is whether one is."""
+        """Request a worker for a session that found none; the result is whether one is being started."""
         task = self._demands.get(model_id)
         if task is None:
             task = self._demands[model_id] = asyncio.create_task(self._discovery.demand(model_id))
@@ -111,7 +111,7 @@ class Router:
         return task
 
     async def is_scaling_up(self, model_id: str) -> bool:
-        """Whether a worker is being started that will know a model; no, if that can't be learned soon."""
+        """Whether a worker for a model is being started; False if the answer takes too long."""
         with contextlib.suppress(TimeoutError):
             return await asyncio.wait_for(asyncio.shield(self.demand(model_id)), DEMAND_TIMEOUT_S)
         return False
@@ -125,19 +125,19 @@ class Router:
         """Return when a session could be served.
 
         Raises:
-            VoiceplaneError: UNAVAILABLE, NO_WORKER: it could not in that time.
+            VoiceplaneError: UNAVAILABLE, NO_WORKER: no worker became ready in that time.
         """
         try:
             async with asyncio.timeout(timeout_s):
                 while not any(worker.takes_sessions and worker.ready for worker in self.workers()):
-                    # A breaker closes by time alone, without a change.
+                    # A circuit breaker closes after a time, without a change of the worker.
                     await self.wait_changed(timeout_s=0.1)
         except TimeoutError:
-            message = f"no worker has become ready in {timeout_s:g} s: start one, or look at its log"
+            message = f"no worker became ready within {timeout_s:g} s: start one, or read its log"
             raise unavailable("NO_WORKER", message, retry_after_ms=1000) from None
 
     async def load(self, model_id: str, *, uri: str = "", sha256: str = "", family: str = "") -> dict[str, str]:
-        """Load a model on every worker that knows it, or on all if a source is given; the state by address."""
+        """Load a model on every worker that knows it, or on all if a source is given; returns the state by address."""
         request = tts_pb2.LoadModelRequest(model_id=model_id, family=family)
         if uri:
             request.source.CopyFrom(tts_pb2.ModelSource(uri=uri, sha256=sha256))
@@ -148,7 +148,7 @@ class Router:
         return await self._on_workers(model_id, one, all_workers=bool(uri))
 
     async def unload(self, model_id: str) -> dict[str, str]:
-        """Unload a model on every worker that knows it; the state by address."""
+        """Unload a model on every worker that knows it; returns the state by address."""
 
         async def one(worker: RoutedWorker) -> str:
             return state_name((await worker.client.unload_model(model_id)).model.state)
@@ -156,7 +156,7 @@ class Router:
         return await self._on_workers(model_id, one)
 
     async def reload(self, model_id: str) -> dict[str, str]:
-        """Re-read a model's voice pack on every worker that knows it; the state by address."""
+        """Reload a model's voice pack on every worker that knows it; returns the state by address."""
 
         async def one(worker: RoutedWorker) -> str:
             await worker.client.reload_model(model_id)
@@ -189,7 +189,7 @@ class Router:
         return {worker.view().address: str(state) for worker, state in zip(workers, states, strict=True)}
 
     async def _wait_reported(self, worker: RoutedWorker, model_id: str, state: str) -> None:
-        """Return when routing knows of a worker's answer, so that whoever asked finds it so in the next session."""
+        """Return when the worker's watched state has the new state, so that the caller's next session uses it."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(REPORT_TIMEOUT_S):
                 while (view := worker.view()).connected:
@@ -206,7 +206,7 @@ class Router:
     async def _load_on(self, address: str, model_id: str) -> None:
         try:
             await self.worker(address).client.load_model(tts_pb2.LoadModelRequest(model_id=model_id, no_wait=True))
-        except VoiceplaneError as error:  # it shows in the model's state; the next session tries again
+        except VoiceplaneError as error:  # the model's state shows it; the next session tries again
             _log.warning("load_failed", address=address, model_id=model_id, reason=error.reason)
 
     async def _follow(self) -> None:

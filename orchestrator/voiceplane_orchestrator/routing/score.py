@@ -1,4 +1,4 @@
-"""Which worker serves a session: a pure function of what is known, which also says why."""
+"""The routing decision: a pure function of the known workers, which also gives its reason."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ if TYPE_CHECKING:
 
 Policy = Literal["balanced", "least_loaded"]
 
-# Reasons of errors that pass when a worker comes, or gets room.
+# Reasons of errors that end when a worker starts, or has room again.
 UNKNOWN_MODEL = "UNKNOWN_MODEL"
 NO_WORKER = "NO_WORKER"
 NO_MODEL = "NO_MODEL"
 
-# Weights of the balanced policy. A full worker costs as much as 200 ms of first-audio latency, since that is about what
-# the next session on it would wait; a waiting utterance counts on top.
+# Weights of the balanced policy. A full worker costs as much as 200 ms of first-audio latency, because the next session
+# on it would wait for about that time. Waiting utterances are added.
 LOAD_WEIGHT_MS = 200.0
 QUEUE_WEIGHT_MS = 25.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutingDecision:
-    """A decision.
+    """Which worker and model serve a session.
 
     Attributes:
         address: The worker.
-        model_id: The model to ask it for; empty for its default.
-        fallback: Another model than the requested one, which is being loaded.
-        load_on: Where a model is to be loaded meanwhile; empty if nowhere.
+        model_id: The model to request; empty for the worker's default.
+        fallback: Whether it is another model than the requested one, which is being loaded.
+        load_on: The worker that is to load a model meanwhile; empty for none.
         load_model_id: That model.
-        reason: Why, for people and logs.
+        reason: Why, for logs and clients.
     """
 
     address: str
@@ -60,16 +60,16 @@ def choose(
     """Choose a worker and a model.
 
     Args:
-        workers: All that are known.
-        request: What the session asks for.
-        session_key: Decides between equals: the same key gives the same worker, and keys spread evenly.
+        workers: All known workers.
+        request: The voice that the session requests.
+        session_key: Breaks ties: the same key gives the same worker, and keys spread evenly.
         policy: How workers are compared.
         prefer_resident: A worker that has the model resident beats one that would have to load it.
-        avoid: Addresses that have just failed this session; taken only if there is no other.
+        avoid: Addresses that failed this session; used only if there is no other.
 
     Raises:
-        VoiceplaneError: UNAVAILABLE, NO_WORKER: none takes sessions. NOT_FOUND: no worker knows the model, or a
-            voice of that name or in the language.
+        VoiceplaneError: UNAVAILABLE, NO_WORKER: none takes sessions. NOT_FOUND: no worker knows the model, a voice
+            of that name, or the language.
     """
     open_workers = [worker for worker in workers if worker.takes_sessions]
     if not open_workers:
@@ -92,7 +92,7 @@ def choose(
 
 
 def score(worker: WorkerView, *, policy: Policy) -> float:
-    """What a session on this worker costs, in milliseconds of expected wait; less is better."""
+    """What a session on this worker costs, in milliseconds of expected wait; lower is better."""
     load = worker.sessions / worker.max_sessions if worker.max_sessions else 0.0
     if policy == "least_loaded":
         return load
@@ -116,7 +116,7 @@ def _elsewhere(
     session_key: str,
     policy: Policy,
 ) -> RoutingDecision:
-    """The model is to spread to a less loaded worker, and speaks meanwhile where it is resident."""
+    """Load the model on a less loaded worker, too; meanwhile use a worker that has it resident."""
     worker = _best(resident, session_key=session_key, policy=policy)
     here = _model(worker, request)
     return RoutingDecision(
@@ -137,14 +137,14 @@ def _while_loading(
     session_key: str,
     policy: Policy,
 ) -> RoutingDecision:
-    """The requested model is resident nowhere: load it on the best worker, and speak with another model meanwhile."""
+    """The requested model is resident nowhere: load it on the best worker, and use another model meanwhile."""
     language = request.language or (model.voices[0].language if model.voices else "")
-    news = f"{model.model_id} is being loaded on {best.address}"
+    status = f"{model.model_id} is being loaded on {best.address}"
     if model.message:
-        news += f" again (it failed: {model.message})"
+        status += f" again (it failed: {model.message})"
     substitutes = [worker for worker in workers if _substitute(worker, language) is not None]
     if not substitutes:
-        reason = f"{news}, and no other model is resident: the session waits"
+        reason = f"{status}, and no other model is resident: the session waits"
         return RoutingDecision(address=best.address, model_id=model.model_id, reason=reason)
     worker = _best(substitutes, session_key=session_key, policy=policy)
     substitute = _substitute(worker, language)
@@ -155,20 +155,20 @@ def _while_loading(
         fallback=True,
         load_on=best.address,
         load_model_id=model.model_id,
-        reason=f"{news}: {substitute.model_id} speaks meanwhile",
+        reason=f"{status}: {substitute.model_id} speaks meanwhile",
     )
 
 
 def _best(workers: Sequence[WorkerView], *, session_key: str, policy: Policy) -> WorkerView:
     scores = [score(worker, policy=policy) for worker in workers]
     least = min(scores)
-    # Only equals are hashed: among a thousand workers, that was most of a choice.
+    # Only ties are hashed: with a thousand workers, hashing all was most of a decision's time.
     equals = [worker for worker, cost in zip(workers, scores, strict=True) if not cost > least]
     return min(equals, key=lambda worker: _rendezvous(session_key, worker.address))
 
 
 def _rendezvous(session_key: str, address: str) -> bytes:
-    """Highest-random-weight hashing (Thaler and Ravishankar, 1998): a worker's coming or going moves few sessions."""
+    """Highest-random-weight hashing (Thaler and Ravishankar, 1998): adding or removing a worker moves few sessions."""
     return hashlib.blake2b(f"{session_key}\0{address}".encode(), digest_size=8).digest()
 
 
@@ -189,7 +189,7 @@ def _suits(model: ModelView, request: VoiceRequest) -> bool:
 
 
 def _substitute(worker: WorkerView, language: str) -> ModelView | None:
-    """A resident model, by preference one that speaks the language, and among those the worker's default."""
+    """A resident model, preferably one that speaks the language, and then the worker's default."""
     resident = [model for model in worker.models if model.resident]
     return max(resident, key=lambda model: (model.speaks(language), model.is_default), default=None)
 
@@ -200,9 +200,9 @@ def _no_worker(workers: Sequence[WorkerView]) -> VoiceplaneError:
     elif not any(worker.connected for worker in workers):
         why = f"none of {', '.join(worker.address for worker in workers)} can be reached: start one"
     elif all(worker.draining or not worker.open for worker in workers if worker.connected):
-        why = "all of them are starting or about to exit"
+        why = "all of them are starting or shutting down"
     elif all(worker.barred and not worker.full for worker in workers if worker.connected):
-        why = "those that can be reached have just failed, and are tried again soon"
+        why = "those that can be reached failed a moment ago, and are retried soon"
     else:
         why = "all of their sessions are in use"
     return unavailable(NO_WORKER, f"no worker takes a session: {why}", retry_after_ms=1000)

@@ -10,11 +10,11 @@ Segmentation = Literal["", "clause", "sentence"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VoiceRequest:
-    """What a session wants to be spoken to with; empty: whatever there is.
+    """The requested voice; an empty field accepts any.
 
     Attributes:
-        model_id: A model.
-        voice: A voice of it.
+        model_id: A model's id.
+        voice: A voice of the model.
         language: BCP 47.
         speed: Speaking rate.
         segmentation: "clause" or "sentence".

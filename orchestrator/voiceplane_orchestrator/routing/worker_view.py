@@ -1,4 +1,4 @@
-"""What routing knows of the workers at one moment; plain data, so that decisions can be tested and explained."""
+"""What routing knows of the workers at one moment: plain data, so that decisions can be tested and explained."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ModelView:
     """A model on one worker; the fields are those of the ABI's ModelStatus.
 
     Attributes:
-        languages: What it speaks; empty: the languages of its voices.
+        languages: The languages that it speaks; if empty, those of its voices.
     """
 
     model_id: str
@@ -36,16 +36,16 @@ class ModelView:
 
     @property
     def resident(self) -> bool:
-        """Whether a session can begin at once."""
+        """Whether a session can begin without loading."""
         return self.state == "resident"
 
     def speaks(self, language: str) -> bool:
-        """Whether it speaks that language; any, if none is asked for or nothing is known."""
+        """Whether it speaks the language; True if none is requested or its languages are unknown."""
         languages = self.languages or tuple(voice.language for voice in self.voices)
         return not language or not languages or primary(language) in map(primary, languages)
 
     def has_voice(self, name: str) -> bool:
-        """Whether it has a voice of that name; any, if none is asked for or nothing is known."""
+        """Whether it has a voice of that name; True if none is requested or its voices are unknown."""
         return not name or not self.voices or any(voice.name == name for voice in self.voices)
 
 
@@ -55,10 +55,10 @@ class WorkerView:
 
     Attributes:
         address: Where it listens.
-        open: Discovery lets new sessions go there.
-        connected: Its state is being watched; otherwise the rest is what was known last.
-        barred: The circuit breaker keeps sessions away from it.
-        full: It is barred because it had no room for a session.
+        open: Whether discovery allows new sessions.
+        connected: Whether its state is being watched; if not, the other fields are the last known ones.
+        barred: Whether the circuit breaker keeps sessions away.
+        full: Whether it is barred because it had no room for a session.
     """
 
     address: str
@@ -85,7 +85,7 @@ class WorkerView:
 
     @property
     def status(self) -> str:
-        """How it stands, in one word: one of metrics.WORKER_STATES."""
+        """One of metrics.WORKER_STATES."""
         if not self.connected:
             return "lost"
         if self.draining:

@@ -1,7 +1,7 @@
-"""A conversation: hears the user, asks the turn machine what to do, and does it. Knows no transport.
+"""A conversation between a user and the agent: audio input, turn machine, ASR, replies and speech output.
 
-All that happens (audio, transcripts, the agent's own progress, commands, time) passes through one inbox, so that the
-turn machine sees it in one order and its actions are carried out in that order.
+Everything that happens (audio, transcripts, playout, commands, timers) passes through one event queue, so that the turn
+machine processes it in one order and its actions are performed in that order. The module knows no transport.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Conversation:
         retention: Retention,
         clock: Clock,
     ) -> None:
-        """Put a conversation together; the speaker is owned from now on."""
+        """Assemble a conversation; it owns the TTS from now on."""
         self.selection = selection
         self._session_id = session_id
         self._output = output
@@ -106,7 +106,7 @@ class Conversation:
         self._partial_recognizer = PartialRecognizer(recognizer=recognizer, on_transcript=self._on_partial)
         self._events = EventQueue(clock)
         self._recognizing: dict[int, asyncio.Task[None]] = {}
-        self._history: list[tuple[int, ChatMessage]] = []  # with the turn; 0 for the agent's
+        self._history: list[tuple[int, ChatMessage]] = []  # with the turn's number; 0 for the agent
         self._interrupted: AgentUtterance | None = None
         self._user_quiet_since_s = clock.now()
         self._state = State(state="listening")
@@ -121,13 +121,13 @@ class Conversation:
 
     @property
     def history(self) -> list[ChatMessage]:
-        """What was said and heard so far."""
+        """The messages so far: what the user said, and what the user heard."""
         return [message for _, message in self._history]
 
-    # ---------------------------------------------------------------- what a transport calls
+    # ---------------------------------------------------------------- for the transport
 
     async def run(self) -> None:
-        """Converse until cancelled, or until the listener is gone, which raises ConnectionError."""
+        """Converse until cancelled, or until the client is gone, which raises ConnectionError."""
         await self._output.send_event(self._state)
         while True:
             step = await self._events.next(self._machine.deadline_s)
@@ -138,21 +138,21 @@ class Conversation:
             await self._send_state()
 
     async def wait_idle(self) -> None:
-        """Return when nothing is being said, recognized or answered."""
+        """Return when nothing is being spoken, recognized or answered."""
         await self._idle.wait()
 
     def push_audio(self, pcm: bytes) -> None:
-        """The next piece of the user's audio: s16le, mono, at the rate of the ears."""
+        """Take the next of the user's audio: s16le mono PCM at the sample rate of the audio input."""
         at_s = self._clock.now()
         for event in self._audio_input.push(pcm):
             self._events.put(event, at_s=at_s)
 
     def playout(self, *, utterance: int, media_time_samples: int) -> None:
-        """What the listener has heard."""
+        """Note the client's playout report, in samples of 48 kHz."""
         self._speech_output.heard(utterance=utterance, media_time_samples=media_time_samples)
 
     def say(self, text: str) -> None:
-        """Speak a text that nobody asked for; what is under way is stopped.
+        """Speak a text without a turn of the user; an utterance in progress is stopped.
 
         Raises:
             VoiceplaneError: The text is too long.
@@ -167,25 +167,25 @@ class Conversation:
         self._events.put(command)
 
     def interrupt(self) -> None:
-        """Stop what is being said."""
+        """Stop the current speech."""
         self._events.put(self._stop_speaking)
 
     def select(self, selection: VoiceSelection) -> None:
-        """Speak with another voice from the next utterance on."""
+        """Use another voice from the next utterance on."""
         self.selection = selection
         self._speech_output.select(selection.request())
 
     def set_active_voice(self, active_voice: ActiveVoice) -> None:
-        """A worker session was opened with this voice."""
+        """A session on a worker was opened with this voice."""
         self._speech_output.active_voice = active_voice
 
     def set_outage(self, outage: State | None) -> None:
-        """There is no worker, or there is one again."""
+        """Set or clear the state that reports that no worker is available."""
         self._outage = outage
-        self._events.put(_no_op)  # the state is sent after each step
+        self._events.put(_no_op)  # the state is sent after each event
 
     def send_event(self, event: SessionEvent) -> None:
-        """Pass an event on, in its order."""
+        """Send an event to the client, in order."""
         self._events.put(lambda: self._output.send_event(event))
 
     async def close(self) -> None:
@@ -196,17 +196,17 @@ class Conversation:
         await self._speech_output.close()
         self._turn_spans.close()
 
-    # ---------------------------------------------------------------- the inbox
+    # ---------------------------------------------------------------- events and actions
 
     async def _handle(self, event: TurnEvent, *, at_s: float) -> None:
         if isinstance(event, SpeechEnded):
             self._user_quiet_since_s = at_s - (event.through_sample - event.end_sample) / USER_SAMPLE_RATE_HZ
         for action in self._machine.handle(event, at_s=at_s):
-            await self._carry_out(action)
+            await self._perform(action)
             if isinstance(action, PauseSpeech) and isinstance(event, SpeechStarted):
                 await self._send_barge_in_latency(at_s)
 
-    async def _carry_out(self, action: TurnAction) -> None:
+    async def _perform(self, action: TurnAction) -> None:
         match action:
             case PauseSpeech():
                 await self._speech_output.pause()
@@ -222,20 +222,20 @@ class Conversation:
                 samples = self._audio_input.read(action.onset_sample, action.end_sample)
                 self._partial_recognizer.ask(action, samples, language=self._language)
             case _:
-                await self._carry_out_turn(action)
+                await self._perform_turn_action(action)
 
-    async def _carry_out_turn(self, action: TurnAction) -> None:
+    async def _perform_turn_action(self, action: TurnAction) -> None:
         match action:
             case BeginTurn(turn_id=turn_id, continues=replaced):
                 self._turn_spans.begin(turn_id)
                 if replaced is not None:
                     await self._forget_turn(replaced)
-                    taken_back = Transcript(role="user", turn=turn_id, text="", final=False, replaces=replaced)
-                    await self._output.send_event(taken_back)
+                    replacement = Transcript(role="user", turn=turn_id, text="", final=False, replaces=replaced)
+                    await self._output.send_event(replacement)
             case EndTurn():
-                under_way = await self._partial_recognizer.end(action)
+                running = await self._partial_recognizer.end(action)
                 self._recognizing[action.turn_id] = asyncio.create_task(
-                    self._recognize(action, under_way), name="asr-turn"
+                    self._recognize(action, running), name="asr-turn"
                 )
             case DiscardTurn(turn_id=turn_id):
                 self._metrics.turns_discarded.labels(action.reason.value).inc()
@@ -245,7 +245,7 @@ class Conversation:
             case AcceptTurn():
                 await self._answer(action)
 
-    # ---------------------------------------------------------------- hearing
+    # ---------------------------------------------------------------- recognition
 
     @property
     def _language(self) -> str | None:
@@ -261,7 +261,7 @@ class Conversation:
         self._events.put(event)
         self._events.put(command)
 
-    async def _recognize(self, turn: EndTurn, under_way: asyncio.Task[RecognitionResult] | None) -> None:
+    async def _recognize(self, turn: EndTurn, running: asyncio.Task[RecognitionResult] | None) -> None:
         began_s = self._clock.now()
         waited_s = max(0.0, began_s - self._user_quiet_since_s)
         samples = self._audio_input.read(turn.onset_sample, turn.end_sample)
@@ -269,8 +269,8 @@ class Conversation:
         with self._turn_spans.recognize(turn.turn_id, quiet_since_s=began_s - waited_s):
             if text is None:
                 try:
-                    text = (await (under_way or self._recognizer.transcribe(samples, language=self._language))).text
-                except Exception as error:  # a turn without words: the session goes on
+                    text = (await (running or self._recognizer.transcribe(samples, language=self._language))).text
+                except Exception as error:  # a turn without words: the session continues
                     text = ""
                     await self._speech_output.fail(error)
         took_s = self._clock.now() - began_s
@@ -287,7 +287,7 @@ class Conversation:
                 pcm=to_pcm(samples),
                 sample_rate_hz=USER_SAMPLE_RATE_HZ,
             )
-            self._events.put(_no_op)  # only now the turn's work is over
+            self._events.put(_no_op)  # the turn's work ends only now
 
     async def _forget_turn(self, turn_id: int) -> None:
         await self._forget_recognition(turn_id)
@@ -300,7 +300,7 @@ class Conversation:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    # ---------------------------------------------------------------- answering
+    # ---------------------------------------------------------------- replies
 
     async def _answer(self, turn: AcceptTurn) -> None:
         self._recognizing = {number: task for number, task in self._recognizing.items() if not task.done()}
@@ -322,7 +322,7 @@ class Conversation:
             await self._handle(AgentSpeechEnded(), at_s=self._clock.now())
 
     async def _stop_speaking(self) -> None:
-        """Stop what is being said, by command rather than by voice."""
+        """Stop the current speech by a command, not by voice."""
         await self._speech_output.stop()
         await self._handle(AgentSpeechEnded(), at_s=self._clock.now())
 
@@ -337,7 +337,7 @@ class Conversation:
         else:
             self._events.put(AgentSpeechEnded(), epoch=utterance.epoch)
 
-    # ---------------------------------------------------------------- telling
+    # ---------------------------------------------------------------- state and latency
 
     async def _send_barge_in_latency(self, at_s: float) -> None:
         took_s = WINDOW_SAMPLES / USER_SAMPLE_RATE_HZ + self._clock.now() - at_s
@@ -367,4 +367,4 @@ class Conversation:
 
 
 async def _no_op() -> None:
-    """A step for its consequences only."""
+    """An event that only lets the state be sent."""

@@ -1,4 +1,4 @@
-"""What happens to a conversation, in one order: events for its turn machine, and commands."""
+"""The event queue of a conversation: events for the turn machine, and commands, in one order."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EventOrCommand = TurnEvent | Callable[[], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueuedEvent:
-    """Something that has happened, when, and in which epoch if that matters."""
+    """An event or command, its time and, if it belongs to one, its epoch."""
 
     item: EventOrCommand
     at_s: float
@@ -25,23 +25,23 @@ class QueuedEvent:
 
 
 class EventQueue:
-    """Of one conversation."""
+    """The queue of one conversation. Confined to the event loop."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._steps: asyncio.Queue[QueuedEvent] = asyncio.Queue()
+        self._queue: asyncio.Queue[QueuedEvent] = asyncio.Queue()
 
     def put(self, item: EventOrCommand, *, at_s: float | None = None, epoch: int | None = None) -> None:
-        """Something has happened; None for now."""
+        """Queue an event or command; without at_s it happens now."""
         when_s = self._clock.now() if at_s is None else at_s
-        self._steps.put_nowait(QueuedEvent(item=item, at_s=when_s, epoch=epoch))
+        self._queue.put_nowait(QueuedEvent(item=item, at_s=when_s, epoch=epoch))
 
     async def next(self, deadline_s: float | None) -> QueuedEvent:
-        """What has happened next, or a Tick at the deadline."""
+        """The next event, or a Tick at the deadline."""
         waits_s = None if deadline_s is None else max(0.0, deadline_s - self._clock.now())
-        if not self._steps.empty():  # what has happened comes before what time it is
-            return self._steps.get_nowait()
+        if not self._queue.empty():  # events come before timers
+            return self._queue.get_nowait()
         try:
-            return await asyncio.wait_for(self._steps.get(), waits_s)
+            return await asyncio.wait_for(self._queue.get(), waits_s)
         except TimeoutError:
             return QueuedEvent(item=Tick(), at_s=self._clock.now())

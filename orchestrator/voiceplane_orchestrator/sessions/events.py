@@ -1,4 +1,4 @@
-"""What a session tells its listener; docs/reference/websocket.md says what each field means."""
+"""Events of a session for its client; docs/reference/websocket.md describes each field."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ StateName = Literal["listening", "thinking", "speaking", "paused", "no_worker"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """What the agent does now."""
+    """The agent's state."""
 
     type: ClassVar[str] = "state"
     state: StateName
@@ -32,7 +32,7 @@ class Partial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transcript:
-    """What the user said in a turn, or what the listener heard of an utterance, and what not if it was interrupted."""
+    """The text of a user's turn, or the heard and unheard text of an utterance."""
 
     type: ClassVar[str] = "transcript"
     role: Literal["user", "agent"]
@@ -47,7 +47,7 @@ class Transcript:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """More of the text that an utterance is to say."""
+    """The next text of an utterance."""
 
     type: ClassVar[str] = "reply"
     utterance: int
@@ -56,7 +56,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UtteranceStarted:
-    """The first frame of an utterance follows."""
+    """An utterance starts: its first frame follows."""
 
     type: ClassVar[str] = "utterance"
     utterance: int
@@ -69,7 +69,7 @@ class UtteranceStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pause:
-    """Fall silent now, keep what is buffered."""
+    """Pause playout now, and keep the buffer."""
 
     type: ClassVar[str] = "pause"
     epoch: int
@@ -77,7 +77,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resume:
-    """Go on at the exact next sample."""
+    """Continue at the exact next sample."""
 
     type: ClassVar[str] = "resume"
     epoch: int
@@ -85,7 +85,7 @@ class Resume:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:
-    """Forget what is buffered; `epoch` is the new one."""
+    """Drop the buffer; `epoch` is the new epoch."""
 
     type: ClassVar[str] = "stop"
     epoch: int
@@ -96,7 +96,7 @@ class Done:
     """No more frames of this utterance will be sent.
 
     Attributes:
-        compute_ms: What the worker computed for it; None unless it is complete. After a reroute, of its last worker.
+        compute_ms: The worker's compute time, if the utterance is complete. After a reroute, the last worker's.
     """
 
     type: ClassVar[str] = "done"
@@ -112,11 +112,11 @@ class Latency:
     """Measured times in milliseconds.
 
     Attributes:
-        endpointing_ms: From the end of the user's voice until that counted as the end of the turn.
-        asr_ms: From then until the words were known.
-        reply_first_token_ms: From then until the reply began.
-        first_audio_ms: From the end of the user's voice, or from the first text, until the first frame.
-        barge_in_ms: From the first sound of the user until the pause.
+        endpointing_ms: From the end of the user's voice to the end of the turn.
+        asr_ms: From then to the transcript.
+        reply_first_token_ms: From then to the first text of the reply.
+        first_audio_ms: From the end of the user's voice, or from the first text, to the first frame.
+        barge_in_ms: From the first sound of the user to the pause.
     """
 
     type: ClassVar[str] = "latency"
@@ -131,7 +131,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selected:
-    """What the next utterance will be spoken with; empty: the server's choice."""
+    """The voice of the next utterance; an empty field leaves the choice to the server."""
 
     type: ClassVar[str] = "selected"
     model: str
@@ -143,7 +143,7 @@ class Selected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rerouted:
-    """Another worker goes on."""
+    """Another worker continues the utterance."""
 
     type: ClassVar[str] = "rerouted"
     reason: str
@@ -151,7 +151,7 @@ class Rerouted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorEvent:
-    """Something went wrong; the session goes on unless it is fatal."""
+    """An error; the session continues unless it is fatal."""
 
     type: ClassVar[str] = "error"
     code: str
@@ -180,7 +180,7 @@ SessionEvent = (
 
 
 def error_event(error: VoiceplaneError, *, fatal: bool = False) -> ErrorEvent:
-    """The event of an error."""
+    """The event for an error."""
     return ErrorEvent(
         code=error.code.name,
         reason=error.reason,

@@ -1,4 +1,4 @@
-"""Makes sessions out of what all of them share."""
+"""Creates sessions from what all of them share."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SELECTION_TTL_MS = 24 * 3600 * 1000
 
 
 class SessionFactory:
-    """What sessions share. One for each orchestrator.
+    """Creates sessions. One for each orchestrator.
 
     Attributes:
         settings: Of the orchestrator.
@@ -66,17 +66,17 @@ class SessionFactory:
         self._retention = Retention(privacy.retention_dir if privacy.retain_audio else None)
 
     async def selection(self, client_id: str, **choices: object) -> VoiceSelection:
-        """A client's last selection with these choices; a model that has to be loaded begins to load.
+        """A client's last voice, changed by these choices; a model that is not resident begins to load.
 
         Raises:
-            VoiceplaneError: No worker knows the model or the voice. That no worker is there now is no error.
+            VoiceplaneError: No worker knows the model or the voice. It is no error that no worker is available now.
         """
         known = self._selections.get(client_id) if client_id else VoiceSelection()
         selection = known.changed(**choices)  # type: ignore[arg-type]  # the message was validated
         try:
             await self._check(selection, session_key=client_id)
         except VoiceplaneError:
-            # What was remembered may have gone since; what is asked for now must be there.
+            # The remembered voice may have been removed since. The requested one must exist.
             selection = VoiceSelection().changed(**choices)  # type: ignore[arg-type]  # likewise
             await self._check(selection, session_key=client_id)
         return selection
@@ -92,7 +92,7 @@ class SessionFactory:
             raise
 
     def remember(self, client_id: str, selection: VoiceSelection) -> None:
-        """Keep a client's selection for its next session."""
+        """Keep a client's voice for its next session."""
         self._selections.put(client_id, selection)
 
     def ready(self, *, session_id: str, client_id: str, selection: VoiceSelection) -> str:
@@ -120,7 +120,7 @@ class SessionFactory:
     def tts(
         self, *, session_id: str, selection: VoiceSelection, on_state: Callable[[TtsState], None] = lambda _: None
     ) -> FailoverTts:
-        """A speaker that is not yet open."""
+        """A TTS that is not open yet."""
         return FailoverTts(
             router=self._router,
             request=selection.request(),
@@ -132,7 +132,7 @@ class SessionFactory:
     def conversation(
         self, *, session_id: str, output: OutputTransport, selection: VoiceSelection, sample_rate_hz: int
     ) -> Conversation:
-        """A conversation; run() and close() it."""
+        """A conversation; the caller must run() and close() it."""
         settings = self.settings
         relay = _TtsStateRelay(self.metrics)
         conversation = Conversation(
@@ -140,7 +140,7 @@ class SessionFactory:
             output=output,
             audio_input=AudioInput(
                 sample_rate_hz=sample_rate_hz,
-                voices=self._voice_activity(),
+                voice_activity=self._voice_activity(),
                 vad=settings.vad,
                 endpointing=settings.endpointing,
             ),
@@ -161,7 +161,7 @@ class SessionFactory:
     def streaming_tts(
         self, *, session_id: str, output: OutputTransport, selection: VoiceSelection
     ) -> StreamingTtsSession:
-        """A Stream-TTS session; run() and close() it."""
+        """A streaming TTS session; the caller must run() and close() it."""
         relay = _TtsStateRelay(self.metrics)
         session = StreamingTtsSession(
             session_id=session_id,
@@ -178,7 +178,7 @@ class SessionFactory:
 
 
 class _TtsStateRelay:
-    """Tells a session what becomes of its speaker; the two need each other, so the session comes later."""
+    """Forwards the TTS' changes to its session. The session needs the TTS first, so it is set later."""
 
     def __init__(self, metrics: Metrics) -> None:
         self.session: Conversation | StreamingTtsSession | None = None

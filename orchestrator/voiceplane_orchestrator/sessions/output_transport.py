@@ -1,4 +1,4 @@
-"""Who listens to a session: a transport's end of it."""
+"""The output of a session, as a transport implements it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class OutputTransport(Protocol):
-    """Takes what a session sends, in order.
+    """Sends a session's frames and events to the client, in order.
 
     Both methods wait while the client is slow, and raise ConnectionError when it is gone.
     """

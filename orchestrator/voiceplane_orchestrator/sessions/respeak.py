@@ -1,4 +1,4 @@
-"""What of a text is still to be said."""
+"""Respeaking: the part of an interrupted reply that is spoken again."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ _SENTENCE_END = re.compile(r"[.!?\u3002\uff01\uff1f\u0964]+[\"'\u201d\u2019\u00b
 
 
 def unheard_from_sentence(text: str, heard: str) -> str:
-    """The text from the last sentence whose end was not heard.
+    """The text from the start of the first sentence that was not heard to its end.
 
     Args:
         text: All of the utterance.
-        heard: What the listener heard of it, a prefix.
+        heard: The heard prefix of it.
     """
     start = 0
     for end in _SENTENCE_END.finditer(text):

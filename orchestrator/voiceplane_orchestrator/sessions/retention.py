@@ -1,4 +1,4 @@
-"""Keeping audio, for those who have asked for it: WAV files in a folder, written off the event loop."""
+"""Retention of audio, if it is enabled: WAV files in a folder, written off the event loop."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _log = get_logger("retention")
 
 
 class Retention:
-    """Writes what was said into a folder; with no folder it keeps nothing."""
+    """Writes recordings to a folder; without a folder it keeps nothing."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
 
     @property
     def enabled(self) -> bool:
-        """Whether anything is kept."""
+        """Whether audio is kept."""
         return self._folder is not None
 
     async def save(self, *, session_id: str, name: str, pcm: bytes, sample_rate_hz: int) -> None:
-        """Write s16le mono PCM as SESSION-NAME.wav; a full disk costs the recording, not the conversation."""
+        """Write s16le mono PCM as SESSION-NAME.wav; a write error loses the recording, not the conversation."""
         if self._folder is None:
             return
         try:

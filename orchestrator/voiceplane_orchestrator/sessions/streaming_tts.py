@@ -1,4 +1,4 @@
-"""Stream-TTS: text in as it is written, speech out, one utterance after another. Knows no transport."""
+"""Streaming TTS: text in as it is written, speech out, one utterance after another. The module knows no transport."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from voiceplane_orchestrator.tts.base import Tts
 
 MAX_WAITING = 64
-"""Utterances that may wait for the present one. More are refused rather than left unread: an interrupt, which comes
-after them on the same connection, must get through."""
+"""Utterances that may wait. More are refused, and not left unread: an interrupt that follows on the same connection
+must be read."""
 
 
 class StreamingTtsSession:
-    """One reader of texts. run() does the work; close() frees everything."""
+    """A TTS session. run() does the work; close() frees everything."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class StreamingTtsSession:
         retention: Retention,
         clock: Clock,
     ) -> None:
-        """Put it together; the speaker is owned from now on."""
+        """Assemble a session; it owns the TTS from now on."""
         self.selection = selection
         self._output = output
         self._max_text_chars = max_text_chars
@@ -75,11 +75,11 @@ class StreamingTtsSession:
         return self._speech_output.epoch
 
     async def run(self) -> None:
-        """Speak until cancelled, or until the listener is gone, which raises ConnectionError."""
+        """Speak until cancelled, or until the client is gone, which raises ConnectionError."""
         await first_to_end(self._send_events(), self._speak())
 
     async def wait_idle(self) -> None:
-        """Return when nothing is being said, and nothing waits to be said."""
+        """Return when nothing is being spoken, and nothing waits."""
         await self._idle.wait()
 
     async def _send_events(self) -> None:
@@ -92,77 +92,77 @@ class StreamingTtsSession:
                 self._idle.set()
                 self._wake.clear()
                 await self._wake.wait()
-            feed, since_s = self._waiting.popleft()
-            await self._speech_output.start(feed.pieces(), since_s=since_s)
+            stream, since_s = self._waiting.popleft()
+            await self._speech_output.start(stream.chunks(), since_s=since_s)
             await self._speech_output.wait()
 
     def text(self, text: str, *, end: bool) -> None:
-        """The next piece of the utterance that is open, or of a new one.
+        """Add text to the open utterance, or begin one.
 
         Raises:
-            VoiceplaneError: The utterance is too long with it: the piece is not taken, its end is. Or too many
-                utterances wait: the whole utterance is not taken, of which this is told once.
+            VoiceplaneError: TEXT_TOO_LONG: the text is dropped, but `end` takes effect. TOO_MUCH_TEXT: too many
+                utterances wait; the whole utterance is dropped, and the error is raised once.
         """
         if self._discarding:
             self._discarding = not end
             return
-        feed = self._open or TextStream(max_chars=self._max_text_chars)
+        stream = self._open or TextStream(max_chars=self._max_text_chars)
         if self._open is None and len(self._waiting) >= MAX_WAITING:
             self._discarding = not end
-            message = f"{MAX_WAITING} utterances wait already: send this one again when some are done, or interrupt"
+            message = f"{MAX_WAITING} utterances wait already: send this one again after some have ended, or interrupt"
             raise exhausted("TOO_MUCH_TEXT", message, field="text", retry_after_ms=1000)
         try:
-            feed.put(text)
+            stream.put(text)
         except VoiceplaneError:
             if end and self._open is not None:
-                feed.end()
+                stream.end()
                 self._open = None
             raise
         if self._open is None:
-            self._waiting.append((feed, self._clock.now()))
+            self._waiting.append((stream, self._clock.now()))
             self._idle.clear()
             self._wake.set()
-        self._open = feed
+        self._open = stream
         if end:
-            feed.end()
+            stream.end()
             self._open = None
 
     async def interrupt(self) -> None:
-        """Drop what is being said, what waits and what is being written."""
+        """Drop the current utterance, the waiting ones and the open one."""
         self._open = None
         self._discarding = False
         self._waiting.clear()
         await self._speech_output.stop()
 
     async def pause(self) -> None:
-        """Hold the speech."""
+        """Pause the speech."""
         await self._speech_output.pause()
 
     async def resume(self) -> None:
-        """Go on at the exact next sample."""
+        """Continue at the exact next sample."""
         await self._speech_output.resume()
 
     def playout(self, *, utterance: int, media_time_samples: int) -> None:
-        """What the listener has heard."""
+        """Note the client's playout report, in samples of 48 kHz."""
         self._speech_output.heard(utterance=utterance, media_time_samples=media_time_samples)
 
     def select(self, selection: VoiceSelection) -> None:
-        """Speak with another voice from the next utterance on."""
+        """Use another voice from the next utterance on."""
         self.selection = selection
         self._speech_output.select(selection.request())
 
     def set_active_voice(self, active_voice: ActiveVoice) -> None:
-        """A worker session was opened with this voice."""
+        """A session on a worker was opened with this voice."""
         self._speech_output.active_voice = active_voice
 
     def set_outage(self, outage: State | None) -> None:
-        """There is no worker, or there is one again."""
+        """Set or clear the state that reports that no worker is available."""
         if outage or self._had_outage:
             self._had_outage = outage is not None
             self.send_event(outage or State(state="listening"))
 
     def send_event(self, event: SessionEvent) -> None:
-        """Pass an event on, in its order."""
+        """Send an event to the client, in order."""
         self._outgoing.put_nowait(event)
 
     async def close(self) -> None:
@@ -171,4 +171,4 @@ class StreamingTtsSession:
 
 
 def _ignore(_utterance: AgentUtterance) -> None:
-    """Nobody asks."""
+    """This session needs no notice of utterances."""

@@ -1,4 +1,4 @@
-"""The traces of the turns that a session hears, until each is answered or forgotten; and what recognizing them took."""
+"""Trace spans of a session's turns, until each is answered or discarded, and the latency of their recognition."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _log = get_logger("turns")
 
 
 class TurnSpans:
-    """Of one session; silent if traces are off."""
+    """The spans of one session; no-ops if tracing is off."""
 
     def __init__(self, *, session_id: str, clock: Clock) -> None:
         self._session_id = session_id
@@ -25,34 +25,34 @@ class TurnSpans:
         self._open: dict[int, tracing.Span] = {}
 
     def begin(self, turn_id: int) -> None:
-        """The user has begun to speak."""
-        self._open[turn_id] = tracing.start_span("turn", session_id=self._session_id, turn=turn_id)
+        """A turn begins."""
+        self._open[turn_id] = tracing.start("turn", session_id=self._session_id, turn=turn_id)
 
     def forget(self, turn_id: int, *, result: str) -> None:
-        """It gets no answer of its own."""
+        """End the span of a turn that gets no reply of its own."""
         if span := self._open.pop(turn_id, None):
             span.note(result=result)
             span.end()
 
     def take(self, turn_id: int) -> tracing.Span | None:
-        """The span of a turn that is answered now, owned by who answers; it includes the turns before."""
+        """Hand over the span of a turn that is answered now; it includes the turns before, whose spans end."""
         for before in [each for each in self._open if each < turn_id]:
             self.forget(before, result="continued")
         return self._open.pop(turn_id, None)
 
     @contextlib.contextmanager
     def recognize(self, turn_id: int, *, quiet_since_s: float) -> Iterator[None]:
-        """A turn has ended, and is recognized in here.
+        """The context in which an ended turn is recognized.
 
         Args:
             turn_id: The turn.
-            quiet_since_s: When the user has fallen silent.
+            quiet_since_s: When the user's voice ended.
         """
-        span = self._open.get(turn_id, tracing.NOOP_SPAN)
+        span = self._open.get(turn_id, tracing.SILENT)
         began_s = self._clock.now()
         span.interval("endpointing", began_s=quiet_since_s, ended_s=began_s)
-        with tracing.use_span(span):
-            with tracing.child_span("recognition"):
+        with tracing.use(span):
+            with tracing.part("recognition"):
                 yield
             _log.info(
                 "recognition",
@@ -63,6 +63,6 @@ class TurnSpans:
             )
 
     def close(self) -> None:
-        """The session ends."""
+        """End all spans: the session ends."""
         for turn_id in list(self._open):
             self.forget(turn_id, result="session_ended")

@@ -1,4 +1,4 @@
-"""One thing that a session says, and with which voice."""
+"""An utterance of the agent, and the voice that speaks it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, kw_only=True)
 class AgentUtterance:
-    """One thing said.
+    """One utterance.
 
     Attributes:
-        account: What is measured of it.
-        text: All of its text so far.
-        samples: Sent to the listener.
-        compute_us: What its worker computed for it; known with its last frame.
-        heard_samples: Played by the listener.
-        heard_text: What the listener heard; known at the end.
+        metrics: Its latencies and result.
+        text: Its text so far.
+        samples: Samples of 48 kHz that were sent to the client.
+        compute_us: The worker's compute time in microseconds; known with its last frame.
+        heard_samples: Samples that the client has played.
+        heard_text: The text that the user heard; known at the end.
     """
 
     number: int
@@ -37,13 +37,18 @@ class AgentUtterance:
 
     @property
     def utterance_id(self) -> str:
-        """Its name towards the worker, from which a transport gets the number back."""
+        """Its id in frames, which is its number."""
         return str(self.number)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActiveVoice:
-    """The voice that a worker speaks with."""
+    """The voice of a session on a worker.
+
+    Attributes:
+        fallback: Whether another model than the requested one speaks.
+        reason: Why this worker and model were chosen.
+    """
 
     model: str = ""
     voice: str = ""

@@ -1,4 +1,4 @@
-"""What is measured of an utterance, as metrics and as parts of its trace."""
+"""Metrics and trace intervals of one utterance."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ LatencyStart = Literal["speech", "text"]
 
 
 class UtteranceMetrics:
-    """Of one utterance.
+    """Measures one utterance.
 
     Attributes:
-        span: Of the turn that it answers, or its own; ended with the utterance.
+        span: The span of the turn that it answers, or its own; it ends with the utterance.
     """
 
     def __init__(
@@ -37,15 +37,15 @@ class UtteranceMetrics:
         metrics: Metrics,
         clock: Clock,
     ) -> None:
-        """Its text is asked for now.
+        """Begin to measure: the text is requested now.
 
         Args:
             session_id: For logs.
-            utterance: Its number, likewise.
-            since_s: When the wait for it began: the end of the user's speech, or the first text.
+            utterance: Its number, for logs.
+            since_s: Start of its latency: the end of the user's speech, or the first text.
             after: Which of the two.
             span: See above.
-            metrics: Of the process.
+            metrics: Metrics of the process.
             clock: Monotonic time.
         """
         self.span = span
@@ -54,28 +54,28 @@ class UtteranceMetrics:
         self._after = after
         self._metrics = metrics
         self._clock = clock
-        self._asked_s = clock.now()
+        self._requested_s = clock.now()
         self._text_s: float | None = None
         self._began_s: float | None = None
         self._sent_s: float | None = None
 
     def first_text_arrived(self) -> float:
-        """Its first text is there; returns the seconds that it took."""
+        """Note the first text; returns the seconds since it was requested."""
         self._text_s = self._clock.now()
-        waited_s = self._text_s - self._asked_s
+        waited_s = self._text_s - self._requested_s
         if self._after == "speech":
             self._metrics.reply.observe(waited_s)
-            self.span.interval("reply_first_token", began_s=self._asked_s, ended_s=self._text_s)
+            self.span.interval("reply_first_token", began_s=self._requested_s, ended_s=self._text_s)
         return waited_s
 
     def text_complete(self) -> None:
-        """All of its text is there."""
+        """Note the end of the text."""
         if self._after == "speech":
-            self._metrics.reply_whole.observe(self._clock.now() - self._asked_s)
-            self.span.interval("reply", began_s=self._asked_s)
+            self._metrics.reply_whole.observe(self._clock.now() - self._requested_s)
+            self.span.interval("reply", began_s=self._requested_s)
 
     def first_frame(self, *, model: str) -> float:
-        """Its first frame is about to be sent; returns the seconds of the wait for it."""
+        """Note that the first frame is about to be sent; returns the latency in seconds."""
         self._began_s = self._clock.now()
         waited_s = self._began_s - self._since_s
         self._metrics.first_audio.labels(self._after).observe(waited_s)
@@ -86,18 +86,18 @@ class UtteranceMetrics:
         return waited_s
 
     def frame_sent(self, *, paused: bool) -> None:
-        """A frame is about to be sent. What comes during a pause, or first after one, is not late."""
+        """Note that a frame is about to be sent. In a pause, and directly after one, no jitter is measured."""
         now_s = self._clock.now()
         if self._sent_s is not None and not paused:
             self._metrics.frame_jitter.observe(max(0.0, now_s - self._sent_s - FRAME_SECONDS))
         self._sent_s = None if paused else now_s
 
     def paused(self) -> None:
-        """The listener is told to hold it."""
+        """Note that the utterance is paused."""
         self._sent_s = None
 
     def ended(self, result: str) -> None:
-        """It is over, and has been heard as far as it will be."""
+        """Note the end of the utterance and of its playout."""
         self._metrics.utterances.labels(result).inc()
         waited_s = None if self._began_s is None else self._began_s - self._since_s
         with tracing.use_span(self.span):

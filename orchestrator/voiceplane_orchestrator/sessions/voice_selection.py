@@ -1,4 +1,4 @@
-"""What a client wants to be spoken to with, kept from one of its sessions to the next."""
+"""The voice that a client selected, kept from one of its sessions to the next."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_CLIENTS = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VoiceSelection:
-    """A choice of voice; an empty string is the server's choice."""
+    """A selected voice; an empty string leaves the choice to the server."""
 
     model: str = ""
     voice: str = ""
@@ -26,7 +26,7 @@ class VoiceSelection:
     segmentation: Segmentation = ""
 
     def request(self) -> VoiceRequest:
-        """The same, for routing."""
+        """The same, as a request to the router."""
         return VoiceRequest(
             model_id=self.model,
             voice=self.voice,
@@ -44,7 +44,7 @@ class VoiceSelection:
         speed: float | None = None,
         segmentation: Segmentation | None = None,
     ) -> VoiceSelection:
-        """A copy with what is not None; another model without a voice takes that model's first voice."""
+        """A copy with the given changes; another model without a voice selects that model's first voice."""
         if model is not None and model != self.model and voice is None:
             voice = ""
         return VoiceSelection(
@@ -57,7 +57,7 @@ class VoiceSelection:
 
 
 class VoiceSelectionStore:
-    """The selections of clients, each for a while after its last use; the least recently used give way."""
+    """The voices of clients, each kept for a time after its last use; the least recently used are evicted."""
 
     def __init__(self, *, ttl_ms: int, clock: Clock) -> None:
         self._ttl_s = ttl_ms / 1000
@@ -65,7 +65,7 @@ class VoiceSelectionStore:
         self._kept: OrderedDict[str, tuple[float, VoiceSelection]] = OrderedDict()
 
     def get(self, client_id: str) -> VoiceSelection:
-        """The client's selection, or the default one."""
+        """The client's voice, or the default one."""
         kept_s, selection = self._kept.get(client_id, (0.0, None))
         if selection is None or self._clock.now() - kept_s > self._ttl_s:
             self._kept.pop(client_id, None)
@@ -74,7 +74,7 @@ class VoiceSelectionStore:
         return selection
 
     def put(self, client_id: str, selection: VoiceSelection) -> None:
-        """Remember a client's selection; those that nobody came back for in time are forgotten."""
+        """Keep a client's voice; expired ones are dropped."""
         now_s = self._clock.now()
         self._kept[client_id] = (now_s, selection)
         self._kept.move_to_end(client_id)
@@ -83,7 +83,7 @@ class VoiceSelectionStore:
 
 
 def selected_event(selection: VoiceSelection) -> Selected:
-    """The event that tells a selection."""
+    """The event that reports a selected voice."""
     return Selected(
         model=selection.model,
         voice=selection.voice,

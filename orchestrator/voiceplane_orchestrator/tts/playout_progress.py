@@ -1,4 +1,4 @@
-"""Where a listener is in an utterance: which of its text has been delivered, and which heard."""
+"""Progress of an utterance: the text whose audio was delivered, and the text that the user has heard."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class PlayoutProgress:
-    """The pieces of an utterance as their audio was delivered.
+    """The segments of an utterance whose audio was delivered.
 
     Attributes:
         delivered_samples: Media time of the end of the last frame.
-        heard_samples: The listener's playout cursor.
-        segment_start: Where the piece of the last frame begins in the utterance's text.
+        heard_samples: The client's playout position in samples.
+        segment_start: Where the segment of the last frame begins in the utterance's text.
     """
 
     delivered_samples: int = 0
     heard_samples: int = 0
     segment_start: int = 0
-    _begins: list[int] = field(default_factory=list)  # media time at which each piece begins,
-    _spans: list[tuple[int, int]] = field(default_factory=list)  # and the text that it speaks
+    _begins: list[int] = field(default_factory=list)  # media time at which each segment begins,
+    _spans: list[tuple[int, int]] = field(default_factory=list)  # and the range of text that it speaks
 
     def delivered(self, *, media_time_samples: int, valid_samples: int, text_start: int, text_end: int) -> None:
-        """Note a frame that was handed to the listener."""
+        """Note a frame that was delivered to the session."""
         if not self._spans or self._spans[-1] != (text_start, text_end):
             self._begins.append(media_time_samples)
             self._spans.append((text_start, text_end))
@@ -31,13 +31,13 @@ class PlayoutProgress:
         self.delivered_samples = media_time_samples + valid_samples
 
     def heard(self, media_time_samples: int) -> None:
-        """Note the listener's cursor; it never goes back, and not beyond what was delivered."""
+        """Note the playout position; it never decreases, and never exceeds what was delivered."""
         self.heard_samples = max(self.heard_samples, min(media_time_samples, self.delivered_samples))
 
     def text_heard(self, text: str) -> str:
-        """The text that the listener has heard, up to a whole word.
+        """The text that the user has heard, up to a whole word.
 
-        Within a piece the place is estimated from the share of its audio that was played.
+        Within a segment the position is estimated from the share of its audio that was played.
         """
         index = bisect.bisect_left(self._begins, self.heard_samples) - 1
         if index < 0:
@@ -52,7 +52,7 @@ class PlayoutProgress:
         return _whole_words(text, cut)
 
     def resume_at(self) -> int:
-        """Where in the text another worker goes on: at the piece whose audio was not delivered whole."""
+        """Where in the text another worker continues: at the segment whose audio was not delivered completely."""
         return self.segment_start
 
 

@@ -1,4 +1,4 @@
-"""A frame of speech on its way to a listener."""
+"""A frame of speech on its way to the client."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ class SpeechFrame:
 
     Attributes:
         pcm: 1,920 bytes: 960 samples, s16le, mono, 48,000 Hz.
-        sequence: Counts the frames of a speaker from 1, over changes of worker.
-        media_time_samples: Where it begins in its utterance; goes on over a change of worker.
+        sequence: Counts the frames of a session from 1, across workers.
+        media_time_samples: Where it begins in its utterance, across workers.
         utterance_id: Its utterance.
         epoch: The generation epoch of its utterance.
-        valid_samples: Samples of pcm that are speech; 0 in an utterance that held nothing to speak.
-        end: The last one of its utterance.
-        text_start: The piece of the utterance's text that it speaks, in code points,
-        text_end: end exclusive.
-        compute_us: In the last one: what its worker computed for the utterance, in microseconds.
+        valid_samples: Samples of pcm that are speech; 0 if the utterance had nothing to speak.
+        end: Whether it is the last frame of its utterance.
+        text_start: Start of the range of the utterance's text that it speaks, in code points.
+        text_end: End of that range, exclusive.
+        compute_us: In the last frame: the worker's compute time for the utterance, in microseconds.
     """
 
     pcm: bytes

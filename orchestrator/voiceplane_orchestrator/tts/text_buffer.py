@@ -1,4 +1,4 @@
-"""What an utterance is to say, and how far a worker has brought it: what a reroute goes on from."""
+"""The text of an utterance while it arrives; after a failover another worker reads it again from an offset."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class TextBuffer:
     """The text of one utterance as it arrives. Confined to the event loop.
 
     Attributes:
-        text: All that has arrived.
-        complete: No more will arrive.
-        error: Why the source of the text has failed; what had arrived is still to be spoken.
+        text: The text that has arrived.
+        complete: Whether no more text will arrive.
+        error: The error of the text's source; the text before it is still to be spoken.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class TextBuffer:
         self._arrived = asyncio.Event()
 
     async def fill(self, source: AsyncIterator[str]) -> None:
-        """Take a source's text until its end."""
+        """Read a source to its end."""
         try:
             async for text in source:
                 self.text += text
@@ -38,11 +38,11 @@ class TextBuffer:
             self._wake()
             close = getattr(source, "aclose", None)
             if close is not None:
-                with contextlib.suppress(RuntimeError):  # it is still running: whoever runs it will close it
+                with contextlib.suppress(RuntimeError):  # it is running elsewhere, and is closed there
                     await close()
 
     async def read(self, start: int) -> AsyncIterator[str]:
-        """The text from a place on, as it arrives, until its end."""
+        """The text from an offset on, as it arrives, until its end."""
         position = start
         while True:
             self._arrived.clear()

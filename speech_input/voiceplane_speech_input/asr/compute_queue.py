@@ -1,4 +1,4 @@
-"""Work for a few threads, the urgent first; what is cancelled before it begins is never done."""
+"""A priority queue of blocking work for a few threads: urgent work first; cancelled work never starts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ R = TypeVar("R")
 
 
 class ComputeQueue(Generic[R]):
-    """Runs functions on its own threads. To be used on one event loop."""
+    """Runs functions on threads of its own. Confined to one event loop."""
 
     def __init__(self, *, workers: int, max_waiting: int, name: str) -> None:
         self._pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix=name)
@@ -30,25 +30,27 @@ class ComputeQueue(Generic[R]):
 
     @property
     def waiting(self) -> int:
-        """Functions that wait for a thread."""
+        """How many functions wait for a thread."""
         return sum(not future.done() for *_, future in list(self._waiting))
 
     async def run(self, function: Callable[[], R], *, urgent: bool) -> R:
-        """The function's result, or its exception.
+        """Run a function; returns its result, or raises its exception.
 
         Args:
             function: Called on one of the threads, unless the caller is cancelled before that.
-            urgent: Before all that is not urgent. Among equals the first comes first.
+            urgent: Runs before everything that is not urgent; otherwise first in, first out.
 
         Raises:
-            VoiceplaneError: Too many are waiting, or the queue is closed.
+            VoiceplaneError: ASR_OVERLOADED: the queue is full. ASR_CLOSED: it is closed.
         """
         if self._closed:
             raise unavailable("ASR_CLOSED", f"{self._name} has been shut down")
         self._waiting = [job for job in self._waiting if not job[3].done()]
         if len(self._waiting) >= self._max_waiting:
             raise exhausted(
-                "ASR_OVERLOADED", f"{self._name}: {self._max_waiting} are waiting already", retry_after_ms=1000
+                "ASR_OVERLOADED",
+                f"{self._name} is overloaded, {self._max_waiting} requests wait already: try again later",
+                retry_after_ms=1000,
             )
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         heapq.heapify(self._waiting)
@@ -57,7 +59,7 @@ class ComputeQueue(Generic[R]):
         return await future
 
     async def aclose(self) -> None:
-        """Fail what waits, wait for what runs."""
+        """Fail waiting work, and wait for running work."""
         self._closed = True
         for *_, future in self._waiting:
             if not future.done():

@@ -1,7 +1,7 @@
-"""Transcripts of a turn that is not over: partial ones while it lasts, and one of all of it at each pause.
+"""Recognition during a turn: partial transcripts while the user speaks, and a complete one at each pause.
 
-A pause may be the turn's end, and recognition takes longer than the silence that proves it. So what was said up to a
-pause is recognized at once as a turn is, and if it was all of the turn, that transcript is the turn's.
+A pause may be the end of the turn, and recognition takes longer than the silence that confirms it. So recognition of
+the whole turn starts at each pause. If the pause was the end, its transcript is that of the turn.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _log = get_logger("asr")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
+class _Pending:
     request: RequestPartial
     samples: Samples
     language: str | None
@@ -34,8 +34,8 @@ class _Asked:
 class PartialRecognizer:
     """Answers the requests of one turn machine.
 
-    Partial transcripts are made one at a time, and of those that wait only the newest. After each, as much time passes
-    as it took: a slow machine has to be free when the turn ends.
+    It runs one partial recognition at a time, and keeps only the newest waiting request. After each, it waits for as
+    long as the recognition took, so that a slow machine is free when the turn ends.
     """
 
     def __init__(
@@ -45,33 +45,33 @@ class PartialRecognizer:
 
         Args:
             recognizer: Shared by all sessions.
-            on_transcript: Called on the event loop with each transcript; one that has heard less than the one before
-                is not told.
+            on_transcript: Called on the event loop with each transcript. One that covers less audio than the one
+                before is dropped.
         """
         self._recognizer = recognizer
         self._on_transcript = on_transcript
-        self._next: _Asked | None = None
+        self._next: _Pending | None = None
         self._task: asyncio.Task[None] | None = None
         self._complete: tuple[RequestPartial, asyncio.Task[RecognitionResult]] | None = None
-        self._told: RequestPartial | None = None
+        self._reported: RequestPartial | None = None
 
     def ask(self, request: RequestPartial, samples: Samples, *, language: str | None) -> None:
-        """Recognize the audio of a request, instead of the one that waits if there is one."""
+        """Recognize the audio of a request; it replaces a waiting one."""
         if request.complete:
             self._next = None
             self._ask_for_complete(request, samples, language)
             return
-        self._next = _Asked(request=request, samples=samples, language=language)
+        self._next = _Pending(request=request, samples=samples, language=language)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run(), name="asr-partials")
 
     async def end(self, turn: EndTurn) -> asyncio.Task[RecognitionResult] | None:
-        """Forget the requests, but for a recognition of just this turn: that is the caller's from now on."""
-        under_way, self._complete = self._complete, None
+        """Drop the requests. A running recognition of exactly this turn is returned; the caller owns it from now on."""
+        running, self._complete = self._complete, None
         await self.cancel()
-        if under_way is None:
+        if running is None:
             return None
-        request, task = under_way
+        request, task = running
         if (request.turn_id, request.onset_sample, request.end_sample) == (
             turn.turn_id,
             turn.onset_sample,
@@ -82,7 +82,7 @@ class PartialRecognizer:
         return None
 
     async def cancel(self) -> None:
-        """Forget the requests: the turn has ended."""
+        """Drop the requests: the turn has ended."""
         self._next = None
         tasks = [*([self._task] if self._task else []), *([self._complete[1]] if self._complete else [])]
         self._task = self._complete = None
@@ -98,31 +98,31 @@ class PartialRecognizer:
         task.add_done_callback(functools.partial(self._complete_done, request))
 
     def _complete_done(self, request: RequestPartial, task: asyncio.Task[RecognitionResult]) -> None:
-        error = None if task.cancelled() else task.exception()  # asked for, or the event loop complains
+        error = None if task.cancelled() else task.exception()  # retrieved, or asyncio logs it as never retrieved
         if task.cancelled() or self._complete is None or self._complete[1] is not task:
             return
-        if error:  # the turn's own transcript is still to come
+        if error:  # the turn's own recognition follows
             self._complete = None
             _log.warning("partial transcript failed", error=type(error).__name__)
         else:
-            self._tell(request, task.result())
+            self._report(request, task.result())
 
     async def _run(self) -> None:
         clock = asyncio.get_running_loop().time
-        while (asked := self._next) is not None:
+        while (pending := self._next) is not None:
             self._next = None
             began_s = clock()
             try:
-                transcript = await self._recognizer.transcribe(asked.samples, language=asked.language, partial=True)
-            except VoiceplaneError as error:  # a partial can be missed: the turn's own transcript is still to come
+                transcript = await self._recognizer.transcribe(pending.samples, language=pending.language, partial=True)
+            except VoiceplaneError as error:  # a partial may be lost: the turn's own recognition follows
                 _log.warning("partial transcript failed", reason=error.reason)
             else:
-                self._tell(asked.request, transcript)
+                self._report(pending.request, transcript)
             await asyncio.sleep(clock() - began_s)
 
-    def _tell(self, request: RequestPartial, transcript: RecognitionResult) -> None:
-        told = self._told
-        if told and told.turn_id == request.turn_id and told.end_sample > request.end_sample:
+    def _report(self, request: RequestPartial, transcript: RecognitionResult) -> None:
+        reported = self._reported
+        if reported and reported.turn_id == request.turn_id and reported.end_sample > request.end_sample:
             return
-        self._told = request
+        self._reported = request
         self._on_transcript(request, transcript)

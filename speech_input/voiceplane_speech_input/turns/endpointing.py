@@ -1,4 +1,4 @@
-"""How long a silence must be to end a user's turn, given the words so far."""
+"""Endpointing: how long a silence must be to end the user's turn, given the words so far."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _TRAILING_OFF = ("...", "\u2026", "-", "\u2013", "\u2014", ",")
 def closing_silence_ms(text: str | None, *, language: str, settings: EndpointingSection) -> int:
     """Milliseconds of silence that end the turn.
 
-    Recognizers put a full stop after almost anything, so the last word counts more than a full stop does: "I would like
-    to." is not finished, "What is it for?" is.
+    Recognizers end almost every transcript with a full stop, so the last word counts more: "I would like to." is not
+    finished, "What is it for?" is.
 
     Args:
-        text: All words of the turn so far; None if they are not known yet.
+        text: The transcript of the turn so far; None if it is not known yet.
         language: BCP 47.
-        settings: The three lengths to choose from.
+        settings: The three lengths.
     """
     words = words_of(text or "")
     if not words:
@@ -32,6 +32,6 @@ def closing_silence_ms(text: str | None, *, language: str, settings: Endpointing
     asked = finished and not ending.endswith(".")
     if ending.endswith(_TRAILING_OFF) or (not asked and words[-1] in UNFINISHED.get(base_language(language), ())):
         return settings.unfinished_silence_ms
-    if words[-1].isdigit():  # a telephone number may go on; a full stop after it proves little
+    if words[-1].isdigit():  # a telephone number may continue, even after a full stop
         return settings.min_silence_ms if finished else settings.unfinished_silence_ms
     return settings.finished_silence_ms if finished else settings.min_silence_ms

@@ -1,4 +1,4 @@
-"""What the turn machine is told. Sample positions count the user's 16 kHz audio from the start of the session."""
+"""Events for the turn machine. Sample positions count the user's 16 kHz audio from the start of the session."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class PartialTranscript:
     """What has been recognized so far, in answer to RequestPartial.
 
     Attributes:
-        turn_id: Of the RequestPartial.
+        turn_id: That of the RequestPartial.
         text: Empty if there are no words.
         through_sample: The end_sample of the RequestPartial.
     """
@@ -24,10 +24,10 @@ class PartialTranscript:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnTranscript:
-    """What was said in a turn: exactly one in answer to each EndTurn, unless BeginTurn.continues has taken it back.
+    """The transcript of a turn: exactly one for each EndTurn, unless BeginTurn.continues has taken the turn back.
 
     Attributes:
-        turn_id: Of the EndTurn.
+        turn_id: That of the EndTurn.
         text: Empty if there are no words, or if recognition failed.
     """
 
@@ -37,12 +37,12 @@ class TurnTranscript:
 
 @dataclass(frozen=True, slots=True)
 class AgentSpeechStarted:
-    """The first audio of a reply or of a greeting is on its way to the listener; never sent for a stopped reply."""
+    """The first audio of a reply or greeting is being sent; never sent for a stopped reply."""
 
 
 @dataclass(frozen=True, slots=True)
 class AgentSpeechEnded:
-    """The listener has heard the end of the reply (by the playout cursor), or there will be no reply.
+    """The user has heard the end of the reply (by the playout reports), or there will be no reply.
 
     Never sent for a stopped reply: StopSpeech implies it.
     """

@@ -12,12 +12,12 @@ class EndpointingSection(Section):
     """When a user's turn is over.
 
     Attributes:
-        min_silence_ms: Quiet that ends a turn as long as its words say neither that it is finished nor that it is not.
-        finished_silence_ms: The same, once the words so far read like a finished sentence.
-        unfinished_silence_ms: The same, while they end in a conjunction, a hesitation or a number in progress.
-        max_turn_ms: A turn is cut here; what is said after that is the next turn.
+        min_silence_ms: Silence that ends a turn while its words give no clear sign.
+        finished_silence_ms: The same, when the words so far are a finished sentence.
+        unfinished_silence_ms: The same, when they end with a conjunction, a hesitation or an incomplete number.
+        max_turn_ms: A longer turn is cut; speech after the cut is the next turn.
         post_roll_ms: Audio after the last voiced window that belongs to the turn.
-        stalled_ms: Without any audio for so long, speech counts as ended: a muted microphone or a lost connection.
+        stalled_ms: Speech counts as ended after this time without audio, as with a muted microphone.
     """
 
     min_silence_ms: int = Field(default=500, ge=100, le=10_000)
@@ -32,16 +32,16 @@ class InterruptionsSection(Section):
     """What happens when the user speaks while the agent does.
 
     Attributes:
-        allow: False: the agent finishes; only speech that still goes on then becomes a turn.
-        confirm_ms: Voice for so long is a turn of the user, not a cough. A shorter one makes the agent go on.
+        allow: False: the agent finishes, and only speech that continues after it becomes a turn.
+        confirm_ms: Voice of this length is a turn, not a cough. After a shorter one the agent continues.
         backchannel_max_ms: Voice up to this length may be a backchannel: the agent stays paused until the words are
-            known, and goes on at the exact sample if they are one or if there are none. A longer one stops the agent
-            at once. At most confirm_ms: every confirmed turn stops the agent.
-        min_words: Words that a transcript needs to stop the agent; backchannels don't count.
-        resume_after_silence_ms: Quiet after a cough or backchannel before the agent goes on.
-        partial_interval_ms: While the user speaks, the time between two partial transcripts.
-        respeak: If a reply was stopped and nothing was said, speak it again from where it was not heard.
-        backchannels: Words by language (the first part of a BCP 47 tag) that don't take the floor.
+            known. If they are a backchannel, or there are none, it continues at the exact sample. A longer one stops
+            the agent at once. At most confirm_ms: every confirmed turn stops the agent.
+        min_words: Words that a transcript needs to stop the agent, without backchannels.
+        resume_after_silence_ms: Silence after a cough or backchannel before the agent continues.
+        partial_interval_ms: Time between two partial transcripts while the user speaks.
+        respeak: If a reply was stopped but the user said nothing, repeat its unheard part.
+        backchannels: Words by language (the primary subtag of a BCP 47 tag) that do not interrupt the agent.
     """
 
     allow: bool = True

@@ -1,19 +1,19 @@
-"""Who has the floor: a pure state machine for turns and two-phase barge-in.
+"""The turn machine: a pure state machine for turn-taking and two-phase barge-in.
 
-It does no I/O and has no clock: each event comes with its time, and the answer is a list of actions. Durations of
-speech are counted in samples, so a burst of late packets is no long speech; silences end by the clock, so a microphone
-that goes mute ends them too.
+It does no I/O and has no clock: each event comes with its time, and the result is a list of actions. Durations of
+speech are counted in samples, so a burst of late packets is not taken for long speech. Silences are measured by the
+clock, so they also end when a muted microphone sends nothing.
 
-While the agent has the floor, from the acceptance of a turn until the listener has heard the end of the reply, speech
-of the user passes through two phases. It pauses the agent at once, before anything is known about it. Then
+The agent has the floor from the acceptance of a turn until the user has heard the end of the reply. Meanwhile, speech
+of the user has two phases. First it pauses the agent at once. Then one of these follows:
 
-- it ends before confirm_ms: a cough. The agent resumes.
-- it reaches confirm_ms: a turn begins at the speech's onset. The agent, who is silent already, is stopped as soon as
-  the words say so or the speech is too long for a backchannel; if there are no words, or only a backchannel, the turn
-  is discarded and the agent resumes.
-- a partial transcript has words: as above, without waiting for confirm_ms.
+- The speech ends before confirm_ms. It was a cough, and the agent resumes.
+- The speech reaches confirm_ms. A turn begins at the speech's onset. The agent, which is paused, is stopped as soon as
+  the words interrupt it or the speech is too long for a backchannel. If there are no words, or only a backchannel, the
+  turn is discarded and the agent resumes.
+- A partial transcript has words. The same follows, without waiting for confirm_ms.
 
-Speech between a turn's end and the first sound of its reply means that the turn was ended too early: the new turn takes
+Speech between a turn's end and the first audio of its reply means that the turn was ended too early: the new turn takes
 it back, with its audio.
 """
 
@@ -58,7 +58,7 @@ _ROUNDING_S = 1e-6
 
 
 class AgentState(StrEnum):
-    """What the agent does, as far as turns are concerned."""
+    """The agent's state."""
 
     LISTENING = "listening"
     THINKING = "thinking"
@@ -66,11 +66,11 @@ class AgentState(StrEnum):
 
 
 class TurnMachine:
-    """Decides who speaks. One for each session; not thread-safe.
+    """Decides who has the floor. One for each session; not thread-safe.
 
     Attributes:
-        agent: What the agent does.
-        paused: The agent was told to pause, and neither to resume nor to stop yet.
+        agent: The agent's state.
+        paused: Whether the agent is paused: neither resumed nor stopped yet.
     """
 
     def __init__(
@@ -82,10 +82,10 @@ class TurnMachine:
         self._endpointing = endpointing
         self._language = language
         self._turn_id = 0
-        self._unclaimed_sample = 0  # where the speech under way begins, as far as no turn holds it yet
+        self._unclaimed_sample = 0  # where the present speech begins, as far as no turn includes it yet
         self._speech: UserSpeech | None = None
         self._ended: UserSpeech | None = None
-        # Transcripts of the ended turns that make up one: more than one after a cut, None until it is known.
+        # Transcripts of the ended turns that form one: several after a cut; None until a transcript is known.
         self._transcripts: dict[int, str | None] = {}
         self._accepted: AcceptedTurn | None = None
         self._interrupted = False
@@ -93,12 +93,12 @@ class TurnMachine:
 
     @property
     def in_turn(self) -> bool:
-        """Whether a turn of the user is open: begun, and neither ended nor discarded."""
+        """Whether a turn of the user is open: begun, but neither ended nor discarded."""
         return self._speech is not None and self._speech.begun
 
     @property
     def deadline_s(self) -> float | None:
-        """When the next Tick is due, in the time of handle(); None while nothing waits for time."""
+        """When the next Tick is due, in the time of handle(); None while no timer runs."""
         speech = self._speech
         if speech is None:
             return None
@@ -107,7 +107,7 @@ class TurnMachine:
         return speech.quiet_since_s + self._closing_silence_ms(speech) / 1000
 
     def handle(self, event: TurnEvent, *, at_s: float) -> list[TurnAction]:
-        """What to do about an event.
+        """Process an event; returns the actions to perform.
 
         Args:
             event: What has happened. Events come in the order in which they happened.
@@ -138,7 +138,7 @@ class TurnMachine:
 
     def _speech_started(self, event: SpeechStarted, at_s: float) -> None:
         self._unclaimed_sample = event.onset_sample
-        if self._speech is not None:  # it was a gap between words
+        if self._speech is not None:  # a gap between words
             self._speech.speaking = True
             self._speech.progress_s = at_s
             self._speech.through_sample = event.through_sample
@@ -159,7 +159,7 @@ class TurnMachine:
             self._pause()
 
     def _speech_continues(self, event: SpeechContinues, at_s: float) -> None:
-        if self._speech is None or not self._speech.speaking:  # it had stalled, and goes on
+        if self._speech is None or not self._speech.speaking:  # it had stalled, and continues
             onset_sample = self._unclaimed_sample
             self._speech_started(SpeechStarted(onset_sample=onset_sample, through_sample=event.through_sample), at_s)
         speech = self._speech
@@ -186,7 +186,7 @@ class TurnMachine:
         speech.end_sample = event.end_sample
         speech.through_sample = event.through_sample
         speech.quiet_since_s = at_s - (event.through_sample - event.end_sample) / USER_SAMPLE_RATE_HZ
-        if not speech.begun and not self.paused:  # spoken while the agent could not be interrupted
+        if not speech.begun and not self.paused:  # said while the agent could not be interrupted
             self._speech = None
         elif speech.begun:
             self._request_partial(speech, self._turn_end_sample(speech), complete=True)
@@ -214,7 +214,7 @@ class TurnMachine:
 
     def _turn_end_sample(self, speech: UserSpeech) -> int:
         end_sample = speech.end_sample + self._endpointing.post_roll_ms * _SAMPLES_PER_MS
-        return max(speech.onset_sample, min(end_sample, speech.through_sample))  # a cut may have taken it all
+        return max(speech.onset_sample, min(end_sample, speech.through_sample))  # a cut may have taken all of it
 
     def _is_too_long(self, onset_sample: int, end_sample: int) -> bool:
         return end_sample - onset_sample >= self._endpointing.max_turn_ms * _SAMPLES_PER_MS
@@ -222,12 +222,12 @@ class TurnMachine:
     # ---------------------------------------------------------------- turns
 
     def _confirm(self, speech: UserSpeech) -> None:
-        """The sound is a turn of the user's."""
+        """The speech is a turn."""
         taken_back = self._accepted
         if self.agent is AgentState.THINKING:
             self._stop()
             if taken_back and not self._is_too_long(taken_back.onset_sample, speech.through_sample):
-                self._interrupted = False  # nothing of that reply will be missed
+                self._interrupted = False  # the user has heard nothing of that reply
                 speech.taken_back_text = taken_back.text
                 self._begin(speech, continues=taken_back.turn_id, onset_sample=taken_back.onset_sample)
                 return
@@ -235,13 +235,13 @@ class TurnMachine:
 
     def _begin(self, speech: UserSpeech, *, continues: int | None = None, onset_sample: int | None = None) -> None:
         speech.begun = True
-        longest = self._endpointing.max_turn_ms * _SAMPLES_PER_MS  # undecided, it may have gone on for all of a reply
+        longest = self._endpointing.max_turn_ms * _SAMPLES_PER_MS  # it may have lasted for a whole reply
         newest_sample = max(speech.onset_sample, speech.through_sample - longest)
         speech.onset_sample = newest_sample if onset_sample is None else onset_sample
         self._actions.append(BeginTurn(turn_id=speech.turn_id, onset_sample=speech.onset_sample, continues=continues))
 
     def _reopen(self, speech: UserSpeech, ended: UserSpeech) -> None:
-        """Take back a turn whose transcript is not known yet; if both are too long for one, the two go together."""
+        """Take back a turn without a transcript; if both are too long for one turn, they are accepted together."""
         self._ended = None
         if self._is_too_long(ended.onset_sample, speech.through_sample):
             self._begin(speech)
@@ -265,7 +265,7 @@ class TurnMachine:
         )
 
     def _cut(self, speech: UserSpeech) -> None:
-        """End a turn that grows too long; the speech goes on in the next one."""
+        """End a turn that is too long; the speech continues in the next one."""
         self._transcripts[speech.turn_id] = None
         cut_sample = self._unclaimed_sample = speech.through_sample
         self._actions.append(EndTurn(turn_id=speech.turn_id, onset_sample=speech.onset_sample, end_sample=cut_sample))
@@ -341,7 +341,7 @@ class TurnMachine:
             self._discard(ended, text)
 
     def _is_false_start(self, speech: UserSpeech) -> bool:
-        """The agent is paused for something that has turned out to be no interruption."""
+        """Whether the agent is paused for speech that turned out to be no interruption."""
         partial = speech.complete_partial()
         return self.paused and partial is not None and not self._barge_in.takes_the_floor(partial)
 

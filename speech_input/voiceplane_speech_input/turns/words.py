@@ -1,4 +1,4 @@
-"""Words that tell something about turns, by language (the first part of a BCP 47 tag)."""
+"""Word lists for turn-taking, by language (the primary subtag of a BCP 47 tag)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ BACKCHANNELS: dict[str, tuple[str, ...]] = {
     "nl": ("aha", "goed", "hm", "hmm", "ja", "jawel", "juist", "mhm", "ok", "oké", "okay", "precies"),
     "pt": ("ah", "bem", "certo", "claro", "exato", "hm", "mhm", "ok", "okay", "pois", "sim", "tá"),
 }
-"""What a listener says to show that they listen."""
+"""Backchannels: what a listener says to show attention, without taking the turn."""
 
 _UNFINISHED_WORDS = {
     "de": """aber als am an auf aus bei das dass dem den der die ein eine für im in mit oder ob und von weil wenn zu äh
@@ -47,7 +47,7 @@ _UNFINISHED_WORDS = {
     "pt": "a ao as com da de do e em eu hum mas meu na no o os ou para porque por que se um uma",
 }
 UNFINISHED = {language: frozenset(words.split()) for language, words in _UNFINISHED_WORDS.items()}
-"""Words that a sentence does not end with, and the sounds that people make while they look for the next one."""
+"""Words that rarely end a sentence, and hesitation sounds."""
 
 _WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeechStarted:
-    """The user begins to make a voice-like sound.
+    """Speech begins.
 
     Attributes:
-        onset_sample: Where its audio begins for ASR: before the first voiced window, by the pre-roll.
+        onset_sample: Where its audio begins for ASR: the pre-roll before the first voiced window.
         through_sample: How far the audio has been analysed, exclusive.
     """
 
@@ -20,10 +20,10 @@ class SpeechStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeechContinues:
-    """Another window has been analysed while the user speaks.
+    """Another frame was analysed during speech.
 
     Attributes:
-        voiced_ms: How much of the audio since SpeechStarted was voice beyond doubt.
+        voiced_ms: How much of the audio since SpeechStarted was above the upper threshold.
         through_sample: How far the audio has been analysed, exclusive.
     """
 
@@ -33,11 +33,11 @@ class SpeechContinues:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeechEnded:
-    """The user has gone quiet, for the moment or for good.
+    """Speech ends, for a pause or for good.
 
     Attributes:
         end_sample: End of the last voiced window, exclusive.
-        through_sample: How far the audio has been analysed; the silence so far lies between the two.
+        through_sample: How far the audio has been analysed, exclusive; the silence so far is between the two.
     """
 
     end_sample: int

@@ -10,9 +10,9 @@ class VadSection(Section):
     """Voice activity detection.
 
     Attributes:
-        aggressiveness: 0 hears every whisper, 3 only clear speech; see vad.speech_detector for what each step means.
+        aggressiveness: 0 detects every whisper, 3 only clear speech; vad.speech_detector lists the thresholds.
         pre_roll_ms: Audio before the first voiced window that belongs to the speech, for its first syllable.
-        end_silence_ms: Quiet after which speech counts as ended; shorter gaps lie within words.
+        end_silence_ms: Silence after which speech counts as ended; shorter gaps are part of it.
     """
 
     aggressiveness: int = Field(default=1, ge=0, le=3)

@@ -1,9 +1,9 @@
 """Voice activity: the probability that a window of audio holds a voice (Silero VAD v6, github.com/snakers4/silero-vad).
 
-The graph comes with faster-whisper's wheel. It looks at windows of 32 ms, one after another, so that a voice which
-begins within a window is often seen only in the next. Here four lanes look at the same stream, each 8 ms after the one
-before, and the first to hear the voice wins: the median wait falls by half, the longest one more. A lane's window takes
-about 0.05 ms of one core, less than the way to a thread and back, so it runs where the audio arrives.
+The graph comes with faster-whisper's wheel. It processes windows of 32 ms, one after another, so a voice that begins
+within a window is often detected only in the next one. Here four lanes process the same stream, each 8 ms after the one
+before, and the first lane to detect the voice counts. That halves the median delay, and cuts the longest one by more. A
+lane's window takes about 0.05 ms of one core, less than the handover to a thread, so it runs on the event loop.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from voiceplane_speech_input.audio.format import Samples
 
 WINDOW_SAMPLES = 512
-"""32 ms at 16 kHz: the window that the graph was trained with."""
+"""32 ms at 16 kHz: the window size that the graph was trained with."""
 
 LANES = 4
 HOP_SAMPLES = WINDOW_SAMPLES // LANES
@@ -37,12 +37,12 @@ _GRAPH = "silero_vad_v6.onnx"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VadFrame:
-    """What one lane says about its window.
+    """A lane's result for its window.
 
     Attributes:
         start_sample: Position of the window's first sample in the stream; below 0 for the first three of a stream.
-        probability: That it holds a voice, 0 to 1.
-        level_dbfs: Its RMS level; 0 is that of a full-scale square wave, digital silence is -120.
+        probability: Voice probability, 0 to 1.
+        level_dbfs: Its RMS level in dBFS; a full-scale square wave is 0, digital silence is -120.
     """
 
     start_sample: int
@@ -51,7 +51,7 @@ class VadFrame:
 
 
 class VoiceActivityDetector:
-    """The voice activity of one stream of 16 kHz audio. All streams share the graph; each has its own state."""
+    """Detects voice in one stream of 16 kHz audio. All streams share the graph; each has a state of its own."""
 
     def __init__(self) -> None:
         self._session = _graph()
@@ -100,13 +100,13 @@ class VoiceActivityDetector:
 
 @cache
 def _graph() -> onnxruntime.InferenceSession:
-    # find_spec does not import the package, which would take seconds and, without ASR, serve nothing.
+    # find_spec does not import the package, which would take seconds.
     spec = importlib.util.find_spec(_PACKAGE)
     folders = spec.submodule_search_locations if spec else None
     path = Path(folders[0], "assets", _GRAPH) if folders else None
     if path is None or not path.is_file():
         raise failed_precondition(
-            "VAD_MISSING", f"the VAD graph {_GRAPH} is not installed: pip install 'faster-whisper>=1.2,<2'"
+            "VAD_MISSING", f"the VAD model {_GRAPH} is not installed: pip install 'faster-whisper>=1.2,<2'"
         )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1

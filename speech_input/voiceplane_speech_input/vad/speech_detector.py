@@ -1,4 +1,4 @@
-"""From the probabilities of frames to speech that starts, continues and ends.
+"""Speech detection: from the voice probabilities of frames to speech that starts, continues and ends.
 
 | aggressiveness | starts at | continues above | quieter windows are no speech |
 |---|---|---|---|
@@ -7,9 +7,9 @@
 | 2 | 0.60 | 0.45 | -50 dBFS |
 | 3 | 0.80 | 0.65 | -45 dBFS |
 
-One frame at the upper threshold starts speech, since the agent should pause at once: a false start costs a short
-pause, a late one the feeling of being heard. Between the thresholds speech goes on, though not for ever: it takes
-another frame at the upper threshold within MAX_DOUBT_MS.
+One frame at the upper threshold starts speech, so that the agent pauses at once: a false start costs a short pause, and
+a late one feels unresponsive. Between the thresholds speech continues, but it needs another frame at the upper
+threshold within MAX_UNCERTAIN_MS.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from voiceplane_speech_input.vad.settings import VadSection
     from voiceplane_speech_input.vad.silero import VadFrame
 
-MAX_DOUBT_MS = 320
-"""How long speech goes on by the lower threshold alone."""
+MAX_UNCERTAIN_MS = 320
+"""How long speech continues by the lower threshold alone."""
 
 _SAMPLES_PER_MS = USER_SAMPLE_RATE_HZ // 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
-    """What a step of vad.aggressiveness means."""
+    """The thresholds of one value of vad.aggressiveness."""
 
     start: float
     keep: float
@@ -51,7 +51,7 @@ THRESHOLDS = (
 
 
 class SpeechDetector:
-    """Hysteresis over the frames of one stream."""
+    """Detects speech in one stream, with hysteresis."""
 
     def __init__(self, settings: VadSection) -> None:
         self._thresholds = THRESHOLDS[settings.aggressiveness]
@@ -68,7 +68,7 @@ class SpeechDetector:
         return self._end_sample
 
     def process(self, frames: Iterable[VadFrame]) -> list[SpeechEvent]:
-        """What the next frames of the stream mean, in order."""
+        """The events of the next frames, in order."""
         events: list[SpeechEvent] = []
         for frame in frames:
             events += self._frame(frame)
@@ -83,8 +83,12 @@ class SpeechDetector:
         if certain:
             self._voiced_samples += HOP_SAMPLES
             self._certain_sample = through_sample
-        in_doubt_samples = through_sample - self._certain_sample
-        if loud and frame.probability >= self._thresholds.keep and in_doubt_samples <= MAX_DOUBT_MS * _SAMPLES_PER_MS:
+        uncertain_samples = through_sample - self._certain_sample
+        if (
+            loud
+            and frame.probability >= self._thresholds.keep
+            and uncertain_samples <= MAX_UNCERTAIN_MS * _SAMPLES_PER_MS
+        ):
             self._end_sample = through_sample
         elif through_sample - self._end_sample >= self._end_silence_samples:
             self._speaking = False
@@ -92,7 +96,7 @@ class SpeechDetector:
         return [self._continues(through_sample)]
 
     def _start(self, frame: VadFrame, through_sample: int) -> list[SpeechEvent]:
-        # Not before the end of the last speech, whose audio another turn has already.
+        # Not before the end of the last speech, whose audio belongs to another turn.
         onset_sample = max(0, self._end_sample, frame.start_sample - self._pre_roll_samples)
         self._speaking = True
         self._voiced_samples = WINDOW_SAMPLES

@@ -1,1 +1,1 @@
-"""Rooms of a LiveKit server: audio over WebRTC, with the same sessions as over the WebSocket."""
+"""LiveKit rooms: audio over WebRTC, with the same sessions as over the WebSocket."""

@@ -1,7 +1,7 @@
-"""An agent of a LiveKit server: registered, asked into rooms, and one conversation in each.
+"""The agent of a LiveKit server: it registers, is dispatched to rooms, and runs one conversation in each.
 
-livekit-agents registers us, reports our load and hands us jobs. A job runs on a thread of its own there; ours only
-waits, since all sessions share one event loop, one recognizer and one router.
+livekit-agents registers the agent, reports its load and starts its jobs. It runs each job on a thread of its own. Our
+jobs only wait there, because all sessions share one event loop, one recognizer and one router.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ if TYPE_CHECKING:
 
 RESTART_S = 2.0
 CALL_TIMEOUT_S = 5.0
-# The library tells these to the whole process; another orchestrator in it would take them for its own.
+# The library sets these for the whole process; another orchestrator in it would read them.
 VARIABLES = ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")
-# The library misses its own connection: ours is the session's.
+# A warning of the library, which expects to connect to the room itself; here the session connects.
 NOT_CONNECTED = "The room connection was not established"
-# A job begins on a thread that waits for it; another one takes some 10 ms.
+# A job starts on a thread that is kept ready; starting another thread takes some 10 ms.
 IDLE_THREADS = 1
 
 _log = get_logger("livekit")
 
 
 class _Server(AgentServer):
-    """The library's, which tells of a registration, but not of its end."""
+    """The library's server, which reports a registration, extended to report its end."""
 
     unregistered: Callable[[], object]
 
     async def _run_ws(self, ws: aiohttp.ClientWebSocketResponse) -> None:
-        """It runs one registered connection, from the registration to the connection's end."""
+        """Run one registered connection, from the registration to the end of the connection."""
         try:
             await super()._run_ws(ws)
         finally:
@@ -55,7 +55,7 @@ class _Server(AgentServer):
 
 
 class RoomAgent:
-    """Our registration with a LiveKit server. Use as an asynchronous context manager."""
+    """The registration with a LiveKit server. Use as an asynchronous context manager."""
 
     def __init__(self, *, factory: SessionFactory, admission: SessionAdmission) -> None:
         self._factory = factory
@@ -86,21 +86,21 @@ class RoomAgent:
                 os.environ[name] = value
 
     async def wait_registered(self) -> None:
-        """Return when LiveKit knows us, and may ask us into rooms; after a lost connection, when it knows us again."""
+        """Return when LiveKit has registered the agent; after a lost connection, when it has registered it again."""
         await self._registered.wait()
 
     async def drain(self) -> None:
-        """Take no new room, and give each present one to another agent."""
+        """Accept no new room, and hand each present one over to another agent."""
         self._handing_over.set()
         if self._server is not None:
             with contextlib.suppress(TimeoutError):
-                await self._server.drain(timeout=1)  # it tells LiveKit at once; we wait for our sessions elsewhere
+                await self._server.drain(timeout=1)  # it notifies LiveKit at once; the sessions are awaited elsewhere
 
     async def dispatch_agent(self, room: str) -> None:
-        """Ask LiveKit for an agent in a room.
+        """Have LiveKit dispatch an agent to a room.
 
         Raises:
-            api.TwirpError: It refuses.
+            api.TwirpError: LiveKit refuses.
         """
         settings = self._settings
         async with asyncio.timeout(CALL_TIMEOUT_S):
@@ -109,7 +109,7 @@ class RoomAgent:
                 await calls.agent_dispatch.create_dispatch(request)
 
     async def _run(self) -> None:
-        """Stay registered: the library gives up after some time without a server, and we never do."""
+        """Stay registered: the library gives up after some time without a server, so it is restarted."""
         while True:
             server = self._server = self._make_server()
             try:
@@ -131,7 +131,7 @@ class RoomAgent:
             host="127.0.0.1",
             port=0,
             load_fnc=self._load,
-            # The library's own threshold takes a second request that comes meanwhile for one too many.
+            # With the library's threshold, a second request at the same time would count as overload.
             load_threshold=math.inf,
             num_idle_processes=IDLE_THREADS,
             log_level="WARN",
@@ -151,9 +151,9 @@ class RoomAgent:
             await request.accept(name=self._settings.agent_name, attributes={"lk.agent.state": "initializing"})
 
     async def _job(self, context: JobContext) -> None:
-        """On the job's thread."""
+        """Runs on the job's thread."""
         server, loop = self._server, self._loop
-        assert server is not None and loop is not None  # noqa: S101, PT018 - we run, or this job would not be
+        assert server is not None and loop is not None  # noqa: S101, PT018 - set before any job starts
         job = next(each for each in server.active_jobs if each.job.id == context.job.id)
         serving = asyncio.run_coroutine_threadsafe(self._serve(job), loop)
         try:
@@ -162,7 +162,7 @@ class RoomAgent:
             context.shutdown()
 
     async def _serve(self, job: RunningJobInfo) -> None:
-        """On our own event loop."""
+        """Runs on the orchestrator's event loop."""
         try:
             with self._admission.admit("room") as session_id:
                 _log.info("room_entered", session_id=session_id, room=job.job.room.name)

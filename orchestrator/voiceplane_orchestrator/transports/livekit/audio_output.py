@@ -1,7 +1,7 @@
-"""The agent's voice in a room: a session's listener that plays into an audio track, and knows what has been played.
+"""The agent's audio in a room: a session's output that plays into an audio track, and reports the playout.
 
-The frames of a session wait here and not in LiveKit's queue, which is kept short: so a PAUSE is silence within one tick
-of it, and RESUME goes on where that was.
+Frames wait here and not in LiveKit's queue, which is kept short. So a PAUSE is silent within one tick of it, and RESUME
+continues where the PAUSE was.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
     from voiceplane_orchestrator.sessions.events import SessionEvent
     from voiceplane_orchestrator.tts.speech_frame import SpeechFrame
 
-# What LiveKit's queue may hold; it plays in ticks of 10 ms.
+# The size of LiveKit's queue; it plays in ticks of 10 ms.
 TICK_SAMPLES = SAMPLE_RATE_HZ // 100
 QUEUE_MS = 100
 LEAD_S = 0.04
-# What may wait here before the session is held up.
+# How many frames may wait here before the session has to wait.
 BUFFER_FRAMES = 100
 BYTES_PER_SAMPLE = 2
 
 
 class AudioSource(Protocol):
-    """The part of rtc.AudioSource that is needed."""
+    """The part of rtc.AudioSource that is used."""
 
     @property
     def queued_duration(self) -> float:
-        """Seconds of audio that have not been played."""
+        """Seconds of queued audio that were not played yet."""
         ...
 
     async def capture_frame(self, frame: rtc.AudioFrame) -> None:
@@ -44,17 +44,17 @@ class AudioSource(Protocol):
         ...
 
     def clear_queue(self) -> None:
-        """Forget what has not been played."""
+        """Drop queued audio that was not played yet."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueuedAudio:
-    """Speech that is played as one.
+    """Audio that is queued as one frame.
 
     Attributes:
         pcm: s16le, mono, 48 kHz.
-        end_samples: Where it ends in its utterance.
+        end_samples: Where it ends in its utterance, in samples.
     """
 
     pcm: bytes
@@ -64,12 +64,12 @@ class QueuedAudio:
 
     @property
     def samples(self) -> int:
-        """How long it is."""
+        """Its length in samples."""
         return len(self.pcm) // BYTES_PER_SAMPLE
 
 
 class RoomAudioOutput:
-    """A Listener over an audio track. run() plays."""
+    """An OutputTransport over an audio track. run() plays."""
 
     def __init__(
         self,
@@ -81,9 +81,9 @@ class RoomAudioOutput:
         """Prepare to play.
 
         Args:
-            source: Of the track.
+            source: The track's source.
             send_event: Sends an event to the room.
-            played: Called with an utterance and the samples of it that have been played.
+            played: Called with an utterance's number and how many of its samples were played.
         """
         self._source = source
         self._send_event = send_event
@@ -95,7 +95,7 @@ class RoomAudioOutput:
         self._has_room = asyncio.Event()
 
     async def send_frame(self, frame: SpeechFrame) -> None:
-        """See Listener."""
+        """See OutputTransport."""
         while len(self._pending) >= BUFFER_FRAMES:
             self._has_room.clear()
             await self._has_room.wait()
@@ -110,7 +110,7 @@ class RoomAudioOutput:
         self._changed.set()
 
     async def send_event(self, event: SessionEvent) -> None:
-        """See Listener. Silence comes before the news of it."""
+        """See OutputTransport. The audio pauses or stops before the event is sent."""
         match event:
             case Pause():
                 self._pause()
@@ -132,7 +132,7 @@ class RoomAudioOutput:
             await self._until_changed(self._idle_s())
 
     def _idle_s(self) -> float | None:
-        """How long there is nothing to do, if nothing comes."""
+        """Seconds without work, unless something changes."""
         queued_s = self._source.queued_duration
         if self._pending and not self._paused:
             return max(0.001, queued_s - LEAD_S)
@@ -151,7 +151,7 @@ class RoomAudioOutput:
         await self._source.capture_frame(rtc.AudioFrame(audio.pcm, SAMPLE_RATE_HZ, 1, audio.samples))
 
     def _report_played(self) -> None:
-        """Report what has been played since."""
+        """Report what was played since the last report."""
         unplayed = round(self._source.queued_duration * SAMPLE_RATE_HZ)
         queued = sum(audio.samples for audio in self._queued)
         last: QueuedAudio | None = None
@@ -162,7 +162,7 @@ class RoomAudioOutput:
             self._played(last.utterance, last.end_samples)
 
     def _pause(self) -> None:
-        """Fall silent, and take back what has not been played, in LiveKit's ticks."""
+        """Pause, and take back what was not played yet, in whole ticks of LiveKit."""
         if self._paused:
             return
         self._paused = True
@@ -177,7 +177,7 @@ class RoomAudioOutput:
         self._queued.clear()
 
     def _stop(self, epoch: int) -> None:
-        """Forget all speech that is older than an epoch."""
+        """Drop all audio that is older than an epoch."""
         self._paused = False
         if any(audio.epoch < epoch for audio in self._queued):
             self._report_played()

@@ -1,4 +1,4 @@
-"""The HTTP endpoints of rooms: a grant for a person, and another agent for a room that has lost its own."""
+"""The HTTP endpoints of LiveKit rooms: an access token for a user, and another agent for a room without one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 B = TypeVar("B", bound=BaseModel)
 
 DISPATCH_RETRY_S = 1.0
-# LiveKit sends no agent into a room that was made before one was registered.
+# LiveKit dispatches no agent to a room that was created before an agent was registered.
 REGISTRATION_S = 3.0
 ROOM_PATTERN = r"^[A-Za-z0-9_-]{1,128}$"
 
@@ -57,9 +57,9 @@ class RoomEndpoints:
         """Prepare.
 
         Args:
-            settings: The server and its keys.
-            dispatch_agent: Asks LiveKit for an agent in a room.
-            wait_registered: Returns when LiveKit has an agent of ours to send.
+            settings: The LiveKit server and its keys.
+            dispatch_agent: Has LiveKit dispatch an agent to a room.
+            wait_registered: Returns when LiveKit has registered our agent.
         """
         self._settings = settings
         self._dispatch_agent = dispatch_agent
@@ -72,7 +72,7 @@ class RoomEndpoints:
         app.router.add_post("/v1/livekit/agent", self.agent)
 
     async def token(self, request: web.Request) -> web.Response:
-        """POST /v1/livekit/token: let a person into a room, with an agent."""
+        """POST /v1/livekit/token: issue a token for a room, with an agent."""
         wanted = await _read(request, GrantRequest)
         choices = wanted.model_dump(exclude_none=True, exclude={"client_id", "room"})
         if self._settings.serve_rooms:
@@ -87,7 +87,7 @@ class RoomEndpoints:
         return web.json_response(dataclasses.asdict(granted), headers={"Cache-Control": "no-store"})
 
     async def agent(self, request: web.Request) -> web.Response:
-        """POST /v1/livekit/agent: ask another agent into a room whose agent has fallen silent."""
+        """POST /v1/livekit/agent: dispatch another agent to a room whose agent is silent."""
         wanted = await _read(request, AgentRequest)
         now_s = asyncio.get_running_loop().time()
         self._dispatched_s = {
@@ -99,7 +99,9 @@ class RoomEndpoints:
                 await self._dispatch_agent(wanted.room)
             except (api.TwirpError, TimeoutError, OSError) as error:
                 raise unavailable(
-                    "LIVEKIT_UNREACHABLE", f"LiveKit can't be asked: {error}", retry_after_ms=1000
+                    "LIVEKIT_UNREACHABLE",
+                    f"the LiveKit server cannot be reached, or refuses the request: {error}",
+                    retry_after_ms=1000,
                 ) from None
         return web.json_response({"room": wanted.room}, status=202)
 
@@ -110,4 +112,4 @@ async def _read(request: web.Request, model: type[B]) -> B:
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(part) for part in problem["loc"])
-        raise invalid(field, f"{field or 'the body'}: {problem['msg']}") from None
+        raise invalid(field, f"{field or 'body'}: {problem['msg']}") from None

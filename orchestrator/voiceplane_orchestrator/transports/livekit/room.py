@@ -1,4 +1,4 @@
-"""One room: an agent of ours and the first person in it, from the agent's entry to its leaving."""
+"""One room: the agent and the first user in it, from the agent's entry until it leaves."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ TOPIC = "voiceplane"
 TRANSCRIPTION_TOPIC = "lk.transcription"
 STATE_ATTRIBUTE = "lk.agent.state"
 AGENT_STATES = {"listening": "listening", "thinking": "thinking", "speaking": "speaking", "paused": "listening"}
-# LiveKit resamples without delay; our WebSocket's decoder would add 11 ms on average to every barge-in.
+# LiveKit resamples without delay; our own decoder would delay every barge-in by 11 ms on average.
 MICROPHONE_RATE_HZ = USER_SAMPLE_RATE_HZ
 MICROPHONE_FRAME_MS = 10
-# A client that hears nothing of its agent for a few of these asks for another one.
+# A client that misses a few of these heartbeats requests another agent.
 HEARTBEAT_INTERVAL_S = 0.4
-# LiveKit forgets a request for which it has no agent; ours may come up only after the old one has been told to go.
+# LiveKit drops a dispatch for which no agent is registered; the next agent may register only after this one drains.
 DISPATCH_RETRY_S = 3.0
 CONNECT_TIMEOUT_S = 10.0
 USER_KINDS = frozenset({rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD, rtc.ParticipantKind.PARTICIPANT_KIND_SIP})
@@ -63,12 +63,12 @@ class RoomSession:
         """Prepare.
 
         Args:
-            factory: Makes the conversation.
+            factory: Creates the conversation.
             session_id: For logs.
-            agent_name: Ours and that of the agents that may take our place.
-            leave_after_s: How long to wait for a person, and for one who has gone.
-            handing_over: Set when the conversation is to be given to another agent, as soon as it is quiet.
-            dispatch_agent: Asks LiveKit for another agent in a room.
+            agent_name: The name of this agent, and of the agents that may replace it.
+            leave_after_s: How long to wait for a user to join, or to come back.
+            handing_over: Set when the conversation is to be handed over to another agent, as soon as it is idle.
+            dispatch_agent: Has LiveKit dispatch another agent to a room.
         """
         self._factory = factory
         self._session_id = session_id
@@ -81,13 +81,13 @@ class RoomSession:
         self._present = asyncio.Event()
         self._absent = asyncio.Event()
         self._ended = asyncio.Event()
-        self._end_reason = "the person has gone"
+        self._end_reason = "the user has left"
         self._conversation: Conversation | None = None
         self._microphone_task: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def serve(self, url: str, token: str) -> None:
-        """Enter the room, converse, and leave when that is over."""
+        """Enter the room, run the conversation, and leave when it ends."""
         self._follow_room()
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
@@ -109,7 +109,7 @@ class RoomSession:
             options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
             await self._room.local_participant.publish_track(track, options)
             if not await self._within(self._leave_after_s, self._present):
-                _log.info("room_left", session_id=self._session_id, reason="nobody came")
+                _log.info("room_left", session_id=self._session_id, reason="no user joined")
                 return
             voice = RoomAudioOutput(source=source, send_event=self._send_event, played=self._played)
             selection = await self._selection(self._room.remote_participants[self._user].attributes)
@@ -130,7 +130,7 @@ class RoomSession:
         await self._send(self._factory.ready(session_id=self._session_id, client_id=self._user, selection=selection))
 
     async def _run_until_ended(self, conversation: Conversation, voice: RoomAudioOutput) -> str:
-        """Run the conversation; returns why it has ended."""
+        """Run the conversation; returns why it ended."""
         await first_to_end(
             conversation.run(),
             voice.run(),
@@ -147,20 +147,20 @@ class RoomSession:
         return event.is_set() and not self._ended.is_set()
 
     async def _wait_user_left(self) -> None:
-        """Return when the person has been away for too long."""
+        """Return when the user has been away for too long."""
         while True:
             await self._absent.wait()
             if not await self._within(self._leave_after_s, self._present):
                 return
 
     async def _hand_over(self, conversation: Conversation) -> None:
-        """When we have to go: finish what is being said, then ask for another agent until one comes; that ends ours."""
+        """Drain: finish the current utterance, then request another agent until one joins; that ends the session."""
         await self._handing_over.wait()
         await conversation.wait_idle()
         while True:
             try:
                 await self._dispatch_agent(self._room.name)
-            except Exception as error:  # LiveKit may be away for the moment
+            except Exception as error:  # LiveKit may be unreachable for a moment
                 _log.warning("hand_over_failed", session_id=self._session_id, error=repr(error))
             await asyncio.sleep(DISPATCH_RETRY_S)
 
@@ -171,7 +171,7 @@ class RoomSession:
             )
             await asyncio.sleep(HEARTBEAT_INTERVAL_S)
 
-    # ---------------------------------------------------------------- who is there
+    # ---------------------------------------------------------------- participants
 
     def _follow_room(self) -> None:
         room = self._room
@@ -195,7 +195,7 @@ class RoomSession:
             for publication in participant.track_publications.values():
                 self._subscribe(publication, participant)
         elif self._conversation and participant.attributes.get("lk.agent.name") == self._agent_name:
-            self._end("another agent has come")
+            self._end("another agent has joined")
 
     def _participant_disconnected(self, participant: rtc.RemoteParticipant) -> None:
         if participant.identity == self._user:
@@ -214,7 +214,7 @@ class RoomSession:
         if participant.identity == self._user and any(name.startswith(ATTRIBUTE_PREFIX) for name in changed):
             self._run(self._reselect(participant.attributes))
 
-    # ---------------------------------------------------------------- what they say
+    # ---------------------------------------------------------------- the user's audio and commands
 
     def _subscribe(self, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant) -> None:
         if participant.identity == self._user and publication.kind == rtc.TrackKind.KIND_AUDIO:
@@ -243,7 +243,7 @@ class RoomSession:
             self._run(self._handle_command(packet.data))
 
     async def _handle_command(self, data: bytes) -> None:
-        """A command of the person: those of the WebSocket that a room has a use for."""
+        """Handle a command of the user: the WebSocket's commands that apply to a room."""
         try:
             message = messages.decode(data.decode(errors="replace"))
             if self._conversation is None:
@@ -256,14 +256,18 @@ class RoomSession:
                 case messages.Select():
                     await self._select(message.chosen())
                 case _:
-                    raise invalid("type", f"{message.type} has no use in a room", reason="INVALID_MESSAGE")
+                    raise invalid(
+                        "type",
+                        f"{message.type} is not supported in a room: use say, interrupt or select",
+                        reason="INVALID_MESSAGE",
+                    )
         except VoiceplaneError as error:
             await self._send_event(error_event(error))
 
-    # ---------------------------------------------------------------- what they choose
+    # ---------------------------------------------------------------- voice selection
 
     async def _selection(self, attributes: Mapping[str, str]) -> VoiceSelection:
-        """What a person wants, by attributes and by what was chosen before; without what can't be had."""
+        """The user's voice by attributes and earlier choices; the default one if it is not available."""
         try:
             selection = await self._factory.selection(self._user, **choices_of(attributes))
         except VoiceplaneError as error:
@@ -286,7 +290,7 @@ class RoomSession:
         self._conversation.select(selection)
         await self._send_event(selected_event(selection))
 
-    # ---------------------------------------------------------------- what they are told
+    # ---------------------------------------------------------------- events to the user
 
     def _played(self, utterance: int, samples: int) -> None:
         if self._conversation:
@@ -302,7 +306,7 @@ class RoomSession:
                 self._run(self._transcribe(event))
 
     async def _transcribe(self, event: Transcript) -> None:
-        """As LiveKit's own clients show it."""
+        """Send a transcript as LiveKit's own clients show it."""
         segment = f"{event.role}-{event.turn or event.utterance}"
         await self._room.local_participant.send_text(
             event.text,
@@ -318,8 +322,8 @@ class RoomSession:
     async def _send(self, message: str) -> None:
         try:
             await self._room.local_participant.publish_data(message, reliable=True, topic=TOPIC)
-        except Exception as error:  # the SDK raises its own, for a connection that is gone
-            raise ConnectionResetError(f"the room is gone: {error}") from error
+        except Exception as error:  # the SDK raises errors of its own for a lost connection
+            raise ConnectionResetError(f"the connection to the room is lost: {error}") from error
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(_log_errors(work))
@@ -328,7 +332,7 @@ class RoomSession:
 
 
 def choices_of(attributes: Mapping[str, str]) -> dict[str, object]:
-    """What participant attributes choose.
+    """The voice that participant attributes select.
 
     Raises:
         VoiceplaneError: INVALID_ARGUMENT, naming the attribute.
@@ -336,7 +340,7 @@ def choices_of(attributes: Mapping[str, str]) -> dict[str, object]:
     known = {ATTRIBUTE_PREFIX + name: name for name in messages.VoiceChoice.model_fields}
     chosen: dict[str, object] = {known[name]: value for name, value in attributes.items() if name in known}
     if speed := attributes.get(f"{ATTRIBUTE_PREFIX}speed"):
-        with contextlib.suppress(ValueError):  # what is no number is refused by its name below
+        with contextlib.suppress(ValueError):  # an invalid number is refused below, with the attribute's name
             chosen["speed"] = float(speed)
     try:
         choices = messages.VoiceChoice.model_validate(chosen)
@@ -348,7 +352,7 @@ def choices_of(attributes: Mapping[str, str]) -> dict[str, object]:
 
 
 async def _log_errors(work: Coroutine[Any, Any, None]) -> None:
-    """Run what nobody waits for; a room that is gone ends the session by another way."""
+    """Run work in the background, and log its errors; a lost connection ends the session elsewhere."""
     try:
         await work
     except ConnectionError:

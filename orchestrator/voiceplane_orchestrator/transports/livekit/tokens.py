@@ -1,4 +1,4 @@
-"""Who may enter which room: short-lived grants, which also ask LiveKit for an agent.
+"""Access tokens for rooms: short-lived, and with an agent dispatch in the room's configuration.
 
 Format: https://docs.livekit.io/home/get-started/authentication/, a JSON Web Token signed with the API secret.
 """
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from voiceplane_orchestrator.settings import LiveKitSection
 
-# The names of participant attributes by which a client chooses what speaks, such as voiceplane.model.
+# Prefix of the participant attributes by which a client selects the voice, such as voiceplane.model.
 ATTRIBUTE_PREFIX = "voiceplane."
-# A room without anybody is gone after this, so that a client that comes back finds it, and an agent in it.
+# An empty room stays for this time, so that a client that reconnects finds it, with its agent.
 EMPTY_TIMEOUT_S = 60
 ROOM_BYTES = 16
 
@@ -29,9 +29,9 @@ class Grant:
     """What a client needs to enter a room.
 
     Attributes:
-        url: Of the LiveKit server, as the client reaches it.
-        token: A JSON Web Token; good for entering until it expires, and for staying as long as one likes.
-        expires_in_ms: From now.
+        url: The LiveKit server's URL for clients.
+        token: A JSON Web Token. It allows entering until it expires; a client may stay longer.
+        expires_in_ms: Time until it expires.
     """
 
     url: str
@@ -42,18 +42,18 @@ class Grant:
 
 
 def new_room() -> str:
-    """A room name that nobody can guess."""
+    """A room name that can't be guessed."""
     return f"voiceplane-{secrets.token_urlsafe(ROOM_BYTES)}"
 
 
 def grant(settings: LiveKitSection, *, room: str, identity: str, choices: Mapping[str, str]) -> Grant:
-    """Let a person into one room, with an agent of ours.
+    """Issue a token for one user and one room, with an agent.
 
     Args:
-        settings: The server and its keys.
-        room: It is made when the first one enters.
-        identity: Of the person.
-        choices: What they want to be spoken to with, by name: model, voice, language, speed.
+        settings: The LiveKit server and its keys.
+        room: LiveKit creates it when the first participant enters.
+        identity: The user's participant identity.
+        choices: The voice, by name: model, voice, language, speed, segmentation.
     """
     attributes = {ATTRIBUTE_PREFIX + name: value for name, value in choices.items() if value}
     token = (

@@ -1,4 +1,4 @@
-"""Voiceplane for LiveKit Agents: `TTS` speaks through a worker; `STT` and `VAD` hear with the extra `stt`."""
+"""Voiceplane for LiveKit Agents: `TTS` speaks through a worker; `STT` and `VAD` need the extra `stt`."""
 
 from livekit.agents import Plugin
 from livekit.plugins.voiceplane.log import logger
@@ -11,7 +11,7 @@ __all__ = ["STT", "TTS", "VAD", "__version__"]
 
 
 class VoiceplanePlugin(Plugin):
-    """As LiveKit Agents lists it."""
+    """The plugin as LiveKit Agents registers it."""
 
     def __init__(self) -> None:
         super().__init__(__name__, __version__, __package__, logger)

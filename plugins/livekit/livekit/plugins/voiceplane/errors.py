@@ -1,4 +1,4 @@
-"""Voiceplane's errors in the terms of LiveKit Agents, which retries some of them and not others."""
+"""Voiceplane's errors as those of LiveKit Agents, which retries only retryable ones."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RETRYABLE = frozenset({429})
 
 
 def api_error(error: VoiceplaneError) -> APIError:
-    """The same error; one that another try can mend is retryable."""
+    """The same error for LiveKit Agents; one that a retry may fix is retryable."""
     if error.code is grpc.StatusCode.UNAVAILABLE:
         return APIConnectionError(error.message)
     if error.code is grpc.StatusCode.DEADLINE_EXCEEDED:

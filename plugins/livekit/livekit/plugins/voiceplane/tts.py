@@ -1,4 +1,4 @@
-"""Speech through a Voiceplane worker: 48 kHz as the worker computes it, the first frame before the text has ended."""
+"""TTS through a Voiceplane worker: 48 kHz audio as the worker synthesizes it, beginning before the text has ended."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FRAME_MS = 20
 BYTES_PER_SAMPLE = 2
-# A session speaks one.
+# Each session speaks one utterance.
 UTTERANCE = "1"
 DEFAULT_OPTIONS = APIConnectOptions()
 
@@ -31,7 +31,7 @@ Segmentation = Literal["clause", "sentence"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What is spoken with; an empty string is the worker's choice."""
+    """The voice; an empty string leaves the choice to the worker."""
 
     model: str = ""
     voice: str = ""
@@ -40,7 +40,7 @@ class Options:
     segmentation: Segmentation = "clause"
 
     def request(self) -> tts_pb2.StartSessionRequest:
-        """The same, for a worker."""
+        """The request for a session with this voice."""
         sentence = self.segmentation == "sentence"
         return tts_pb2.StartSessionRequest(
             model_id=self.model,
@@ -53,7 +53,7 @@ class Options:
 
 
 class TTS(tts.TTS[Literal["error", "metrics_collected"]]):
-    """A voice of a worker. All its streams share one connection; each has a session of its own on the worker."""
+    """TTS of one worker. All streams share one connection; each has a session of its own on the worker."""
 
     def __init__(
         self,
@@ -65,15 +65,15 @@ class TTS(tts.TTS[Literal["error", "metrics_collected"]]):
         speed: float = 1.0,
         segmentation: Segmentation = "clause",
     ) -> None:
-        """Prepare; the connection is made by the first stream, or by prewarm().
+        """Prepare; the first stream, or prewarm(), connects.
 
         Args:
             worker: "host:port" or "unix:/path" of a worker.
-            model: A modelId; empty for the worker's default.
-            voice: One of the model's; empty for its first.
-            language: BCP 47; empty for the voice's own.
+            model: A model id; empty for the worker's default model.
+            voice: A voice of the model; empty for its first one.
+            language: BCP 47; empty for the voice's own language.
             speed: Speaking rate, 0.5 to 2.0.
-            segmentation: clause: audio begins after the first clause. sentence: each sentence in one intonation.
+            segmentation: "clause": audio begins after the first clause. "sentence": each sentence has one intonation.
         """
         super().__init__(capabilities=tts.TTSCapabilities(streaming=True), sample_rate=SAMPLE_RATE_HZ, num_channels=1)
         self._worker = worker
@@ -83,12 +83,12 @@ class TTS(tts.TTS[Literal["error", "metrics_collected"]]):
 
     @property
     def model(self) -> str:
-        """The model that was asked for."""
+        """The requested model, for LiveKit's metrics."""
         return self._options.model or "default"
 
     @property
     def provider(self) -> str:
-        """Who speaks."""
+        """The provider's name in LiveKit's metrics."""
         return "voiceplane"
 
     def update_options(
@@ -99,27 +99,27 @@ class TTS(tts.TTS[Literal["error", "metrics_collected"]]):
         language: str | None = None,
         speed: float | None = None,
     ) -> None:
-        """Speak otherwise from the next stream on; another model without a voice takes that model's first voice."""
+        """Change the voice from the next stream on; another model without a voice uses that model's first voice."""
         if model is not None and model != self._options.model and voice is None:
             voice = ""
         changes = {"model": model, "voice": voice, "language": language, "speed": speed}
         self._options = replace(self._options, **{name: value for name, value in changes.items() if value is not None})  # type: ignore[arg-type]  # each has its field's type
 
     def prewarm(self) -> None:
-        """Connect now, so that the first word does not wait for it."""
+        """Connect now, so that the first utterance does not wait for it."""
         if self._warming is None:
             self._warming = asyncio.create_task(self._connect(), name="voiceplane-prewarm")
 
     def synthesize(self, text: str, *, conn_options: APIConnectOptions = DEFAULT_OPTIONS) -> tts.ChunkedStream:
         """Speak a whole text."""
-        return Whole(speaker=self, text=text, conn_options=conn_options)
+        return ChunkedStream(tts_=self, text=text, conn_options=conn_options)
 
     def stream(self, *, conn_options: APIConnectOptions = DEFAULT_OPTIONS) -> tts.SynthesizeStream:
-        """Speak text as it comes."""
-        return Stream(speaker=self, conn_options=conn_options)
+        """Speak text as it arrives."""
+        return SynthesizeStream(tts_=self, conn_options=conn_options)
 
     async def aclose(self) -> None:
-        """Close the connection; streams that are open end with an error."""
+        """Close the connection; open streams end with an error."""
         if self._warming:
             await utils.aio.cancel_and_wait(self._warming)
         if self._client:
@@ -128,7 +128,7 @@ class TTS(tts.TTS[Literal["error", "metrics_collected"]]):
 
     @contextlib.asynccontextmanager
     async def speech(self) -> AsyncIterator[SpeechStream]:
-        """A stream of a session of its own; leaving it frees what the worker computes for it."""
+        """A speech stream in a session of its own; leaving it stops the synthesis on the worker."""
         session: WorkerSession | None = None
         try:
             session = await self._connected().start_session(self._options.request())
@@ -138,7 +138,7 @@ class TTS(tts.TTS[Literal["error", "metrics_collected"]]):
             raise api_error(error) from error
         finally:
             if session is not None:
-                with contextlib.suppress(VoiceplaneError):  # the worker ends an idle session by itself
+                with contextlib.suppress(VoiceplaneError):  # the worker ends an idle session itself
                     await asyncio.shield(session.end())
 
     def _connected(self) -> WorkerClient:
@@ -146,20 +146,20 @@ class TTS(tts.TTS[Literal["error", "metrics_collected"]]):
         return self._client
 
     async def _connect(self) -> None:
-        with contextlib.suppress(VoiceplaneError):  # the first stream tells
+        with contextlib.suppress(VoiceplaneError):  # the first stream raises it
             await self._connected().capabilities()
 
 
-class Whole(tts.ChunkedStream):
-    """A whole text."""
+class ChunkedStream(tts.ChunkedStream):
+    """The speech of a whole text."""
 
-    def __init__(self, *, speaker: TTS, text: str, conn_options: APIConnectOptions) -> None:
-        super().__init__(tts=speaker, input_text=text, conn_options=conn_options)
-        self._speaker = speaker
+    def __init__(self, *, tts_: TTS, text: str, conn_options: APIConnectOptions) -> None:
+        super().__init__(tts=tts_, input_text=text, conn_options=conn_options)
+        self._voiceplane = tts_
 
     async def _run(self, output_emitter: tts.AudioEmitter) -> None:
         _begin(output_emitter, stream=False)
-        async with self._speaker.speech() as speech:
+        async with self._voiceplane.speech() as speech:
             await speech.send(self.input_text, utterance_id=UTTERANCE, end=True)
             await speech.finish()
             async for frame in speech:
@@ -167,31 +167,31 @@ class Whole(tts.ChunkedStream):
         output_emitter.flush()
 
 
-class Stream(tts.SynthesizeStream):
-    """One utterance, whose text comes piece by piece; LiveKit passes nothing on after its first flush."""
+class SynthesizeStream(tts.SynthesizeStream):
+    """The speech of one utterance whose text arrives in chunks; LiveKit passes no text on after its first flush."""
 
-    def __init__(self, *, speaker: TTS, conn_options: APIConnectOptions) -> None:
-        super().__init__(tts=speaker, conn_options=conn_options)
-        self._speaker = speaker
+    def __init__(self, *, tts_: TTS, conn_options: APIConnectOptions) -> None:
+        super().__init__(tts=tts_, conn_options=conn_options)
+        self._voiceplane = tts_
 
     async def _run(self, output_emitter: tts.AudioEmitter) -> None:
         _begin(output_emitter, stream=True)
         output_emitter.start_segment(segment_id=UTTERANCE)
-        async with self._speaker.speech() as speech:
-            writing = asyncio.create_task(self._write(speech), name="voiceplane-write")
+        async with self._voiceplane.speech() as speech:
+            sending = asyncio.create_task(self._send_text(speech), name="voiceplane-send-text")
             try:
                 async for frame in speech:
                     output_emitter.push(_pcm(frame))
-                await writing
+                await sending
             finally:
-                await utils.aio.cancel_and_wait(writing)
+                await utils.aio.cancel_and_wait(sending)
         output_emitter.end_segment()
 
-    async def _write(self, speech: SpeechStream) -> None:
-        async for piece in self._input_ch:
-            if isinstance(piece, str):
+    async def _send_text(self, speech: SpeechStream) -> None:
+        async for chunk in self._input_ch:
+            if isinstance(chunk, str):
                 self._mark_started()
-                await speech.send(piece, utterance_id=UTTERANCE)
+                await speech.send(chunk, utterance_id=UTTERANCE)
         await speech.send("", utterance_id=UTTERANCE, end=True)
         await speech.finish()
 
@@ -208,5 +208,5 @@ def _begin(emitter: tts.AudioEmitter, *, stream: bool) -> None:
 
 
 def _pcm(frame: AudioFrame) -> bytes:
-    """The speech of a frame, without the padding of a last one."""
+    """The speech of a frame, without the padding of the last one."""
     return frame.pcm[: frame.valid_samples * BYTES_PER_SAMPLE]

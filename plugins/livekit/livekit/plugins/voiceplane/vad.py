@@ -1,6 +1,6 @@
-"""Voice activity by Voiceplane's ears, in the agent's own process; it needs the extra `stt`, which brings them.
+"""Voice activity detection in the agent's own process, with the extra `stt`.
 
-They look every 8 ms where LiveKit's own VAD looks every 32.
+It evaluates the audio every 8 ms, while LiveKit's own VAD does so every 32 ms.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from livekit import rtc
 from livekit.agents import vad
-from voiceplane_common.errors import failed_precondition
+from livekit.plugins.voiceplane.extras import extra_missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from livekit.plugins.voiceplane.vad_events import Ears
+    from livekit.plugins.voiceplane.vad_events import VadEvents
 
 
 class VAD(vad.VAD):
@@ -25,59 +25,58 @@ class VAD(vad.VAD):
         """Prepare.
 
         Args:
-            aggressiveness: 0 hears every whisper, 3 only clear speech.
+            aggressiveness: 0 detects every whisper, 3 only clear speech.
             pre_roll_ms: Audio before the first voiced window that belongs to the speech.
-            end_silence_ms: Quiet after which speech counts as ended; LiveKit's turn detector wants 250 at least.
+            end_silence_ms: Silence after which speech counts as ended; LiveKit's turn detector needs at least 250.
 
         Raises:
             VoiceplaneError: FAILED_PRECONDITION, EXTRA_MISSING.
             ValidationError: A value is out of its range.
         """
         try:
-            # Only here: who only speaks needs no ears.
-            from livekit.plugins.voiceplane.vad_events import TELL_EVERY_S, Ears  # noqa: PLC0415
+            # Here, so that an agent that only speaks does not need the extra.
+            from livekit.plugins.voiceplane.vad_events import UPDATE_INTERVAL_S, VadEvents  # noqa: PLC0415
             from voiceplane_speech_input.vad.settings import VadSection  # noqa: PLC0415
         except ImportError as error:
-            message = f"VAD needs the extra livekit-plugins-voiceplane[stt]: {error}"
-            raise failed_precondition("EXTRA_MISSING", message) from None
-        super().__init__(capabilities=vad.VADCapabilities(update_interval=TELL_EVERY_S))
+            raise extra_missing("VAD", error) from None
+        super().__init__(capabilities=vad.VADCapabilities(update_interval=UPDATE_INTERVAL_S))
         settings = VadSection(aggressiveness=aggressiveness, pre_roll_ms=pre_roll_ms, end_silence_ms=end_silence_ms)
         self._end_silence_s = settings.end_silence_ms / 1000
-        self._ears = functools.partial(Ears, settings)
+        self._make_events = functools.partial(VadEvents, settings)
 
     @property
     def model(self) -> str:
-        """What is run."""
+        """The model's name in LiveKit's metrics."""
         return "silero"
 
     @property
     def provider(self) -> str:
-        """Who hears."""
+        """The provider's name in LiveKit's metrics."""
         return "voiceplane"
 
     @property
     def min_silence_duration(self) -> float:
-        """Seconds of quiet after which speech counts as ended; LiveKit's turn detector asks for it."""
+        """Seconds of silence after which speech counts as ended; LiveKit's turn detector reads it."""
         return self._end_silence_s
 
     def stream(self) -> vad.VADStream:
-        """Listen to one stream of audio, of any rate that a client may have."""
-        return Stream(self, self._ears)
+        """Analyse one stream of audio, of any sample rate that a client may send."""
+        return VADStream(self, self._make_events)
 
 
-class Stream(vad.VADStream):
-    """One stream of audio."""
+class VADStream(vad.VADStream):
+    """The voice activity of one stream of audio."""
 
-    def __init__(self, parent: VAD, ears: Callable[..., Ears]) -> None:
-        self._ears = ears
+    def __init__(self, parent: VAD, make_events: Callable[..., VadEvents]) -> None:
+        self._make_events = make_events
         super().__init__(parent)
 
     async def _main_task(self) -> None:
-        ears: Ears | None = None
+        events: VadEvents | None = None
         async for frame in self._input_ch:
-            if not isinstance(frame, rtc.AudioFrame):  # the end of a segment: what follows has nothing before it
-                ears = None
+            if not isinstance(frame, rtc.AudioFrame):  # a segment ends: the next one starts without history
+                events = None
                 continue
-            ears = ears or self._ears(rate_hz=frame.sample_rate)
-            for event in ears.hear(frame):
+            events = events or self._make_events(rate_hz=frame.sample_rate)
+            for event in events.process(frame):
                 self._event_ch.send_nowait(event)

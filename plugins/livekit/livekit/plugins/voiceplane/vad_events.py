@@ -1,4 +1,4 @@
-"""From frames of audio to LiveKit's events of voice activity."""
+"""LiveKit's events of voice activity, from frames of audio."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ if TYPE_CHECKING:
     from voiceplane_speech_input.vad.settings import VadSection
     from voiceplane_speech_input.vad.silero import VadFrame
 
-TELL_EVERY_S = HOP_SAMPLES / USER_SAMPLE_RATE_HZ
-# Longer speech is given without its beginning.
+UPDATE_INTERVAL_S = HOP_SAMPLES / USER_SAMPLE_RATE_HZ
+# Of longer speech, the events carry only the end.
 MAX_SPEECH_MS = 60_000
 
 
-class Ears:
-    """Hears one segment of a stream."""
+class VadEvents:
+    """The events of one segment of a stream."""
 
     def __init__(self, settings: VadSection, *, rate_hz: int) -> None:
         self._decoder = UserAudioDecoder(sample_rate_hz=rate_hz)
         self._activity = VoiceActivityDetector()
         self._detector = SpeechDetector(settings)
-        self._recent = AudioRingBuffer(capacity_ms=MAX_SPEECH_MS)
-        self._onset: int | None = None  # of the audio that belongs to the speech
-        self._began = 0  # its first voiced sample
-        self._told = 0
+        self._ring = AudioRingBuffer(capacity_ms=MAX_SPEECH_MS)
+        self._onset: int | None = None  # first sample of the speech, with its pre-roll; None in silence
+        self._began = 0  # first voiced sample of the speech
+        self._reported = 0
         self._took_s = 0.0
 
-    def hear(self, frame: rtc.AudioFrame) -> list[vad.VADEvent]:
-        """The events that this frame completes."""
+    def process(self, frame: rtc.AudioFrame) -> list[vad.VADEvent]:
+        """The events that a frame completes."""
         pcm = np.frombuffer(frame.data, np.int16).reshape(-1, frame.num_channels)
         samples = self._decoder.decode(pcm.mean(axis=1).astype("<i2").tobytes())
-        self._recent.append(samples)
+        self._ring.append(samples)
         began_s = time.perf_counter()
         windows = self._activity.process(samples)
         self._took_s += time.perf_counter() - began_s
@@ -62,7 +62,7 @@ class Ears:
         return [*found, self._progress(window, through)]
 
     def _edge(self, kind: vad.VADEventType, event: SpeechStarted | SpeechEnded, *, through: int) -> vad.VADEvent:
-        assert self._onset is not None  # noqa: S101 - speech has begun
+        assert self._onset is not None  # noqa: S101 - an edge lies within speech
         ends = kind is vad.VADEventType.END_OF_SPEECH
         last_voiced = self._detector.end_sample if ends else through
         return vad.VADEvent(
@@ -71,7 +71,7 @@ class Ears:
             timestamp=event.through_sample / USER_SAMPLE_RATE_HZ,
             speech_duration=(last_voiced - self._began) / USER_SAMPLE_RATE_HZ,
             silence_duration=(through - last_voiced) / USER_SAMPLE_RATE_HZ,
-            frames=[_frame(self._recent.read(self._onset, through))],
+            frames=[_frame(self._ring.read(self._onset, through))],
             speaking=not ends,
         )
 
@@ -84,14 +84,14 @@ class Ears:
             timestamp=through / USER_SAMPLE_RATE_HZ,
             speech_duration=(through - self._began) / USER_SAMPLE_RATE_HZ if speaking else 0.0,
             silence_duration=0.0 if speaking else quiet / USER_SAMPLE_RATE_HZ,
-            frames=[_frame(self._recent.read(self._told, through))],
+            frames=[_frame(self._ring.read(self._reported, through))],
             probability=window.probability,
             inference_duration=self._took_s,
             speaking=speaking,
             raw_accumulated_silence=quiet / USER_SAMPLE_RATE_HZ,
             raw_accumulated_speech=(through - self._began) / USER_SAMPLE_RATE_HZ if speaking and not quiet else 0.0,
         )
-        self._told, self._took_s = through, 0.0
+        self._reported, self._took_s = through, 0.0
         return event
 
 
