@@ -187,7 +187,7 @@ async def test_an_agent_whose_livekit_is_gone_is_not_registered_until_it_is_back
         library.unregistered = tell
         await server.kill()
         await lost.wait()
-        with pytest.raises(VoiceplaneError, match="has not registered us"):
+        with pytest.raises(VoiceplaneError, match="has not registered"):
             await running.wait_in_rooms(timeout_s=0.1)
         await server.start()
         await running.wait_in_rooms(timeout_s=30)

@@ -211,15 +211,15 @@ async def test_a_page_instead_of_an_answer_is_an_error() -> None:
     async with Server(act) as server:
         error = await failure(server.base_url)
         assert error.reason == "LLM_NOT_AN_API"
-        assert "set replies.base_url" in error.message
+        assert "replies.base_url" in error.message
 
 
 @pytest.mark.parametrize(
     ("status", "reason", "remedy", "code"),
     [
-        (401, "LLM_KEY_REFUSED", "set replies.api_key", grpc.StatusCode.FAILED_PRECONDITION),
-        (403, "LLM_KEY_REFUSED", "set replies.api_key", grpc.StatusCode.FAILED_PRECONDITION),
-        (404, "LLM_MODEL_NOT_FOUND", "set replies.model", grpc.StatusCode.FAILED_PRECONDITION),
+        (401, "LLM_KEY_REFUSED", "replies.api_key", grpc.StatusCode.FAILED_PRECONDITION),
+        (403, "LLM_KEY_REFUSED", "replies.api_key", grpc.StatusCode.FAILED_PRECONDITION),
+        (404, "LLM_MODEL_NOT_FOUND", "replies.model", grpc.StatusCode.FAILED_PRECONDITION),
         (500, "LLM_FAILED", "InternalServerError", grpc.StatusCode.UNAVAILABLE),
     ],
 )

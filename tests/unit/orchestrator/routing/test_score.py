@@ -94,7 +94,7 @@ def test_a_worker_that_takes_no_sessions_is_never_chosen(out: dict[str, Any]) ->
     [
         ([], "set discovery.workers"),
         ([worker("a", connected=False)], "none of a can be reached"),
-        ([worker("a", draining=True)], "about to exit"),
+        ([worker("a", draining=True)], "shutting down"),
         ([worker("a", sessions=10), worker("b", draining=True)], "in use"),
     ],
 )

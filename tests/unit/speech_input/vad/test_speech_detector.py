@@ -10,7 +10,7 @@ from voiceplane_speech_input.turns.settings import InterruptionsSection
 from voiceplane_speech_input.vad.events import SpeechContinues, SpeechEnded, SpeechEvent, SpeechStarted
 from voiceplane_speech_input.vad.settings import VadSection
 from voiceplane_speech_input.vad.silero import HOP_SAMPLES, WINDOW_SAMPLES, VadFrame, VoiceActivityDetector
-from voiceplane_speech_input.vad.speech_detector import MAX_DOUBT_MS, SpeechDetector
+from voiceplane_speech_input.vad.speech_detector import MAX_UNCERTAIN_MS, SpeechDetector
 
 from tests.support.speech import SENTENCES, noise, offset_sample, onset_sample, silence, synthesize
 
@@ -118,7 +118,7 @@ class TestHysteresis:
     def test_but_it_keeps_speech_alive_for_a_while(self) -> None:
         events = SpeechDetector(VadSection(aggressiveness=2)).process(frames(0.9, *[0.5] * hops(2000)))
         (ended,) = [event for event in events if isinstance(event, SpeechEnded)]
-        assert (ended.end_sample - HOP_SAMPLES) / 16 == MAX_DOUBT_MS
+        assert (ended.end_sample - HOP_SAMPLES) / 16 == MAX_UNCERTAIN_MS
 
     def test_a_quiet_frame_is_no_speech_however_certain(self) -> None:
         assert SpeechDetector(VadSection()).process(frames(*[0.99] * 20, level_dbfs=-70.0)) == []
