@@ -7,8 +7,8 @@ from typing import Any
 
 import aiohttp
 import pytest
-from voiceplane_orchestrator.transports.http.app import SpeechRequest
 from voiceplane_orchestrator.transports.http.openapi import document
+from voiceplane_orchestrator.transports.http.speech import SpeechRequest
 from voiceplane_orchestrator.transports.livekit.endpoints import AgentRequest, GrantRequest, RoomEndpoints
 
 from tests.support.json_schema import problems, refs, resolve
