@@ -123,7 +123,9 @@ class SpeechOutput:
         if self.busy:
             await self.stop()
         self._count += 1
-        span = span or tracing.start("utterance", began_s=since_s, session_id=self._session_id, utterance=self._count)
+        span = span or tracing.start_span(
+            "utterance", began_s=since_s, session_id=self._session_id, utterance=self._count
+        )
         metrics = UtteranceMetrics(
             session_id=self._session_id,
             utterance=self._count,
@@ -135,7 +137,7 @@ class SpeechOutput:
         )
         utterance = AgentUtterance(number=self._count, epoch=self.epoch, metrics=metrics)
         self._current = utterance
-        with tracing.use(span):
+        with tracing.use_span(span):
             self._speaking = asyncio.create_task(self._speak(utterance, text), name="speech-output-speak")
         return utterance
 

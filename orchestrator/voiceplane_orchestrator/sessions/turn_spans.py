@@ -26,7 +26,7 @@ class TurnSpans:
 
     def begin(self, turn_id: int) -> None:
         """A turn begins."""
-        self._open[turn_id] = tracing.start("turn", session_id=self._session_id, turn=turn_id)
+        self._open[turn_id] = tracing.start_span("turn", session_id=self._session_id, turn=turn_id)
 
     def forget(self, turn_id: int, *, result: str) -> None:
         """End the span of a turn that gets no reply of its own."""
@@ -48,11 +48,11 @@ class TurnSpans:
             turn_id: The turn.
             quiet_since_s: When the user's voice ended.
         """
-        span = self._open.get(turn_id, tracing.SILENT)
+        span = self._open.get(turn_id, tracing.NOOP_SPAN)
         began_s = self._clock.now()
         span.interval("endpointing", began_s=quiet_since_s, ended_s=began_s)
-        with tracing.use(span):
-            with tracing.part("recognition"):
+        with tracing.use_span(span):
+            with tracing.child_span("recognition"):
                 yield
             _log.info(
                 "recognition",
