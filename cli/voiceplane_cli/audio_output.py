@@ -1,4 +1,4 @@
-"""Sound out of this machine: PortAudio if it is there, else a player of the system."""
+"""Audio output of this machine: PortAudio if it is installed, else a player program."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from voiceplane_common.frames import SAMPLE_RATE_HZ
 from voiceplane_cli.output import CliError
 
 MISSING = (
-    "nothing here can play sound: write a file with -o out.wav, or install the extra: pip install 'voiceplane[audio]'"
+    "no audio output found: write a file with -o out.wav, or install the extra: pip install 'voiceplane[audio]'"
     " (and sudo apt-get install -y libportaudio2)"
 )
 PLAYERS = {
@@ -87,10 +87,10 @@ class PlayerSink:
 
 
 async def open_audio_output() -> Sink:
-    """The best way to play that is there.
+    """Open the best available audio output.
 
     Raises:
-        CliError: There is none; names the remedies.
+        CliError: There is none; says how to get one.
     """
     sounddevice = load_sounddevice()
     if sounddevice is not None:

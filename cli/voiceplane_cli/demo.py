@@ -40,7 +40,7 @@ async def run_demo(options: StackOptions, *, open_page: bool) -> None:
 
 
 def welcome(url: str) -> str:
-    """What a person reads when the demo is ready."""
+    """The text that is printed when the demo is ready."""
     return WHAT_TO_TRY.format(url=url, server="" if url == DEFAULT_URL else f" --server {url}")
 
 

@@ -1,4 +1,4 @@
-"""What is there and what is missing, each with the command that mends it."""
+"""`voiceplane doctor`: checks what is installed and what is missing, with the command that fixes it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Check:
         ok: Whether it is there.
         needed: Whether its purpose fails without it.
         found: What was found.
-        remedy: The command that mends it; empty if it is there.
+        remedy: The command that fixes it; empty if nothing is missing.
     """
 
     purpose: str
@@ -87,7 +87,7 @@ class FamilyFound:
     Attributes:
         name: Its name.
         problem: Why it can't be used here; empty if it can.
-        remedy: The command that mends it; empty if the problem names the remedy.
+        remedy: The command that fixes it; empty if the problem includes it.
     """
 
     name: str

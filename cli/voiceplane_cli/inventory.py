@@ -1,4 +1,4 @@
-"""Which models there are and where, and making them come and go."""
+"""The models and workers of an orchestrator or of one worker, and loading, unloading and reloading models."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ UNSETTLED = frozenset({"fetching", "loading", "warming", "draining"})
 
 
 class Inventory(Protocol):
-    """What models and workers can be asked of: an orchestrator (OrchestratorClient) or one worker."""
+    """A source of models and workers: an orchestrator (OrchestratorClient) or one worker."""
 
     async def models(self) -> list[ModelInfo]:
         """Every model."""
@@ -87,7 +87,7 @@ async def inventory(*, server: str, api_key: str, worker: str | None) -> AsyncIt
         try:
             yield DirectWorker(client)
         except VoiceplaneError as error:
-            if error.reason in {"UNAVAILABLE", "DEADLINE_EXCEEDED"}:  # a bare status: nobody answered
+            if error.reason in {"UNAVAILABLE", "DEADLINE_EXCEEDED"}:  # a bare status: no server answered
                 raise _unreachable(worker) from None
             raise
 
@@ -111,7 +111,7 @@ def _unreachable(worker: str) -> CliError:
 
 
 async def change(source: Inventory, model_id: str, action: Action, *, progress: Callable[[str], None]) -> ModelInfo:
-    """Load, unload or reload a model, telling its states on the way.
+    """Load, unload or reload a model, and report its states meanwhile.
 
     Raises:
         CliError: It failed, with the worker's reason.

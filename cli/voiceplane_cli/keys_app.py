@@ -21,7 +21,7 @@ KeysFile = Annotated[Path, typer.Option("--file", help="The file of keys.")]
 def new(
     name: Annotated[str, typer.Argument(help="Whose key it is.")],
     file: KeysFile,
-    days: Annotated[int | None, typer.Option(min=1, help="How long it is good for; default: for ever.")] = None,
+    days: Annotated[int | None, typer.Option(min=1, help="Lifetime in days; default: no expiry.")] = None,
 ) -> None:
     """Make a key, print it once, and keep its digest in the file. Older keys of the name stay good until revoked."""
     keys = read_keys(file) if file.exists() else ()

@@ -1,6 +1,6 @@
-"""The children that make a whole stack on one box: an orchestrator with an embedded worker.
+"""Runs a local stack as a child process: an orchestrator with an embedded worker.
 
-The stack runs in its own process group, so that a Ctrl-C reaches it through us only, and nothing of it outlives us.
+The stack runs in its own process group, so that Ctrl-C reaches this program only, which then ends the whole group.
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ class Stack(Child):
         """Wait until it serves.
 
         Args:
-            progress: Told what it is doing, whenever that changes.
+            progress: Called with its activity, whenever that changes.
             deadline_s: It has failed after this.
 
         Raises:

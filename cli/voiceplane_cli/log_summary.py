@@ -1,4 +1,4 @@
-"""What the logs of an orchestrator and its workers say happened: sessions, turns, latencies, errors, reroutes."""
+"""Summarizes the logs of an orchestrator and its workers: sessions, turns, latencies, errors, reroutes."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def summarize(lines: Iterable[str], *, session_id: str = "") -> Summary:
     """Count what the lines say.
 
     Args:
-        lines: JSON objects, each with anything before it, such as the name of a pod; others are counted and passed by.
+        lines: JSON objects, each with anything before it, such as the name of a pod; others are counted and skipped.
         session_id: Of this session only, if given.
     """
     tally = _Tally()
@@ -142,7 +142,7 @@ def summarize(lines: Iterable[str], *, session_id: str = "") -> Summary:
 
 
 def view(summary: Summary) -> Group:
-    """It as a person sees it."""
+    """The summary as tables."""
     span = f"{summary.since} … {summary.until}" if summary.since else "-"
     facts = [
         ("time", span),

@@ -357,7 +357,7 @@ def top(
 
 @app.command()
 def doctor(json_: Json = False) -> None:
-    """What is there and what is missing, with the commands that mend it."""
+    """Check what is installed and what is missing, with the commands that fix it."""
     checks = doctors.examine(doctors.Probes())
     if json_:
         print_json(doctors.as_json(checks))

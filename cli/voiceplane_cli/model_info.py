@@ -1,4 +1,4 @@
-"""What is known of models and workers, whether the orchestrator or a worker told it; also the `--json` output."""
+"""Models and workers as an orchestrator or a worker reports them; also the `--json` output."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Placement:
         worker: Its address.
         state: absent, fetching, loading, warming, resident, draining or failed.
         reason: Why, for programs.
-        message: Why, for people.
+        message: Why, for users.
         references: Sessions that hold it.
         memory_bytes: 0 if not known.
         last_used: ISO 8601; None if not known.

@@ -50,7 +50,7 @@ def decode(message: bytes) -> ReplyFrame | None:
         return None
     pcm = message[_HEADER.size : _HEADER.size + 2 * valid]
     if len(pcm) != 2 * valid:
-        raise CliError("the server sent a frame that ends early")
+        raise CliError("the server sent a truncated frame")
     return ReplyFrame(
         epoch=epoch, utterance=utterance, media_time_samples=media_time, end=bool(flags & _LAST_FRAME), pcm=pcm
     )
@@ -95,7 +95,7 @@ class OrchestratorClient:
     """A client of one orchestrator; use as an asynchronous context manager."""
 
     def __init__(self, url: str, *, api_key: str = "") -> None:
-        """Nothing is connected yet.
+        """Prepare; the first call connects.
 
         Args:
             url: Such as "http://127.0.0.1:8080".
@@ -147,7 +147,7 @@ class OrchestratorClient:
             return [worker_from_json(each) for each in answer["workers"]]
 
     async def metrics(self) -> str:
-        """What the server tells Prometheus, in the text format."""
+        """The server's Prometheus metrics, in the text format."""
         status, body = await self._read("GET", "/metrics", deadline_s=ANSWER_DEADLINE_S)
         if status >= 400:
             raise self._refused(status)
@@ -229,14 +229,14 @@ class OrchestratorClient:
 
     def _refused(self, status: int) -> CliError:
         if status == 401:
-            message = f"{self.url} wants an API key: give it with --api-key or VOICEPLANE_API_KEY"
+            message = f"{self.url} requires an API key: set --api-key or VOICEPLANE_API_KEY"
             return CliError(message, code=ExitCode.DENIED)
         if status == 503:
-            return CliError(f"{self.url} takes no session now: try again shortly", code=ExitCode.UNREACHABLE)
+            return CliError(f"{self.url} accepts no session now: retry shortly", code=ExitCode.UNREACHABLE)
         return CliError(f"{self.url} answered HTTP {status}: is it a Voiceplane server?", code=ExitCode.UNREACHABLE)
 
     def _unreachable(self) -> CliError:
-        remedy = "start one with `voiceplane demo`, or name one with --server URL"
+        remedy = "start one with `voiceplane demo`, or set --server URL"
         return CliError(f"no server at {self.url}: {remedy}", code=ExitCode.UNREACHABLE)
 
 
@@ -271,7 +271,7 @@ async def _receive(socket: aiohttp.ClientWebSocketResponse) -> ReplyFrame | Even
 
 def _broken() -> CliError:
     return CliError(
-        "the connection to the server broke: see the server's log, then try again", code=ExitCode.UNREACHABLE
+        "the connection to the server was lost: see the server's log, then retry", code=ExitCode.UNREACHABLE
     )
 
 
@@ -285,7 +285,7 @@ def _understood(url: str) -> Iterator[None]:
     try:
         yield
     except (KeyError, TypeError, AttributeError, ValueError):
-        message = f"{url} answers in another shape: is it a Voiceplane server of this version?"
+        message = f"{url} sent an unexpected response: is it a Voiceplane server of this version?"
         raise CliError(message) from None
 
 

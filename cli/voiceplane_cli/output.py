@@ -1,4 +1,4 @@
-"""What a person or a program sees: tables, JSON, errors of one line, and the exit codes."""
+"""Output for users and programs: tables, JSON, errors of one line, and the exit codes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ExitCode(IntEnum):
 
 
 class CliError(Exception):
-    """Something that the user can mend; its message is one line that names the remedy."""
+    """An error that the user can fix; its message is one line that says how."""
 
     def __init__(self, message: str, *, code: ExitCode = ExitCode.FAILED) -> None:
         super().__init__(message)
@@ -75,7 +75,7 @@ def one_line(message: str) -> str:
 
 
 def stdout() -> Console:
-    """For results. Made anew each time: rich reads NO_COLOR and the terminal's width when it is made."""
+    """For results. Created on each call: rich reads NO_COLOR and the terminal's width when it is made."""
     return Console(highlight=False)
 
 
@@ -91,7 +91,7 @@ def fail(error: CliError | VoiceplaneError) -> ExitCode:
 
 
 def note(message: str) -> None:
-    """A line on stderr, never wrapped: a program or a person may want to copy it."""
+    """Print a line on stderr, never wrapped, so that it can be copied."""
     print(message, file=sys.stderr, flush=True)  # noqa: T201  # a terminal is this program's output
 
 

@@ -32,7 +32,7 @@ class PackView:
         licence: Of the weights.
         source: Where the files come from; empty: they lie beside metadata.yaml.
         sha256: The digest that is stated; empty for none.
-        state: "here", "not fetched", or "missing" if it can't be had.
+        state: "here", "not fetched", or "missing" if it can't be fetched.
         message: Why it is missing.
         folder: Where its metadata.yaml is.
     """

@@ -88,7 +88,9 @@ def add(
     family: Annotated[str, typer.Option(help="The adapter that loads it.")] = "",
     licence: Annotated[str, typer.Option(help="Of the weights: an SPDX identifier, or a name.")] = "",
     voice: Annotated[list[str] | None, typer.Option(help="NAME=LANGUAGE, once for each; the default first.")] = None,
-    file: Annotated[list[str] | None, typer.Option(help="ROLE=PATH, for files that can't be told by name.")] = None,
+    file: Annotated[
+        list[str] | None, typer.Option(help="ROLE=PATH, for files whose role does not follow from the name.")
+    ] = None,
     allow_pickle: Annotated[
         list[str] | None, typer.Option(help="A file that may be a pickle, if you trust it.")
     ] = None,

@@ -1,4 +1,4 @@
-"""The listener's side of barge-in: what a client plays, and how it knows what was heard.
+"""The client's playout buffer: plays reply audio, and knows what was heard, for barge-in.
 
 Pure: frames go in as they arrive, PCM comes out as the sound device or a recording takes it, both at any pace.
 """
@@ -73,11 +73,11 @@ class PlayoutBuffer:
         return True
 
     def pause(self) -> None:
-        """Fall silent with the next sample; what is buffered stays."""
+        """Pause at the next sample; the buffer is kept."""
         self.paused = True
 
     def resume(self) -> None:
-        """Go on with the sample after the last one that was heard."""
+        """Continue with the sample after the last one that was heard."""
         self.paused = False
 
     def stop(self, *, epoch: int) -> None:

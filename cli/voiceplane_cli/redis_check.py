@@ -1,4 +1,4 @@
-"""Whether the Redis that the environment names answers, and who has registered there."""
+"""Checks the Redis of the environment: whether it answers, and which workers are registered."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from voiceplane_common.worker_registry.settings import RedisSection
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedisCheck:
-    """What was found.
+    """The result of the check.
 
     Attributes:
-        ok: Whether the Redis answers, and holds nothing that is no worker's.
-        found: In words.
-        remedy: What mends it; empty if nothing is to be mended.
+        ok: Whether the Redis answers, and has valid records only.
+        found: A description of the result.
+        remedy: How to fix it; empty if nothing is wrong.
     """
 
     ok: bool
@@ -38,7 +38,7 @@ class _Settings(Section):
 
 
 def check_redis() -> RedisCheck | None:
-    """Look into the Redis of VOICEPLANE_REDIS__URL; None if there is no such variable."""
+    """Check the Redis of VOICEPLANE_REDIS__URL; None if the variable is not set."""
     try:
         settings = load_settings(_Settings).redis
         if not settings.url:
@@ -54,7 +54,7 @@ def check_redis() -> RedisCheck | None:
 
 
 async def _look(settings: RedisSection) -> RedisCheck:
-    # Only here: one box needs no Redis client.
+    # Imported here because a single host needs no Redis client.
     from voiceplane_common.worker_registry.registry import WorkerRegistry  # noqa: PLC0415
 
     async with WorkerRegistry.connect(settings) as registry:
@@ -62,6 +62,6 @@ async def _look(settings: RedisSection) -> RedisCheck:
     words = f"{len(snapshot.leases)} workers: {', '.join(sorted(snapshot.leases))}" if snapshot.leases else "no worker"
     if snapshot.unreadable:
         strange = ", ".join(f"{address[:40]!r} ({problem})" for address, problem in sorted(snapshot.unreadable.items()))
-        remedy = f"redis-cli HDEL {settings.prefix}:v1:workers ADDRESS, or give it a redis.prefix of its own"
+        remedy = f"redis-cli HDEL {settings.prefix}:v1:workers ADDRESS, or set another redis.prefix"
         return RedisCheck(ok=False, found=f"{words}; no worker's: {strange}", remedy=remedy)
     return RedisCheck(ok=True, found=words)

@@ -244,7 +244,7 @@ async def read_stream(file_descriptor: int) -> AsyncIterator[str]:
                 data = error
             try:
                 loop.call_soon_threadsafe(arrived.put_nowait, data)
-            except RuntimeError:  # the loop is closed: nobody listens any more
+            except RuntimeError:  # the loop is closed
                 return
 
     # A thread, since files and pipes want different ways of waiting; a daemon, since a read can't be cancelled.

@@ -1,4 +1,4 @@
-"""The present state of everything, once or live: sessions, latencies, workers and models."""
+"""`voiceplane top`: sessions, latencies, workers and models, once or live."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def overview(
 
 
 class Watch:
-    """Looks at a server again and again."""
+    """Polls a server."""
 
     def __init__(self, api: OrchestratorClient) -> None:
         self._api = api
@@ -128,7 +128,7 @@ class Watch:
 
 
 async def live(api: OrchestratorClient, *, interval_s: float) -> None:
-    """Show it until cancelled; a server that is out of reach for a while is said so."""
+    """Show the overview until cancelled; an unreachable server is reported and polled again."""
     watch = Watch(api)
     shown: Overview = await watch.look()
     with Live(view(shown, recent=False), console=stdout(), screen=True, auto_refresh=False) as screen:
@@ -142,10 +142,10 @@ async def live(api: OrchestratorClient, *, interval_s: float) -> None:
 
 
 def view(shown: Overview, *, recent: bool = True) -> Group:
-    """It as a person sees it.
+    """The overview as tables.
 
     Args:
-        shown: What is told.
+        shown: The overview.
         recent: The percentiles are of the last minute, not of all time.
     """
     return Group(

@@ -73,11 +73,11 @@ class WorkerSession:
         return stream
 
     async def pause(self) -> tts_pb2.ControlResponse:
-        """Silence from the next frame boundary."""
+        """Pause at the next frame boundary."""
         return await self._control(tts_pb2.CONTROL_ACTION_PAUSE)
 
     async def resume(self) -> tts_pb2.ControlResponse:
-        """Go on at the exact next sample."""
+        """Continue at the exact next sample."""
         return await self._control(tts_pb2.CONTROL_ACTION_RESUME)
 
     async def stop(self, *, epoch: int = 0) -> tts_pb2.ControlResponse:
@@ -159,19 +159,19 @@ class SpeechStream:
         )
 
     async def finish(self) -> None:
-        """Say that no more text comes; the iterator ends after the last frame."""
+        """Announce that no more text follows; the iterator ends after the last frame."""
         self._finishing = True
         if not (self._credit_frames and self._unended):  # credit needs the sending half until the end
             await self._half_close()
 
     async def forget_stopped(self) -> None:
-        """Wait no more for the ends of utterances that were stopped: none comes."""
+        """Stop waiting for the ends of utterances that were stopped."""
         self._unended = {name: epoch for name, epoch in self._unended.items() if epoch >= self._session.epoch}
         if self._finishing and not self._unended:
             await self._half_close()
 
     def cancel(self) -> None:
-        """Give the stream up; the worker stops computing for it."""
+        """Cancel the stream; the worker stops its synthesis."""
         self._call.cancel()
 
     async def __aiter__(self) -> AsyncIterator[tts_pb2.AudioFrame]:
@@ -192,7 +192,7 @@ class SpeechStream:
         self._consumed += 1
         if self._credit_frames and self._consumed * 2 >= self._credit_frames:
             grant, self._consumed = self._consumed, 0
-            with contextlib.suppress(VoiceplaneError):  # the stream's end is told by reading, after its last frames
+            with contextlib.suppress(VoiceplaneError):  # reading reports the stream's end, after its last frames
                 await self._write(tts_pb2.TextChunk(credit_frames=grant))
 
     async def _write(self, chunk: tts_pb2.TextChunk) -> None:

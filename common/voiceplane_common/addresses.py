@@ -1,4 +1,4 @@
-"""Where a program is reached."""
+"""Network addresses: host and port."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_PORT = 65_535
 
 
 def host_and_port(value: str) -> str:
-    """Give an address back, if it is one.
+    """Validate an address and return it.
 
     Raises:
         ValueError: It is not host:port.
@@ -37,10 +37,10 @@ def joined(host: str, port: int | str) -> str:
 
 @contextlib.contextmanager
 def listening(where: str, *, setting: str) -> Iterator[None]:
-    """Begin to listen inside of this, so that an address which can't be had is an error that names its setting.
+    """A block that starts to listen; an unavailable address becomes an error with its setting.
 
     Raises:
-        VoiceplaneError: UNAVAILABLE, ADDRESS_IN_USE, in the place of an OSError.
+        VoiceplaneError: UNAVAILABLE, ADDRESS_IN_USE, instead of an OSError.
     """
     try:
         yield

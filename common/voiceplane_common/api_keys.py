@@ -1,11 +1,11 @@
-"""API keys: made, kept as digests in a YAML file, and read from there.
+"""API keys: generated, and stored as digests in a YAML file.
 
     keys:
       - name: alice
         sha256: 5f2b…
         expires: 2027-01-01T00:00:00Z
 
-A key is 256 random bits, so that one round of SHA-256 keeps it as well as a slow hash would: nobody can try them all.
+A key is 256 random bits, so one round of SHA-256 protects it as well as a slow hash: it can't be guessed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 KEY_BYTES = 32
 PREFIX = "vp_"
-"""Lets scanners for leaked secrets know what they have found."""
+"""Lets scanners for leaked secrets recognize a key."""
 
 
 class ApiKey(Section):
@@ -54,7 +54,7 @@ class KeyFile(Section):
     @model_validator(mode="after")
     def _differ(self) -> KeyFile:
         if len({key.sha256 for key in self.keys}) < len(self.keys):
-            raise ValueError("a key stands in it twice: remove one of the entries")
+            raise ValueError("a key is listed twice: remove one of the entries")
         return self
 
 
@@ -72,7 +72,9 @@ def new_key(name: str, *, lifetime: timedelta | None = None) -> tuple[str, ApiKe
     try:
         return key, ApiKey(name=name, sha256=digest(key).hex(), expires=expires)
     except ValidationError:
-        raise invalid("name", f"{name!r} is no name: up to 64 letters, digits, dots, dashes and underscores") from None
+        raise invalid(
+            "name", f"{name!r} is not a valid name: use up to 64 letters, digits, dots, dashes and underscores"
+        ) from None
 
 
 def digest(key: str) -> bytes:

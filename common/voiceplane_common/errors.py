@@ -1,4 +1,4 @@
-"""One error type for everything that a user can meet, and its form on the wire.
+"""The error type of everything that a user can encounter, and its form in gRPC.
 
 On the wire it is a gRPC status with google.rpc details (https://google.aip.dev/193): ErrorInfo carries the stable
 reason, BadRequest the field and the remedy, RetryInfo the time after which a retry makes sense.
@@ -15,12 +15,12 @@ DOMAIN = "voiceplane.dev"
 
 
 class VoiceplaneError(Exception):
-    """An error that names what is wrong and what to do about it.
+    """An error that says what is wrong and what to do about it.
 
     Attributes:
         code: The gRPC status code.
         reason: A stable identifier in UPPER_SNAKE_CASE, for programs.
-        message: What is wrong and the remedy, for people; one line.
+        message: What is wrong and the remedy, for users; one line.
         field: The request or settings field at fault, empty if none is.
         retry_after_ms: When a retry makes sense; None if it makes none.
     """
@@ -100,8 +100,8 @@ def failed_precondition(reason: str, message: str, *, field: str = "") -> Voicep
 
 
 def internal() -> VoiceplaneError:
-    """A fault of ours, whose cause belongs into the log and not into a message."""
-    return VoiceplaneError(grpc.StatusCode.INTERNAL, "INTERNAL", "the server failed here: its log says more")
+    """An internal error, whose cause belongs in the log and not in a message."""
+    return VoiceplaneError(grpc.StatusCode.INTERNAL, "INTERNAL", "internal server error: see the server's log")
 
 
 def from_rpc_error(error: grpc.aio.AioRpcError) -> VoiceplaneError:

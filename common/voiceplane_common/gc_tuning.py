@@ -1,8 +1,8 @@
-"""Python's garbage collector, kept from stopping the event loop.
+"""Tunes Python's garbage collector so that it does not block the event loop.
 
-A full collection looks at every object, and nothing else runs meanwhile: 70 to 80 ms with a worker's or an
-orchestrator's libraries, the time of four frames. It comes when a quarter as many objects are new, so garbage also lies
-about for long.
+A full collection visits every object and blocks all threads: 70 to 80 ms with the libraries of a worker or an
+orchestrator, which is the time of four frames. It runs when the number of objects has grown by a quarter, so garbage
+also stays for long.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ THRESHOLD = 1
 
 
 def freeze() -> None:
-    """Leave what there is now out of later collections, which then take milliseconds at most, and come soon.
+    """Exclude all current objects from later collections, which then take milliseconds at most, and run early.
 
-    For a program that is ready. What is left out and dies in a cycle is freed by full_collect() only.
+    Call it when the program is ready. Cyclic garbage among the excluded objects is freed by full_collect() only.
     """
     youngest, middle, _ = gc.get_threshold()
     gc.set_threshold(youngest, middle, THRESHOLD)
@@ -26,13 +26,13 @@ def freeze() -> None:
 
 
 def refreeze() -> None:
-    """The same for what has come since, in a program that has settled; nothing in another one."""
+    """Exclude the objects that were created since freeze(); does nothing before the first freeze()."""
     if gc.get_freeze_count():
         freeze()
 
 
 def full_collect() -> None:
-    """A collection of everything, also of what was left out."""
+    """Collect all garbage, including that of excluded objects."""
     settled = gc.get_freeze_count() > 0
     gc.unfreeze()
     gc.collect()
@@ -42,4 +42,4 @@ def full_collect() -> None:
 
 def _leave_out() -> None:
     gc.freeze()
-    gc.collect()  # of nothing: from how little is left, Python reckons when the next one is due
+    gc.collect()  # nearly empty: Python derives the next collection from the number of objects left

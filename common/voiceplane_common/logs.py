@@ -1,7 +1,7 @@
 """JSON logs on standard error: one object a line, with session ids and without a word that was spoken.
 
-What people say and what they are told is private: a key that would carry it is dropped unless the operator of the
-service has asked for it (`log_transcripts`), whoever logs it.
+Spoken and synthesized text is private: its keys are dropped from every line unless the operator of the service has
+enabled them (`log_transcripts`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from voiceplane_common import tracing
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
-HIDDEN = "(hidden, as what was spoken is: see log_transcripts)"
+HIDDEN = "(hidden because it may be spoken text: see log_transcripts)"
 PRIVATE_KEYS = frozenset({"text", "transcript", "reply", "partial", "audio_path", "prompt"})
 
 
@@ -91,11 +91,11 @@ def get_logger(component: str) -> structlog.typing.FilteringBoundLogger:
 
 
 def take_over(library: str, *, drop: str = "") -> None:
-    """Let what a library logs from "warning" on be a line of ours, with the library's name as the component.
+    """Forward a library's log records from "warning" on to structlog, with the library's name as the component.
 
     Args:
         library: The name of its logger.
-        drop: Messages that begin so say nothing true of us.
+        drop: Prefix of messages that do not apply to us.
     """
     logger = logging.getLogger(library)
     if not any(isinstance(handler, _Forward) for handler in logger.handlers):

@@ -1,4 +1,4 @@
-"""Several things at once, of which the first to end ends the others."""
+"""Runs several tasks until the first of them ends, then cancels the others."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 async def until_first(
     tasks: Collection[asyncio.Task[Any]], *, timeout_s: float | None = None
 ) -> set[asyncio.Task[Any]]:
-    """Wait for the first of some tasks, then end the others, and wait for them; so, too, if this is cancelled.
+    """Wait for the first of some tasks, then cancel the others and wait for them; likewise if this is cancelled.
 
     Args:
         tasks: At least one.
-        timeout_s: Seconds to wait at most; None for ever.
+        timeout_s: Seconds to wait at most; None for no limit.
 
     Returns:
         Those that ended by themselves, with what they returned or raised; none after the timeout.

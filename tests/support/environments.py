@@ -143,7 +143,7 @@ def _uv(*arguments: str, **variables: str) -> str:
 
 
 def main() -> None:
-    """Run a family's suite as a person asks for it, with pytest's own output."""
+    """Run a family's suite as a user runs it, with pytest's own output."""
     family, *arguments = sys.argv[1:]
     if family not in FAMILIES:
         sys.exit(f"{family} has no environment of its own: use one of {', '.join(FAMILIES)}")

@@ -97,7 +97,7 @@ async def fake_workers(hosts: Iterable[str]) -> AsyncIterator[dict[str, FakeWork
     async with contextlib.AsyncExitStack() as stack:
         for host in hosts:
             server = grpc.aio.server(options=SERVER_OPTIONS)
-            workers[host] = FakeWorker(host)  # type: ignore[abstract]  # nobody speaks through it
+            workers[host] = FakeWorker(host)  # type: ignore[abstract]  # it serves no session
             tts_pb2_grpc.add_TTSServicer_to_server(workers[host], server)
             if server.add_insecure_port(f"{host}:{PORT}") != PORT:
                 raise RuntimeError(f"cannot listen on {host}:{PORT}")

@@ -102,7 +102,7 @@ def rough_path() -> Iterator[RoughPath]:
     """A line to a namespace of its own; this end is NEAR_ADDRESS, the other FAR_ADDRESS.
 
     Raises:
-        subprocess.CalledProcessError: The machine lets nobody make namespaces or TUN devices.
+        subprocess.CalledProcessError: The machine does not allow namespaces or TUN devices.
     """
     namespace = f"vp-{os.getpid()}"
     subprocess.run(["ip", "netns", "add", namespace], check=True)

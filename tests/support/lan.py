@@ -61,7 +61,7 @@ def lan(*names: str) -> Iterator[Lan]:
     """Hosts of these names, with at most ten letters each.
 
     Raises:
-        subprocess.CalledProcessError: The machine lets nobody make namespaces or bridges.
+        subprocess.CalledProcessError: The machine does not allow namespaces or bridges.
     """
     network = Lan(names)
     try:

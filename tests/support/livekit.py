@@ -1,4 +1,4 @@
-"""A real LiveKit server on loopback, and a person with a microphone in one of its rooms."""
+"""A real LiveKit server on loopback, and a participant with a microphone in one of its rooms."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ async def livekit_server(*, address: str = "127.0.0.1", interface: str = "lo") -
 
 
 class Person:
-    """Somebody in a room: speaks into a microphone, hears the newest agent, and notes when what was heard.
+    """A participant in a room: speaks into a microphone, hears the newest agent, and notes when what was heard.
 
     Attributes:
         events: What the agent has told, with the event loop's time, without signs of life.
@@ -152,7 +152,7 @@ class Person:
     @classmethod
     @contextlib.asynccontextmanager
     async def enter(cls, grant: dict[str, Any]) -> AsyncIterator[Person]:
-        """Somebody who is in the room, with a microphone that is on."""
+        """A participant in the room, with a microphone that is on."""
         person = cls()
         person.room.on("data_received", person._data_received)
         person.room.on("track_subscribed", person._subscribed)
@@ -224,7 +224,7 @@ class Person:
                 await self._changed()
 
     async def until_silent(self, *, after_s: float = 0.0, timeout_s: float = 20.0, for_ticks: int = 5) -> float:
-        """When the agent fell silent, and stayed so for some ticks of 10 ms, since a time."""
+        """When the agent stopped speaking, and stayed so for some ticks of 10 ms, since a time."""
         async with asyncio.timeout(timeout_s):
             while True:
                 ticks = [(at_s, _is_loud(samples)) for at_s, samples in self.heard if at_s >= after_s]
@@ -300,7 +300,7 @@ def tone(seconds: float, *, hz: float = 300.0, amplitude: float = 0.5) -> npt.ND
 
 
 async def grant(url: str, *, api_key: str = "", **wanted: object) -> dict[str, Any]:
-    """What an orchestrator lets somebody in with."""
+    """The token with which an orchestrator admits a participant."""
     headers = {"Authorization": f"Bearer {api_key}"}
     async with (
         aiohttp.ClientSession(headers=headers) as http,

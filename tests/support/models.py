@@ -80,7 +80,7 @@ class PendingLoad:
 
 
 class FakeLoader:
-    """Loads when it is told to, and remembers what it did.
+    """Loads when the test lets it, and remembers what it did.
 
     Attributes:
         pending: Loads under way.

@@ -1,4 +1,4 @@
-"""An orchestrator on loopback with a real worker of the mock family, a scripted ear and an independent client."""
+"""An orchestrator on loopback with a real mock worker, a scripted recognizer and a client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page on a scripted server, and what a person does with it in a browser."""
+"""The page on a scripted server, and what a user does with it in a browser."""
 
 from __future__ import annotations
 

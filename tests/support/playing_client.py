@@ -1,4 +1,4 @@
-"""A client's ears: it plays what it gets at once, and reports its playout."""
+"""A client that plays what it gets at once, and reports its playout."""
 
 from __future__ import annotations
 

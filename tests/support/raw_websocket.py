@@ -1,4 +1,4 @@
-"""A WebSocket peer without a library: it does only what it is told, so it can be silent, slow or broken."""
+"""A WebSocket peer without a library: it does only what the test calls, so it can be silent, slow or broken."""
 
 from __future__ import annotations
 

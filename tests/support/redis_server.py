@@ -118,7 +118,7 @@ class RedisServer:
 
 
 class Sentinel(RedisServer):
-    """A Sentinel that watches one primary, and needs nobody's consent."""
+    """A Sentinel that watches one primary, and decides alone."""
 
     LINES = ()
     ARGUMENTS = ("--sentinel",)

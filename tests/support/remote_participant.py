@@ -1,4 +1,4 @@
-"""Somebody in a room who does what lines on standard input say: a program, since it runs in another network namespace.
+"""A participant in a room, driven by lines on stdin: a program, since it runs in another network namespace.
 
 `python -m tests.support.remote_participant URL TOKEN`. Each line is a JSON object with `do`; each answer is one, too:
 

@@ -1,4 +1,4 @@
-"""The command voiceplane-orchestrator with ears that hear what HEARD says; run it with `python -m`."""
+"""The command voiceplane-orchestrator with a recognizer that returns HEARD; run it with `python -m`."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class FakeOutputTransport:
 
 
 class FakeTts:
-    """One frame for each word; `log` has what it was told, in order.
+    """One frame for each word; `log` has the calls, in order.
 
     Attributes:
         gate: While cleared, no frame after the first comes.

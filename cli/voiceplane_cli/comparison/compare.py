@@ -1,4 +1,4 @@
-"""One text through several models: load what is not resident, speak in turns, and say what was seen."""
+"""`voiceplane compare`: loads models that are not resident, lets them speak one text in turns, and measures them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ModelResult:
 
     Attributes:
         model_id: Its id.
-        family: Such as "piper"; empty if nobody knows the model.
+        family: Such as "piper"; empty for an unknown model.
         memory_bytes: What it holds; 0 if not known.
         load_ms: How long it took to make it resident, with fetching and warm-up; None if it was.
         first: Its first recording; "cold" if it was loaded for it.
@@ -73,7 +73,7 @@ class ModelResult:
 
     @property
     def rtf(self) -> Percentiles | None:
-        """Of the warm recordings; None where nobody tells."""
+        """Of the warm recordings; None if the compute time is unknown."""
         return percentiles([recording.rtf for recording in self.recordings if recording.rtf is not None])
 
 
@@ -114,7 +114,7 @@ async def compare(
     listen: Transcribe | None = None,
     progress: Callable[[str], None],
 ) -> list[ModelResult]:
-    """Let models speak. What fails of one is told in its place, and the others go on.
+    """Let models speak. The failure of one is recorded in its result, and the others continue.
 
     Args:
         source: Where they are.
@@ -123,7 +123,7 @@ async def compare(
         repeat: Warm recordings of each, in turns: what disturbs the machine for a while disturbs all.
         cold: Unload each first where no session holds it.
         listen: Transcribes a recording of each.
-        progress: Told what goes on.
+        progress: Called with each step.
 
     Raises:
         CliError: The source is out of reach, or what measures loudness is not installed.

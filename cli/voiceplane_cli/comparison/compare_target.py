@@ -1,4 +1,4 @@
-"""Where models are compared: a server or a worker that runs, or a worker that lives as long as the comparison."""
+"""The target of a comparison: a running server or worker, or a worker that runs for the comparison only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What recordings tell in figures: latencies, real-time factors, loudness."""
+"""Measurements of recordings: latencies, real-time factors, loudness, word error rate."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def require_meter() -> None:
     """Make sure that loudness can be measured.
 
     Raises:
-        CliError: It can't; names the command that mends it.
+        CliError: It can't; has the command that installs what is missing.
     """
     if importlib.util.find_spec("pyloudnorm") is None:
         raise CliError("pyloudnorm, which measures loudness, is not installed: pip install 'voiceplane[compare]'")

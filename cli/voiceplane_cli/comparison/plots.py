@@ -48,7 +48,7 @@ def waveform(samples: Samples, *, span_s: float, rate_hz: int, label: str) -> st
         samples: Within -1 to 1.
         span_s: The time that the plot's width stands for.
         rate_hz: Of the samples.
-        label: What a person hears who does not see it.
+        label: The text for screen readers.
     """
     x, y = _time(span_s), AxisScale(least=-1, most=1, start=HEIGHT - BOTTOM, end=TOP)
     columns = max(1, min(len(samples), round(x.at(len(samples) / rate_hz) - LEFT)))

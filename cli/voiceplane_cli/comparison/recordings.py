@@ -1,4 +1,4 @@
-"""One utterance of one model, with the times at which its frames arrived: through an orchestrator or from a worker."""
+"""Records one utterance of one model, with the arrival times of its frames, through an orchestrator or a worker."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from voiceplane_cli.orchestrator_client import OrchestratorClient
 from voiceplane_cli.output import CliError, ExitCode
 from voiceplane_cli.say import SpeechOptions, pieces_of, speak
 
-NOTHING_SPOKEN = "nothing in the text can be spoken: give it words"
+NOTHING_SPOKEN = "the text has no words to speak: add some"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,13 +33,13 @@ class Script:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
-    """An utterance as it came.
+    """A recorded utterance.
 
     Attributes:
         voice: That spoke.
         pcm: Mono s16le at 48 kHz.
         arrivals_ms: When each frame arrived, from when the text was sent; at least one.
-        compute_ms: What the worker computed for it; None where nobody tells.
+        compute_ms: What the worker computed for it; None if unknown.
     """
 
     voice: str
@@ -59,7 +59,7 @@ class Recording:
 
     @property
     def rtf(self) -> float | None:
-        """Computing time over the speech's length; None where nobody tells."""
+        """Computing time over the speech's length; None if unknown."""
         return None if self.compute_ms is None else self.compute_ms / self.duration_ms
 
 
@@ -97,7 +97,7 @@ async def _through_server(api: OrchestratorClient, model_id: str, script: Script
     wanted = SpeechOptions(model=model_id, language=script.language)
     spoken = await speak(api, pieces_of(script.text), wanted=wanted, sink=heard)
     if spoken.model != model_id:
-        raise CliError(f"{spoken.model} spoke in its place: see `voiceplane models list` for what became of {model_id}")
+        raise CliError(f"{spoken.model} spoke instead: see `voiceplane models list` for the state of {model_id}")
     since = heard.at_s[0] - spoken.first_audio_ms / 1000
     return Recording(
         voice=spoken.voice,

@@ -1,4 +1,4 @@
-"""Streams files into a folder, and tells how far it is."""
+"""Streams files into a folder, and reports the progress."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ BLOCK_BYTES = 1 << 20
 class Progress:
     """How many bytes are done."""
 
-    def __init__(self, tell: Callable[[int, int], None] | None) -> None:
-        self._tell = tell
+    def __init__(self, report: Callable[[int, int], None] | None) -> None:
+        self._report = report
         self._done = self._total = 0
 
     def begin(self, total_bytes: int) -> None:
-        """So many bytes are to come; 0 if that is not known."""
+        """Set the number of bytes to come; 0 if unknown."""
         self._total = total_bytes
         self.add(0)
 
     def add(self, count: int) -> None:
-        """So many bytes more are done."""
+        """Add a number of bytes that are done."""
         self._done += count
-        if self._tell:
-            self._tell(self._done, self._total)
+        if self._report:
+            self._report(self._done, self._total)
 
 
 def copy_file(parts: Iterable[BinaryIO], target: Path, *, progress: Progress) -> None:

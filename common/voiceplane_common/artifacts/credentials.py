@@ -1,7 +1,7 @@
 """Credentials of remote sources.
 
 A set of them has a name and is a folder of that name with one file for each key, which is how Kubernetes mounts a
-Secret. They are read anew for each fetch, so that a rotated Secret is used as soon as it is there.
+Secret. They are read for each fetch, so that a rotated Secret takes effect at once.
 """
 
 from __future__ import annotations

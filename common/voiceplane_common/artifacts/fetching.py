@@ -34,7 +34,7 @@ def fetch(
     """Bring what a URI names to this machine's disk. Blocking: call it in a thread.
 
     `file:` and `package:` sources are used where they lie, unless they have to be joined from parts. A remote source
-    with a digest is fetched once; without one, nobody can know whether it has changed, so it is fetched each time.
+    with a digest is fetched once; without one, a change can't be detected, so it is fetched each time.
 
     Args:
         uri: file:, https: (one file), s3:, hf: (a file or a folder) or package:; see `packages` for the last.

@@ -74,7 +74,7 @@ def plan_join(roots: list[Root]) -> dict[str, list[Path]]:
 
 
 def needs_join(roots: list[Root]) -> bool:
-    """Whether the files have to be written anew."""
+    """Whether the files must be joined in a new folder."""
     return len(roots) > 1 or bool(roots[0].name) or any(_PART.fullmatch(name) for name in roots[0].files())
 
 

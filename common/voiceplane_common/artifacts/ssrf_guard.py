@@ -1,8 +1,8 @@
-"""Where https: sources may lead: to public addresses, and to the networks that were named.
+"""Guards https: sources against SSRF: only public addresses and the configured private networks are allowed.
 
-Whoever may declare a voice chooses its source, and could else have a worker call what only the cluster reaches: the
-cloud's metadata, or services that trust whoever is inside. The address is checked when its socket is made, so that
-neither a redirect nor a name that means another address a moment later gets around it.
+The author of a voice chooses its source, and could otherwise make a worker call services that only the cluster reaches,
+such as the cloud's metadata. The address is checked when its socket is created, so that neither a redirect nor DNS
+rebinding bypasses it.
 """
 
 from __future__ import annotations
@@ -57,10 +57,12 @@ def client_options(private: tuple[Network, ...]) -> dict[str, Any]:
 
 
 def refusal(uri: str, error: BaseException | None) -> VoiceplaneError | None:
-    """The error to tell if a private address is behind another one."""
+    """The error to report if a private address is its cause."""
     while error is not None:
         if isinstance(error, PrivateAddressError):
-            message = f"{uri} leads to {error}, which is no public address: add its network to worker.private_sources"
+            message = (
+                f"{uri} resolves to {error}, which is not a public address: add its network to worker.private_sources"
+            )
             return failed_precondition("PRIVATE_SOURCE", message, field="source.uri")
         error = error.__cause__ or error.__context__
     return None

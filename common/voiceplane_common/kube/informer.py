@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE_S = 0.2
 LAST_PAUSE_S = 10.0
-# What has held for so long did not fail at once, and the pauses begin anew.
+# A watch that lasted this long did not fail at once, and the backoff starts again.
 STEADY_S = 30.0
 GONE = 410
 
@@ -81,7 +81,7 @@ class Informer:
                 if error.status != GONE:
                     _log.warning("watch_broken", kind=self._what[1], error=str(error))
             # The version may be too old. Or it lies in the future, since etcd was restored from a backup: then a watch
-            # from it is told nothing until history has come so far, not even an error. So what is there is read again.
+            # from it gets nothing until history has come so far, not even an error. So the objects are listed again.
             if version != before or loop.time() - began >= STEADY_S:
                 pause_s = FIRST_PAUSE_S
             version = ""

@@ -17,7 +17,7 @@ end
 
 # KEYS: workers, leases, incarnation, changes.
 # ARGV: address, worker id, record, lease in ms, whether another holder is to be put out ("1"), a new incarnation.
-# Returns who held the address before ("" for nobody), and whether it is ours now.
+# Returns who held the address before ("" if it was free), and whether it is ours now.
 RENEW = (
     _HOLDER
     + """

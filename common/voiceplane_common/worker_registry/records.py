@@ -75,7 +75,7 @@ class Snapshot:
     """What stands in the Redis at one moment.
 
     Attributes:
-        incarnation: Another one after the data were lost; empty if nobody has registered since.
+        incarnation: Another one after the data were lost; empty if no worker has registered since.
         leases: By address, those that have not ended.
         unreadable: By address, what is wrong with a record that is no worker's.
     """
@@ -86,7 +86,7 @@ class Snapshot:
 
 
 def read(*, now_ms: int, incarnation: str, workers: dict[str, str], ends_ms: dict[str, int]) -> Snapshot:
-    """Tell leases from what has ended, and from what somebody else has written.
+    """Parse the registry: active leases, and records that are not valid.
 
     Args:
         now_ms: Redis' clock.

@@ -1,4 +1,4 @@
-"""One connection to the registry; whoever loses it makes another one, which may lead to another server."""
+"""One connection to the worker registry. After a failure, open another one, which may lead to another server."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
 
     from voiceplane_common.worker_registry.settings import RedisSection, RedisTarget
 
-# A server that has not answered for so long is as good as gone; half of the shortest sensible lease.
+# Timeout of one call; half of the shortest sensible lease.
 TIMEOUT_S = 1.0
-# What a score may say at most; somebody else may have written "inf".
+# Limit of a score, since another program may have written "inf".
 LAST_MS = float(1 << 53)
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseClaim:
-    """What became of a claim.
+    """The result of a claim.
 
     Attributes:
         ours: Whether the address is ours until the lease ends.
-        before: The id of the worker that held it before; empty for nobody.
+        before: The id of the worker that held it before; empty if it was free.
     """
 
     ours: bool
@@ -75,7 +75,7 @@ class WorkerRegistry:
         options = await asyncio.to_thread(_options, settings, target)
         host, port = await _primary(target, options)
         async with Redis(host=host, port=port, db=target.database, **options) as client:
-            with _told(host, port):
+            with _translated_errors(host, port):
                 await _check_role(client)
             registry = cls(client, host=host, port=port, prefix=settings.prefix)
             try:
@@ -99,7 +99,7 @@ class WorkerRegistry:
         text = record.model_dump_json()
         put, lease_ms = str(int(put_out)), str(record.lease_ms)
         names = self._names
-        with _told(self.host, self.port):
+        with _translated_errors(self.host, self.port):
             before, ours = await self._renew(
                 keys=[names.workers, names.leases, names.incarnation, names.changes],
                 args=[address, record.worker_id, text, lease_ms, put, uuid.uuid4().hex],
@@ -113,7 +113,7 @@ class WorkerRegistry:
             VoiceplaneError: As connect.
         """
         names = self._names
-        with _told(self.host, self.port):
+        with _translated_errors(self.host, self.port):
             keys = [names.workers, names.leases, names.incarnation, names.changes]
             return bool(await self._leave(keys=keys, args=[address, worker_id]))
 
@@ -124,7 +124,7 @@ class WorkerRegistry:
             VoiceplaneError: As connect; so, too, if the server is no primary any more.
         """
         names = self._names
-        with _told(self.host, self.port):
+        with _translated_errors(self.host, self.port):
             async with self._client.pipeline(transaction=True) as pipe:
                 pipe.time()
                 pipe.get(names.incarnation)
@@ -146,7 +146,7 @@ class WorkerRegistry:
         Raises:
             VoiceplaneError: As connect.
         """
-        with _told(self.host, self.port):
+        with _translated_errors(self.host, self.port):
             self._listener = self._client.pubsub(ignore_subscribe_messages=True)
             await self._listener.subscribe(self._names.changes)
 
@@ -159,7 +159,7 @@ class WorkerRegistry:
         if self._listener is None:
             raise RuntimeError("listen() first")
         deadline_s = asyncio.get_running_loop().time() + timeout_s
-        with _told(self.host, self.port):
+        with _translated_errors(self.host, self.port):
             # What is ignored, such as the subscription's own answer, ends a wait, too.
             while (left_s := deadline_s - asyncio.get_running_loop().time()) > 0:
                 if await self._listener.get_message(timeout=left_s) is not None:
@@ -180,10 +180,10 @@ def _options(settings: RedisSection, target: RedisTarget) -> dict[str, Any]:
         "password": _password(settings) or None,
         "protocol": 2,
         "decode_responses": True,
-        "encoding_errors": "replace",  # what somebody else has written is no reason to stop
+        "encoding_errors": "replace",  # invalid bytes of another program must not stop us
         "socket_timeout": TIMEOUT_S,
         "socket_connect_timeout": TIMEOUT_S,
-        "retry": Retry(NoBackoff(), 0),  # a lost connection is to be known of
+        "retry": Retry(NoBackoff(), 0),  # the caller handles a lost connection
         **secured,
     }
 
@@ -207,7 +207,7 @@ async def _primary(target: RedisTarget, options: dict[str, Any]) -> tuple[str, i
         own = {**options, "username": None, "password": None} if target.service else options
         try:
             async with Redis(host=host, port=port, **own) as client:
-                with _told(host, port):
+                with _translated_errors(host, port):
                     if target.service:
                         ask = client.execute_command("SENTINEL GET-MASTER-ADDR-BY-NAME", target.service)  # type: ignore[no-untyped-call]
                         found = await ask
@@ -231,18 +231,18 @@ def _must_be_primary(role: list[Any]) -> None:
 
 
 @contextlib.contextmanager
-def _told(host: str, port: int) -> Iterator[None]:
-    """What Redis' client raises, as an error of ours."""
+def _translated_errors(host: str, port: int) -> Iterator[None]:
+    """Translate the errors of the Redis client."""
     where = joined(host, port)
     try:
         yield
     except (AuthenticationError, NoPermissionError) as error:
-        message = f"the Redis at {where} lets us not in: {error}; set redis.password, or the rights of its user"
+        message = f"the Redis at {where} denies access: {error}; correct redis.password, or the permissions of its user"
         raise failed_precondition("REGISTRY_REFUSED", message, field="redis.password") from None
     except ReadOnlyError as error:
         raise unavailable("REGISTRY_UNREACHABLE", f"the Redis at {where} can't be written: {error}") from None
     except ResponseError as error:
-        message = f"the Redis at {where} does not do as asked: {error}; is redis.prefix used by something else?"
+        message = f"the Redis at {where} rejects a command: {error}; does another program use redis.prefix?"
         raise failed_precondition("REGISTRY_REFUSED", message, field="redis.prefix") from None
     except (RedisError, OSError) as error:
         message = f"the Redis at {where} can't be reached: {str(error) or type(error).__name__}"

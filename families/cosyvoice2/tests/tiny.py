@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 RATE_HZ, FRAME_SAMPLES, TOKEN_SAMPLES = 24_000, 480, 960
 CODES, CHUNK_TOKENS, AHEAD_TOKENS, SPEAKER_SIZE = 64, 25, 3, 192
 PICKLES = ("llm.pt", "flow.pt", "hift.pt", "spk2info.pt")
-# Without an end that it has learnt, it speaks until it is told to stop: about as long as a person takes for the text.
+# Without an end that it has learnt, it speaks until the length limit: about as long as the text takes to speak.
 OPTIONS = {"longest_ms_per_character": "60", "longest_ms_besides": "80"}
 YAML = f"""
 __set_seed1: !apply:random.seed [1986]

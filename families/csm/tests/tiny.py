@@ -34,7 +34,7 @@ TEMPLATE = (
     "{% if part.type == 'text' %}{{ part.text }}" + END + "{% else %}" + AUDIO + AUDIO_END + "{% endif %}"
     "{% endfor %}{% endfor %}"
 )
-# Without an end that it has learnt, it speaks until it is told to stop: about as long as a person takes for the text.
+# Without an end that it has learnt, it speaks until the length limit: about as long as the text takes to speak.
 OPTIONS = {"longest_ms_per_character": "60", "longest_ms_besides": "80"}
 
 

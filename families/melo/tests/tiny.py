@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 RATE_HZ, SAMPLES_PER_LATENT = 44_100, 512
 SPEAKERS = {"EN-US": 0, "EN-BR": 1, "EN_INDIA": 2, "EN-AU": 3, "EN-Default": 4}
 VOICES = (PackVoice(name="EN-US", language="en-US"), PackVoice(name="EN-BR", language="en-GB"))
-# Latents of a sound and of the blank after it, about as long as a person takes for them.
+# Latents of a sound and of the blank after it, about as long as they take to speak.
 LATENTS_PER_SOUND = 3.7
 FEATURES = 768  # the real BERT's, which the library takes for granted
 MARKS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

@@ -24,7 +24,7 @@ CODEBOOKS, CODES, WIDTH, POSITIONS = 9, 64, 32, 2_048
 END, START = CODES, CODES + 1
 RATE_HZ, FRAME_SAMPLES = 44_100, 512
 ENCODER_WIDTH = 24  # another than the decoder's, as in the large model
-# Without an end that it has learnt, it speaks until it is told to stop: about as long as a person takes for the text.
+# Without an end that it has learnt, it speaks until the length limit: about as long as the text takes to speak.
 OPTIONS = {"longest_ms_per_character": "60", "longest_ms_besides": "80"}
 NEVER = -30.0
 CONVOLUTIONS = (torch.nn.Conv1d, torch.nn.ConvTranspose1d)

@@ -81,7 +81,7 @@ CODEC: dict[str, dict[str, Any]] = {
 }
 PARTS = ("content", "style_label", "acoustic_token", "global_token", "semantic_token")
 END = "<|im_end|>"
-# Without an end that it has learnt, it speaks until it is told to stop: about as long as a person takes for the text.
+# Without an end that it has learnt, it speaks until the length limit: about as long as the text takes to speak.
 OPTIONS = {"longest_ms_per_character": "60", "longest_ms_besides": "80"}
 
 

@@ -37,7 +37,7 @@ LETTERS = [
     *map(chr, (*range(0x620, 0x653), *range(0x900, 0x970))),
     *"!'(),-./:;?¿…",
 ]
-# It never draws the mark at which speech ends, and speaks until it is told to stop: as long as a person for the text.
+# It never draws the mark at which speech ends, and speaks until the length limit, as long as the text takes.
 OPTIONS = {"longest_ms_per_character": "60", "longest_ms_besides": "80"}
 
 

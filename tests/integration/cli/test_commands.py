@@ -1,4 +1,4 @@
-"""The commands as a person types them: exit codes, messages and output, in a process of their own."""
+"""The commands as a user types them: exit codes, messages and output, in a process of their own."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ async def test_demo_says_that_its_port_is_in_use() -> None:
     assert "--port" in result.err.split("choose another")[1]
 
 
-async def test_the_version_and_a_completion_script_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_version_and_a_completion_script_are_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     # A test is started by no shell that could be detected, so the shell is named.
     monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
     assert (await voiceplane("--version")).out.startswith(b"voiceplane 0.")

@@ -94,7 +94,7 @@ async def test_the_families_of_a_worker_are_heard_and_measured(tmp_path: Path) -
     assert page.read_text(encoding="utf-8").count("<audio ") == 3
 
 
-async def test_through_an_orchestrator_the_cost_is_told_too() -> None:
+async def test_through_an_orchestrator_the_cost_is_reported_too() -> None:
     async with (
         processes.worker("--default-model", "mock") as (address, _),
         processes.orchestrator("--workers", address, "--default-model", "mock") as (url, _),
@@ -137,7 +137,7 @@ async def test_another_model_in_its_place_is_an_error_and_not_a_measurement(
     scripted.script = script
     result = await compare("Hi.", "--models", "joe", "--server", str(server.make_url("")), "--json")
     assert result.code == 1
-    assert result.models()["joe"]["error"].startswith("amy spoke in its place")
+    assert result.models()["joe"]["error"].startswith("amy spoke instead")
     assert result.models()["joe"]["duration_ms"] is None
 
 

@@ -129,7 +129,7 @@ async def test_an_unknown_model_is_the_servers_error_in_its_words(
     assert caught.value.reason == "UNKNOWN_MODEL"
 
 
-async def test_a_server_that_vanishes_in_mid_speech_is_told_as_unreachable(
+async def test_a_server_that_vanishes_in_mid_speech_is_reported_as_unreachable(
     scripted: ScriptedServer, api: OrchestratorClient, recording: Recording
 ) -> None:
     async def script(peer: Peer) -> None:
@@ -140,7 +140,7 @@ async def test_a_server_that_vanishes_in_mid_speech_is_told_as_unreachable(
         transport.abort()
 
     scripted.script = script
-    with pytest.raises(CliError, match="connection to the server broke") as caught:
+    with pytest.raises(CliError, match="connection to the server was lost") as caught:
         await speak(api, pieces_of("Hi."), wanted=SpeechOptions(), sink=recording)
     assert caught.value.code is ExitCode.UNREACHABLE
 

@@ -65,7 +65,7 @@ async def test_it_is_printed_once_as_tables_and_as_json(scripted: ScriptedServer
     assert [each["model_id"] for each in value["models"]] == ["joe"]
 
 
-async def test_a_server_that_wants_a_key_is_told_of(scripted: ScriptedServer, server: TestServer) -> None:
+async def test_a_server_that_requires_a_key_is_reported(scripted: ScriptedServer, server: TestServer) -> None:
     scripted.wants_key = True
     result = await voiceplane("top", "--once", "--server", url(server))
     assert (result.code, "VOICEPLANE_API_KEY" in result.err) == (4, True)

@@ -1,4 +1,4 @@
-"""A turn of real processes as one trace, from the microphone to the ear; and nothing of it unless it is asked for."""
+"""A turn of real processes as one trace, from the microphone to the first audio; none unless it is requested."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ async def test_texts_are_traces_too_and_no_span_has_a_word_of_them() -> None:
         assert not [word for word in WORDS if word in raw]
 
 
-async def test_a_receiver_that_is_not_there_disturbs_nobody() -> None:
+async def test_a_receiver_that_is_not_there_disturbs_no_session() -> None:
     gone = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}", "OTEL_BSP_EXPORT_TIMEOUT": "500"}
     async with stack(**gone, OTEL_EXPORTER_OTLP_TIMEOUT="1") as running:
         async with client(running.url, "/v1/talk", sample_rate_hz=16_000) as user:

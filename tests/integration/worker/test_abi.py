@@ -197,8 +197,8 @@ async def test_text_without_anything_to_speak_ends_with_an_empty_utterance(clien
     ("request_", "code", "field", "words"),
     [
         ({"sample_rate_hz": 16000}, grpc.StatusCode.INVALID_ARGUMENT, "sample_rate_hz", "48000"),
-        ({"model_id": "nobody"}, grpc.StatusCode.NOT_FOUND, "model_id", "mock"),
-        ({"voice": "nobody"}, grpc.StatusCode.NOT_FOUND, "voice", "it has"),
+        ({"model_id": "unknown"}, grpc.StatusCode.NOT_FOUND, "model_id", "mock"),
+        ({"voice": "unknown"}, grpc.StatusCode.NOT_FOUND, "voice", "use one of"),
         ({"language": "tlh"}, grpc.StatusCode.NOT_FOUND, "language", "it speaks"),
         ({"speed": 9.0}, grpc.StatusCode.INVALID_ARGUMENT, "speed", "0.5 to 2.0"),
         ({"session_id": "x" * 200}, grpc.StatusCode.INVALID_ARGUMENT, "session_id", "128"),
@@ -234,7 +234,7 @@ async def test_a_backlog_of_text_is_bounded(client: WorkerClient) -> None:
 
 async def test_a_stream_without_a_session_is_refused(client: WorkerClient) -> None:
     call = client.stub.Synthesize()
-    await call.write(tts_pb2.TextChunk(session_id="nobody", text="Hello."))
+    await call.write(tts_pb2.TextChunk(session_id="unknown", text="Hello."))
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call.read()
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
@@ -324,7 +324,7 @@ async def test_a_snapshot_before_the_revision_of_an_answer_lacks_the_session(
 async def test_health_and_reflection_are_served(worker: Worker, client: WorkerClient) -> None:
     for service in ("", "voiceplane.v1.TTS", "model/mock"):
         assert await client.healthy(service), service
-    assert not await client.healthy("model/nobody")
+    assert not await client.healthy("model/unknown")
 
     def reflected() -> list[str]:
         with grpc.insecure_channel(worker.address) as channel:

@@ -10,7 +10,7 @@ import pytest
 
 
 @pytest.mark.parametrize("flag", ["--listen", "--metrics-port"])
-async def test_a_port_that_is_in_use_is_told_with_its_setting(flag: str) -> None:
+async def test_a_port_that_is_in_use_is_reported_with_its_setting(flag: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         flags = {"--listen": "127.0.0.1:0", flag: f"127.0.0.1:{port}" if flag == "--listen" else str(port)}

@@ -77,7 +77,7 @@ async def test_who_has_no_certificate_of_the_authority_is_not_let_in(tmp_path: P
         assert (await refusal(running.address, expired)).reason == "UNAVAILABLE"
 
 
-async def test_a_server_that_is_somebody_else_is_not_called(tmp_path: Path) -> None:
+async def test_a_server_with_another_name_is_not_called(tmp_path: Path) -> None:
     authority = Authority()
     async with worker(server(authority, tmp_path, name="mallory")) as running:
         assert (await refusal(running.address, client(authority, tmp_path))).reason == "UNAVAILABLE"

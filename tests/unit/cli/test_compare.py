@@ -78,7 +78,7 @@ async def test_models_are_loaded_if_need_be_and_speak_in_turns(stage: Stage) -> 
         assert each.sound
 
 
-async def test_cold_unloads_what_nobody_uses(stage: Stage) -> None:
+async def test_cold_unloads_an_unused_model(stage: Stage) -> None:
     (a,) = await compared(stage, "a", cold=True)
     assert stage.calls[:3] == ["unload a", "load a", "a"]
     assert a.cold_first_audio_ms == 10

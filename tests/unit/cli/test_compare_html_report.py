@@ -111,7 +111,7 @@ def test_a_model_that_failed_has_its_reason_and_the_others_have_their_sound() ->
     assert [tag for tag, _ in outline.tags].count("audio") == 1
 
 
-def test_figures_that_nobody_knows_are_no_figures() -> None:
+def test_unknown_values_are_left_out() -> None:
     spoken_once = result("joe")
     spoken_once.recordings, spoken_once.load_ms = [], None
     assert "not measured warm" in report([spoken_once], Script(text="Hi."))
@@ -127,7 +127,7 @@ def test_wav_files_are_named_by_their_models_and_stay_in_the_folder(tmp_path: Pa
     assert "<html" in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 
-def test_what_cannot_be_written_is_told_before_anything_is_measured(tmp_path: Path) -> None:
+def test_an_unwritable_file_is_reported_before_anything_is_measured(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for results in (
         ResultFiles(html=tmp_path / "none" / "r.html", folder=None),

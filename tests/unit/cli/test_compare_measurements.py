@@ -74,6 +74,6 @@ def test_the_word_error_rate_is_the_one_of_an_independent_judge(said: list[str],
     assert word_error_rate(said, heard) == pytest.approx(jiwer.wer(" ".join(said), " ".join(heard)))
 
 
-def test_words_that_nobody_said_are_errors_too() -> None:
+def test_inserted_words_are_errors_too() -> None:
     assert word_error_rate([], ["boo"]) == 1
     assert word_error_rate([], []) == 0

@@ -132,7 +132,7 @@ def test_the_real_probes_answer_on_this_machine(tmp_path: Path) -> None:
     assert checks["cache folder"].found.endswith(f"in {tmp_path / 'not' / 'yet'}")
 
 
-def test_a_redis_is_told_of_where_the_environment_names_one() -> None:
+def test_a_redis_of_the_environment_is_checked() -> None:
     assert "Redis" not in report()[1]
     fit, checks = report(redis=lambda: RedisCheck(ok=True, found="1 workers: 10.0.0.5:50051"))
     assert fit
@@ -142,7 +142,7 @@ def test_a_redis_is_told_of_where_the_environment_names_one() -> None:
     assert (checks["Redis"].mark, checks["Redis"].remedy) == ("missing", "start it")
 
 
-def test_a_redis_that_does_not_answer_is_told_of_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_redis_that_does_not_answer_is_reported_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VOICEPLANE_REDIS__URL", "redis://127.0.0.1:1")
     monkeypatch.setenv("VOICEPLANE_REDIS__LEASE_MS", "3000")  # a worker's own
     found = check_redis()

@@ -39,7 +39,7 @@ def test_a_key_is_made_listed_and_revoked(tmp_path: Path) -> None:
 
 def test_mistakes_are_named(tmp_path: Path) -> None:
     file = tmp_path / "keys.yaml"
-    assert "is no name" in run("new", "a b", "--file", file).stderr
+    assert "not a valid name" in run("new", "a b", "--file", file).stderr
     assert not file.exists()
     assert "cannot be read" in run("list", "--file", file).stderr
     run("new", "alice", "--file", file)

@@ -56,7 +56,7 @@ def test_only_one_session_if_that_is_asked_for() -> None:
     assert (found.sessions, found.turns, found.utterances) == ({"speak": 1}, 0, {"failed": 1})
 
 
-def test_what_stands_before_an_object_is_passed_by_and_what_is_no_log_line_is_counted() -> None:
+def test_text_before_an_object_is_skipped_and_other_lines_are_counted() -> None:
     found = summarize(
         [f"orchestrator-1  | {LINES[0]}\n", "listening on http://127.0.0.1:8080", "{broken", '{"a": 1}', "\n"]
     )

@@ -166,7 +166,7 @@ def test_lint_accepts_metadata_that_the_files_of_a_pack_bring(packs: Path) -> No
 
 def test_lint_does_not_mind_what_only_this_machine_lacks(packs: Path, cache_dir: Path) -> None:
     write_pack(packs / "mock" / "v", "v", source={"uri": "package:no_such_package/data"})
-    write_pack(packs / "mock" / "w", "w", source={"uri": "hf://nobody/nothing"})
+    write_pack(packs / "mock" / "w", "w", source={"uri": "hf://unknown/nothing"})
     assert as_json("lint", "--packs-dir", packs)["ok"] is True
     assert left_in(cache_dir) == []
 
@@ -271,9 +271,9 @@ def test_verify_accepts_any_licence_since_it_uses_nothing(packs: Path) -> None:
 
 
 def test_an_unknown_model_is_named_with_those_that_there_are(packs: Path) -> None:
-    result = run("verify", "nobody", "--packs-dir", packs)
+    result = run("verify", "unknown", "--packs-dir", packs)
     assert result.exit_code == 2
-    assert "has no pack of nobody: it has here" in result.stderr
+    assert "has no pack of unknown: it has here" in result.stderr
 
 
 # add

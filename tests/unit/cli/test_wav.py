@@ -69,7 +69,7 @@ def test_a_file_that_is_no_wav_names_the_remedy(tmp_path: Path) -> None:
     assert caught.value.code is ExitCode.USAGE
 
 
-def test_a_missing_file_and_an_empty_one_are_told_apart(tmp_path: Path) -> None:
+def test_a_missing_file_and_an_empty_one_have_different_errors(tmp_path: Path) -> None:
     with pytest.raises(CliError, match="No such file"):
         read_speech(tmp_path / "none.wav", sample_rate_hz=16_000)
     with (tmp_path / "empty.wav").open("wb") as file:

@@ -22,7 +22,7 @@ class Ring:
 
 @pytest.fixture
 def settled() -> Iterator[weakref.ref[Ring]]:
-    """This process, settled with a ring in it that nobody holds any more."""
+    """This process, frozen with an unreferenced cycle in it."""
     ring = Ring()
     dying = weakref.ref(ring)
     thresholds = gc.get_threshold()

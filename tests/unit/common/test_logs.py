@@ -71,10 +71,10 @@ def test_the_message_of_an_exception_may_be_what_was_spoken(
 def test_what_a_library_logs_is_a_line_of_ours_but_for_what_is_not_true(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure()
     for _ in range(2):  # taking over twice says nothing twice
-        logs.take_over("somelibrary", drop="Nobody has")
+        logs.take_over("somelibrary", drop="No one has")
     library = logging.getLogger("somelibrary.part")
     library.info("hardly of interest")
-    library.warning("Nobody has connected")
+    library.warning("No one has connected")
     library.warning("cannot reach %s", "there")
     line = json.loads(capsys.readouterr().err)
     assert (line["component"], line["level"], line["message"]) == ("somelibrary", "warning", "cannot reach there")

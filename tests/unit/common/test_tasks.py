@@ -1,4 +1,4 @@
-"""The first to end ends the others: by itself, by an error, by a timeout and when nobody waits any more."""
+"""The first to end ends the others: by itself, by an error, by a timeout and when the waiting task is cancelled."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support import virtual_time
 
 
 class Others:
-    """Things that would go on for ever, and need a moment to end."""
+    """Things that would run forever, and need a moment to end."""
 
     def __init__(self) -> None:
         self.ended = 0
@@ -34,7 +34,7 @@ async def fail() -> None:
     raise ConnectionResetError("gone")
 
 
-def test_the_first_is_told_and_the_others_have_ended() -> None:
+def test_the_first_is_returned_and_the_others_have_ended() -> None:
     async def scenario() -> None:
         others = Others()
         tasks = [asyncio.create_task(each) for each in (others.go_on(), answer(), others.go_on())]

@@ -116,10 +116,10 @@ class LoraBase(Model, Protocol):
 
 @runtime_checkable
 class Crashable(Protocol):
-    """A loaded model that can be lost: its process may end."""
+    """A loaded model whose process may crash."""
 
-    def on_crash(self, tell: Callable[[VoiceplaneError], None]) -> None:
-        """Have a function called once it is lost, on any thread; its utterances end with the same error."""
+    def on_crash(self, notify: Callable[[VoiceplaneError], None]) -> None:
+        """Register a callback for a crash, called on any thread; utterances of the model end with the same error."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Licences that forbid commercial use: a pack under one is not used before somebody has accepted it by name."""
+"""Licences that forbid commercial use: their packs are refused unless worker.accept_licences has the licence."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def check_licence(metadata: PackMetadata, *, accepted: Collection[str]) -> None:
     if not allowed.issuperset(non_commercial(metadata.licence)):
         raise failed_precondition(
             "LICENCE_NOT_ACCEPTED",
-            f"model {metadata.model_id!r} is under the licence {metadata.licence!r}, which forbids commercial use: if "
-            "your use is allowed by it, add it to worker.accept_licences, in the environment "
+            f"the licence {metadata.licence!r} of model {metadata.model_id!r} forbids commercial use: if it permits "
+            "your use, add it to worker.accept_licences, in the environment "
             f"VOICEPLANE_WORKER__ACCEPT_LICENCES='[\"{metadata.licence}\"]'",
             field="licence",
         )

@@ -96,7 +96,9 @@ def test_a_remembered_key_whose_artifact_was_deleted_is_written_again(cache: Cac
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
-def test_a_full_disk_is_told_with_both_numbers_and_leaves_nothing(number: int, cache: Cache, cache_dir: Path) -> None:
+def test_a_full_disk_is_reported_with_both_numbers_and_leaves_nothing(
+    number: int, cache: Cache, cache_dir: Path
+) -> None:
     def write(target: Path) -> None:
         target.write_bytes(CONTENT)
         raise OSError(number, "full")
@@ -118,7 +120,7 @@ def test_a_disk_that_is_really_full_gets_its_space_back(small_disk: Path) -> Non
     assert add_file(cache, key="small", content=bytes(700_000)).stat().st_size == 700_000
 
 
-def test_a_full_disk_without_a_cache_folder_is_told(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_without_a_cache_folder_is_reported(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     def mkdir(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "full")
 

@@ -134,7 +134,7 @@ def test_a_folder_of_a_package_is_checked_against_its_digest(site: Path, cache_d
 
 
 @pytest.mark.parametrize(("version", "content"), [("1.1", b"new"), ("1.0", b"newer")], ids=["version", "size"])
-def test_another_release_of_a_package_is_joined_anew(
+def test_another_release_of_a_package_is_joined_again(
     version: str, content: bytes, site: Path, get: Fetch, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     write_package(site, "part_one", {"data/a": b"old"})

@@ -188,7 +188,7 @@ def test_a_store_cannot_write_outside_of_its_artifact(
     assert not list(cache_dir.parent.rglob("*escaped*"))
 
 
-def test_a_disk_that_fills_up_during_a_fetch_is_told_as_that(
+def test_a_disk_that_fills_up_during_a_fetch_is_reported(
     store: MemoryFileSystem, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(store, "/bucket/voice", FOLDER)
@@ -205,7 +205,7 @@ def test_a_disk_that_fills_up_during_a_fetch_is_told_as_that(
     assert "2 bytes are needed" in error.message
 
 
-def test_an_access_that_is_denied_is_told_in_the_stores_words(
+def test_an_access_that_is_denied_has_the_message_of_the_store(
     store: MemoryFileSystem, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def denied(*_: object, **__: object) -> Any:

@@ -127,7 +127,7 @@ async def test_a_list_is_selected_by_the_server_and_no_empty_selector_is_sent() 
     assert first["query"] == {"labelSelector": "a=b,c!=d"}
     assert (second["path"], second["query"]) == ("/api/v1/pods", {})
     assert api.calls == 2
-    assert first["timeout"].total, "no call waits for ever"
+    assert first["timeout"].total, "each call has a timeout"
 
 
 async def test_an_object_is_read_by_its_name() -> None:

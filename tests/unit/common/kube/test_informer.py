@@ -16,7 +16,7 @@ from tests.support import virtual_time
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-# A script of a watch: its events and waits in seconds, then an error, or ENDS, or silence for ever.
+# A script of a watch: its events and waits in seconds, then an error, or ENDS, or endless silence.
 ENDS = "the server ends the watch"
 Script = list[Any]
 GONE = ApiError(410, "Expired", "too old resource version: 5 (9)")
@@ -24,7 +24,7 @@ UNREACHABLE = ApiError(0, "Unreachable", "ServerDisconnectedError")
 
 
 class FakeApi:
-    """Answers lists and watches by scripts; a list or watch that has none waits for ever."""
+    """Answers lists and watches by scripts; a list or watch that has none waits forever."""
 
     def __init__(self, *, lists: Sequence[Any], watches: Sequence[Script] = ()) -> None:
         self._lists = list(lists)
@@ -43,7 +43,7 @@ class FakeApi:
     async def list(self, *what: Any) -> dict[str, Any]:
         self._note("list")
         self.asked.append(what)
-        answer = self._lists.pop(0) if self._lists else await _for_ever()
+        answer = self._lists.pop(0) if self._lists else await _forever()
         if isinstance(answer, ApiError):
             raise answer
         return cast("dict[str, Any]", answer)
@@ -60,10 +60,10 @@ class FakeApi:
                 await asyncio.sleep(event)
             else:
                 yield event
-        await _for_ever()
+        await _forever()
 
 
-async def _for_ever() -> Any:
+async def _forever() -> Any:
     await asyncio.Event().wait()
 
 
@@ -140,7 +140,7 @@ def test_it_is_not_synced_before_the_first_list_is_in() -> None:
     assert api.made == ["list", "list", "watch 7"]
 
 
-def test_events_are_told_and_the_next_watch_goes_on_after_the_last() -> None:
+def test_events_are_delivered_and_the_next_watch_continues_after_the_last() -> None:
     events = [event("ADDED", "b", 8), event("MODIFIED", "a", 9), event("DELETED", "b", 10), ENDS]
     api = FakeApi(lists=[listed(7, item("a", 3))], watches=[events])
     result = watched(api)
@@ -149,7 +149,7 @@ def test_events_are_told_and_the_next_watch_goes_on_after_the_last() -> None:
     assert api.made == ["list", "watch 7", "watch 10"]
 
 
-def test_a_bookmark_moves_the_version_and_is_told_to_nobody() -> None:
+def test_a_bookmark_moves_the_version_and_is_not_delivered() -> None:
     api = FakeApi(lists=[listed(7, item("a", 3))], watches=[[bookmark(50), ENDS]])
     result = watched(api)
     assert api.made == ["list", "watch 7", "watch 50"]
@@ -179,7 +179,7 @@ def test_after_an_error_it_lists_again_instead_of_asking_for_the_old_version(end
     assert result.versions == {"a": "40"}
 
 
-def test_a_watch_that_is_told_nothing_until_its_end_is_taken_for_blind() -> None:
+def test_a_watch_without_events_until_its_end_is_listed_again() -> None:
     """A server tells nothing after a version of the future, neither bookmark nor error: it just ends the watch."""
     api = FakeApi(lists=[listed(9000, item("a", 8999)), listed(41, item("a", 40))], watches=[[ENDS]])
     result = watched(api)

@@ -1,4 +1,4 @@
-"""What stands in the Redis: workers' records, and what somebody else has written."""
+"""What stands in the Redis: workers' records, and invalid entries."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def test_fields_of_a_newer_version_are_passed_over() -> None:
         ("host:99999", RECORD, "its address must be host:port"),
     ],
 )
-def test_what_is_no_workers_record_is_told_of_and_passed_over(address: str, text: str, problem: str) -> None:
+def test_an_invalid_record_is_reported_and_skipped(address: str, text: str, problem: str) -> None:
     workers, ends_ms = {address: text, "10.0.0.6:50051": RECORD}, {address: 2000, "10.0.0.6:50051": 2000}
     found = read(now_ms=0, incarnation="i", workers=workers, ends_ms=ends_ms)
     assert list(found.leases) == ["10.0.0.6:50051"]
     assert problem in found.unreadable[address]
 
 
-def test_a_record_without_a_lease_is_told_of() -> None:
+def test_a_record_without_a_lease_is_reported() -> None:
     found = read(now_ms=0, incarnation="i", workers={ADDRESS: RECORD}, ends_ms={})
     assert found.unreadable == {ADDRESS: "it has no lease"}
 

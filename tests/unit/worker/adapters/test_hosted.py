@@ -1,4 +1,4 @@
-"""A model in a child process: it speaks as it does at home, and what befalls the process is told."""
+"""A model in a child process: it speaks as it does in the worker's process, and crashes are reported."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_streams_alternate_and_one_that_is_closed_ends_alone(model: HostedModel)
     np.testing.assert_array_equal(np.concatenate(heard), whole)
 
 
-def test_a_killed_process_ends_its_streams_with_a_stated_error_and_is_told(model: HostedModel) -> None:
+def test_a_killed_process_ends_its_streams_with_an_error_and_is_reported(model: HostedModel) -> None:
     assert isinstance(model, Crashable)
     chunks = model.synthesize(PIECE)
     next(chunks)

@@ -1,4 +1,4 @@
-"""The mock family: its audio is a pure function of the text, and it fails and waits as it is told."""
+"""The mock family: its audio is a pure function of the text, and it fails and waits as its options say."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_voices_differ_by_an_octave() -> None:
     np.testing.assert_array_equal(np.concatenate(list(load().synthesize(piece(voice="high")))), tones(TEXT, octave=1))
 
 
-def test_each_chunk_takes_the_time_that_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_chunk_takes_the_configured_time(monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float] = []
     monkeypatch.setattr(time, "sleep", waits.append)
     model = load(chunk_compute_ms=30, load_ms=500)

@@ -29,7 +29,7 @@ WARM_UP = "Good morning, and thank you for calling; I will help you with your qu
 SENTENCES = [
     "The train to the coast leaves from platform four in ten minutes, so please hurry up now.",
     "She sells sea shells by the sea shore, and the shells that she sells are surely from the sea.",
-    "Would you believe that nobody had ever climbed that mountain before the summer of last year?",
+    "Would you believe that nobody had ever climbed that mountain before the summer of last year?",  # words: allow
 ]
 
 

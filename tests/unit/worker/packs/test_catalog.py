@@ -75,7 +75,7 @@ def test_a_broken_pack_does_not_take_the_others_away(packs_dir: Path) -> None:
     assert catalog.refresh() == {}
 
 
-def test_a_pack_that_breaks_keeps_its_last_metadata_and_is_told_until_it_is_mended(packs_dir: Path) -> None:
+def test_a_pack_that_breaks_keeps_its_last_metadata_and_is_reported_until_it_is_fixed(packs_dir: Path) -> None:
     catalog = PackCatalog(packs_dir)
     write_pack(packs_dir / "mock" / "first", "first", no_such_key=1)
     for _ in range(2):
@@ -98,7 +98,7 @@ def test_of_two_packs_with_one_model_id_the_first_folder_stands(packs_dir: Path)
 
 
 @pytest.mark.parametrize("name", ["aa", "zz"])
-def test_a_pack_that_breaks_is_told_also_when_another_has_its_model_id(name: str, packs_dir: Path) -> None:
+def test_a_pack_that_breaks_is_reported_also_when_another_has_its_model_id(name: str, packs_dir: Path) -> None:
     catalog = PackCatalog(packs_dir)
     write_pack(packs_dir / "mock" / "first", "first", no_such_key=1)
     write_pack(packs_dir / "mock" / name, "first", description="another")

@@ -1,4 +1,4 @@
-"""metadata.yaml: what it may say, and how a mistake is told."""
+"""metadata.yaml: what it may say, and how a mistake is reported."""
 
 from __future__ import annotations
 

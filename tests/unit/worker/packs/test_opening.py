@@ -87,9 +87,9 @@ def test_another_content_than_asked_for_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_model_that_nothing_knows_is_not_found() -> None:
-    error = refused(ModelSpec(model_id="nobody"))
+    error = refused(ModelSpec(model_id="unknown"))
     assert (error.code, error.reason, error.field) == (grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND", "model_id")
-    assert "'nobody'" in error.message
+    assert "'unknown'" in error.message
 
 
 def test_another_family_than_asked_for_is_refused(tmp_path: Path) -> None:

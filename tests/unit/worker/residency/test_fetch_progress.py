@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MEBIBYTE = 1 << 20
 
 
-def test_progress_is_told_once_for_each_percent() -> None:
+def test_progress_is_reported_once_for_each_percent() -> None:
     told: list[tuple[int, int]] = []
     progress = throttled(lambda done, total: told.append((done, total)))
     for done in range(0, 100 * MEBIBYTE + 1, MEBIBYTE // 4):
@@ -27,7 +27,7 @@ def test_progress_is_told_once_for_each_percent() -> None:
     assert told == [(percent * MEBIBYTE, 100 * MEBIBYTE) for percent in range(101)]
 
 
-def test_progress_without_a_known_end_is_told_throttled() -> None:
+def test_progress_without_a_known_end_is_throttled() -> None:
     told: list[int] = []
     progress = throttled(lambda done, _: told.append(done))
     for done in range(0, 3 * STEP_BYTES, MEBIBYTE):
@@ -35,7 +35,7 @@ def test_progress_without_a_known_end_is_told_throttled() -> None:
     assert told == [0, STEP_BYTES, 2 * STEP_BYTES]
 
 
-async def test_what_a_fetch_copies_is_told_up_to_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_a_fetch_copies_is_reported_up_to_the_total(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     site = tmp_path / "site"
     monkeypatch.syspath_prepend(str(site))
     files = {"data/metadata.yaml": pack_yaml("voice"), "data/model.onnx.part0": bytes(3 * MEBIBYTE)}

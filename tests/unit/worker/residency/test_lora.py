@@ -189,7 +189,7 @@ async def test_a_base_that_fails_to_load_is_the_adapter_s_failure() -> None:
 @pytest.mark.parametrize(
     ("base_model_id", "reason", "message"),
     [
-        ("nobody", "BASE_MODEL_NOT_FOUND", "'nobody'"),
+        ("unknown", "BASE_MODEL_NOT_FOUND", "'unknown'"),
         ("lora", "INVALID_ARGUMENT", "'lora' is a LoRA"),
         ("third", "INVALID_ARGUMENT", "'third' is a LoRA"),
     ],

@@ -138,7 +138,7 @@ async def test_sessions_that_want_one_model_share_one_load_and_a_waiter_may_leav
 async def test_an_unknown_model_is_refused_with_the_known_ones() -> None:
     bench = Bench()
     with pytest.raises(VoiceplaneError) as caught:
-        await bench.manager.acquire("nobody")
+        await bench.manager.acquire("unknown")
     assert caught.value.code is grpc.StatusCode.NOT_FOUND
     assert "b, c, d, default" in caught.value.message
     await bench.manager.close()

@@ -207,14 +207,14 @@ async def test_other_voices_are_offered_at_once_without_a_load() -> None:
 
 async def test_a_voice_that_it_does_not_have_is_refused_and_the_former_ones_stay() -> None:
     bench = Bench()
-    wrong = ModelSpec(model_id="a", source=SOURCE, declaration="v2", voices=(Voice(name="nobody", language=""),))
-    with pytest.raises(VoiceplaneError, match="no voice 'nobody'"):
+    wrong = ModelSpec(model_id="a", source=SOURCE, declaration="v2", voices=(Voice(name="unknown", language=""),))
+    with pytest.raises(VoiceplaneError, match="no voice 'unknown'"):
         await bench.manager.load(wrong)
     status = bench.status("a")
     assert (status.state, status.reason) == (ModelState.FAILED, "UnknownVoice")
     assert not bench.loader.alive
     await bench.manager.load(ModelSpec(model_id="a", source=SOURCE, declaration="v1"))
-    with pytest.raises(VoiceplaneError, match="no voice 'nobody'"):
+    with pytest.raises(VoiceplaneError, match="no voice 'unknown'"):
         await bench.manager.load(wrong)
     status = bench.status("a")
     assert (status.state, status.declaration, status.voices[0].name) == (ModelState.RESIDENT, "v1", "v")
@@ -224,10 +224,10 @@ async def test_a_voice_named_while_it_loads_is_looked_for_when_it_has() -> None:
     bench = Bench(by_itself=False)
     first = asyncio.create_task(bench.manager.load(ModelSpec(model_id="a", source=SOURCE, declaration="v1")))
     pending = await bench.loader.next_load()
-    wrong = ModelSpec(model_id="a", source=SOURCE, declaration="v2", voices=(Voice(name="nobody", language=""),))
+    wrong = ModelSpec(model_id="a", source=SOURCE, declaration="v2", voices=(Voice(name="unknown", language=""),))
     await bench.manager.load(wrong, no_wait=True)
     pending.succeed()
-    with pytest.raises(VoiceplaneError, match="no voice 'nobody'"):
+    with pytest.raises(VoiceplaneError, match="no voice 'unknown'"):
         await first
     assert not bench.loader.alive
 

@@ -209,7 +209,7 @@ class ManagerMachine(RuleBasedStateMachine):
 
     @invariant()
     def evictions_follow_the_rules(self) -> None:
-        """What was closed by nobody's wish was unused, old, and neither pinned nor the default."""
+        """What was closed without a request was unused, old, and neither pinned nor the default."""
         for model in self.loader.closed[self.seen_closed :]:
             born = self.resident_at.get(model)
             if model.model_id in self.excused or born is None:

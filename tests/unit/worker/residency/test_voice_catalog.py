@@ -44,9 +44,9 @@ def test_declared_voices_are_those_in_that_order_and_keep_their_languages_unless
 
 def test_a_voice_that_the_model_does_not_have_is_named_with_those_that_it_has() -> None:
     with pytest.raises(VoiceplaneError) as caught:
-        voice_catalog_of(declared(("nobody", "")), PACK)
+        voice_catalog_of(declared(("unknown", "")), PACK)
     assert (caught.value.reason, caught.value.field) == ("UNKNOWN_VOICE", "voices")
-    assert caught.value.message == "model 'm' has no voice 'nobody': its voices are low, high, eva"
+    assert caught.value.message == "model 'm' has no voice 'unknown': its voices are low, high, eva"
 
 
 def test_before_it_is_resident_what_is_declared_is_expected() -> None:

@@ -163,7 +163,7 @@ def test_a_late_frame_in_mid_utterance_is_an_underrun_and_a_late_utterance_is_no
     assert run(scenario()) == (1, 1)
 
 
-def test_a_failure_is_told_after_the_frames_that_are_ready() -> None:
+def test_a_failure_is_raised_after_the_frames_that_are_ready() -> None:
     async def scenario() -> float:
         source = frame_pacer()
         source.put(frames(BURST + 1))

@@ -46,7 +46,7 @@ class HostedAdapter:
 
 
 class HostedVoices:
-    """A model in a child process; it is told when that is lost, see Crashable."""
+    """A model in a child process, which may crash; see Crashable."""
 
     def __init__(self, process: ChildProcess, facts: ModelFacts) -> None:
         self._process = process
@@ -70,9 +70,9 @@ class HostedVoices:
             with contextlib.suppress(VoiceplaneError):  # it has ended, and the stream with it
                 self._process.call("stop", stream)
 
-    def on_crash(self, tell: Callable[[VoiceplaneError], None]) -> None:
+    def on_crash(self, notify: Callable[[VoiceplaneError], None]) -> None:
         """See Crashable.on_crash."""
-        self._process.on_crash(tell)
+        self._process.on_crash(notify)
 
     def close(self) -> None:
         """Free the adapter, and leave the process to its base; see Model.close."""

@@ -22,7 +22,7 @@ from voiceplane_worker.adapters.hosted.messages import Answer, Call
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-# A child that has been told to end, or has lost its parent, ends at once; one that does not is killed.
+# A child that is asked to end, or has lost its parent, exits at once; after this time it is killed.
 END_TIMEOUT_S = 5.0
 
 _log = get_logger("hosted")
@@ -145,7 +145,7 @@ class ChildProcess:
 def _ended(model_id: str, code: int) -> VoiceplaneError:
     how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
     message = (
-        f"the process of model {model_id!r} has ended ({how}): the worker's log may say why, and the kernel's log "
-        "whether memory ran out"
+        f"the process of model {model_id!r} crashed ({how}): see the worker's log for the reason, and the kernel's log "
+        "for an out-of-memory kill"
     )
     return unavailable("MODEL_PROCESS_ENDED", message, retry_after_ms=1_000)
