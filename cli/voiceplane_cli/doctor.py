@@ -61,10 +61,6 @@ def _version(distribution: str) -> str | None:
         return None
 
 
-def _has_module(name: str) -> bool:
-    return importlib.util.find_spec(name) is not None
-
-
 def _free_bytes(folder: Path) -> int | None:
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
@@ -120,7 +116,6 @@ class Probes:
         python: The interpreter's version.
         version: A distribution's version, or None if it is not installed.
         families: The families that are installed, and those of the voice packs that come with the worker.
-        has_module: Whether a module could be imported.
         which: Where a program is.
         library: A shared library's file name.
         port_is_free: Whether a port of loopback is free.
@@ -133,7 +128,6 @@ class Probes:
     python: Callable[[], tuple[int, ...]] = lambda: tuple(int(part) for part in platform.python_version_tuple()[:2])
     version: Callable[[str], str | None] = _version
     families: Callable[[], list[FamilyFound]] = _families
-    has_module: Callable[[str], bool] = _has_module
     which: Callable[[str], str | None] = shutil.which
     library: Callable[[str], str | None] = ctypes.util.find_library
     port_is_free: Callable[[int], bool] = port_is_free

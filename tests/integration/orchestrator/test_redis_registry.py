@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from voiceplane_cli.redis_check import look
+from voiceplane_cli.redis_check import check_redis
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_common.worker_registry.records import WorkerRecord
 from voiceplane_common.worker_registry.registry import LeaseClaim, WorkerRegistry
@@ -249,11 +249,11 @@ async def test_the_doctor_names_who_has_registered_and_what_is_no_workers(
 ) -> None:
     monkeypatch.setenv("VOICEPLANE_REDIS__URL", redis.url)
     await registry.hold(ADDRESS, record("w1"), put_out=True)
-    found = await asyncio.to_thread(look)
+    found = await asyncio.to_thread(check_redis)
     assert found is not None
     assert (found.ok, found.found) == (True, f"1 workers: {ADDRESS}")
     await redis.ask("HSET", WORKERS, "somebody", "hello")
-    found = await asyncio.to_thread(look)
+    found = await asyncio.to_thread(check_redis)
     assert found is not None
     assert not found.ok
     assert "'somebody' (Invalid JSON" in found.found

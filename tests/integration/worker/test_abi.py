@@ -289,7 +289,7 @@ async def test_the_state_is_watched_without_polling(client: WorkerClient) -> Non
             while state.load.sessions != 1:
                 state = await anext(states)
         assert state.revision > first.revision
-    await states.aclose()  # type: ignore[attr-defined]
+    await states.aclose()
 
 
 async def test_a_session_is_in_snapshots_from_the_revision_of_its_answer_on(
@@ -302,7 +302,7 @@ async def test_a_session_is_in_snapshots_from_the_revision_of_its_answer_on(
         states = client.watch_state()
         first = await anext(states)
         assert (first.revision >= revision, first.load.sessions) == (True, before.load.sessions + 1)
-        await states.aclose()  # type: ignore[attr-defined]
+        await states.aclose()
 
 
 async def test_a_snapshot_before_the_revision_of_an_answer_lacks_the_session(

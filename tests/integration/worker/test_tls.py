@@ -60,7 +60,7 @@ async def test_both_sides_show_a_certificate_and_then_speak(tmp_path: Path) -> N
             assert await say(session, "Hello there.")
         states = caller.watch_state()
         assert (await anext(states)).ready
-        await states.aclose()  # type: ignore[attr-defined]  # it is a generator
+        await states.aclose()
 
 
 async def test_who_has_no_certificate_of_the_authority_is_not_let_in(tmp_path: Path) -> None:
