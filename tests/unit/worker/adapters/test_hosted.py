@@ -98,7 +98,7 @@ def test_a_killed_process_ends_its_streams_with_an_error_and_is_reported(model: 
     next(chunks)
     kill(model)
     for stream in (chunks, model.synthesize(PIECE)):
-        with pytest.raises(VoiceplaneError, match=r"'mock' has ended \(killed by SIGKILL\)") as caught:
+        with pytest.raises(VoiceplaneError, match=r"'mock' .*\(killed by SIGKILL\)") as caught:
             next(stream)
         assert caught.value.reason == "MODEL_PROCESS_ENDED"
     late: list[VoiceplaneError] = []
@@ -126,7 +126,7 @@ def test_a_call_under_way_ends_with_the_process() -> None:
 
 def test_a_process_that_dies_while_it_loads_is_a_failed_load(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    with pytest.raises(VoiceplaneError, match=r"'mock' has ended \(exit code 1\)"):
+    with pytest.raises(VoiceplaneError, match=r"'mock' .*\(exit code 1\)"):
         HostedAdapter("mock").load(mock_pack(), device="cpu", threads=1)
 
 
