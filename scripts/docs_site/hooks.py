@@ -82,7 +82,6 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """List the pages of the families below the one of all families."""
     overview = "reference/families.md"
     families = [page for page in pages().values() if page.startswith("reference/families/")]
-    families += sorted(f"families/{path.name}" for path in (ROOT / "docs" / "families").glob("*.md"))
     if families:
         for section in config.nav or []:
             for entries in section.values() if isinstance(section, dict) else ():
