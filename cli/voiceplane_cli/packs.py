@@ -186,7 +186,7 @@ def _view(pack: CatalogPack) -> PackView:
     metadata, source = pack.metadata, pack.metadata.source
     state, message = "here", ""
     try:
-        if source and find(source.uri, sha256=source.sha256) is None:
+        if source and _find(source) is None:
             state = "not fetched"
     except VoiceplaneError as error:
         state, message = "missing", error.message
@@ -222,7 +222,7 @@ def _mistakes(folder: Path, metadata: PackMetadata) -> Iterator[str]:
         yield f"model_id {metadata.model_id!r} is not the folder's name: rename the folder, or correct model_id"
     if metadata.source:
         try:
-            find(metadata.source.uri, sha256=metadata.source.sha256)
+            _find(metadata.source)
         except VoiceplaneError as error:
             if error.reason not in {"PACKAGE_MISSING", "ARTIFACT_MISSING"}:  # that is this machine's, not the pack's
                 yield f"source.uri: {error.message}"
@@ -266,7 +266,19 @@ def _verify(pack: CatalogPack, *, credentials_dir: Path | None) -> PackVerificat
 
 
 def _fetch(source: PackSource, *, credentials_dir: Path | None) -> Path:
-    return fetch(source.uri, sha256=source.sha256, credentials=source.credentials, credentials_dir=credentials_dir)
+    return fetch(
+        source.uri,
+        sha256=source.sha256,
+        include=source.include,
+        exclude=source.exclude,
+        index=source.digests,
+        credentials=source.credentials,
+        credentials_dir=credentials_dir,
+    )
+
+
+def _find(source: PackSource) -> Path | None:
+    return find(source.uri, sha256=source.sha256, include=source.include, exclude=source.exclude, index=source.digests)
 
 
 def _describe(given: Mapping[str, Any], files: Mapping[str, Path]) -> PackMetadata:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
+from voiceplane_common.artifacts import FetchLimits
 from voiceplane_common.clock import SystemClock
 from voiceplane_common.errors import unavailable
 from voiceplane_common.logs import get_logger
@@ -87,6 +88,7 @@ class Worker:
                 credentials_dir=Path(worker.credentials_dir) if worker.credentials_dir else None,
                 accept_licences=worker.accept_licences,
                 private_sources=worker.private_sources,
+                limits=FetchLimits(stall_s=settings.model_manager.fetch_stall_timeout_ms / 1000),
             ),
             clock=SystemClock(),
             metrics=self.metrics,

@@ -1,6 +1,8 @@
-"""Remote files: fetched, verified by digest, and kept in a content-addressed cache."""
+"""Files from elsewhere: resolved, fetched, checked against their digests, and kept in a content-addressed cache."""
 
 from voiceplane_common.artifacts.digests import digest
 from voiceplane_common.artifacts.fetching import fetch, find
+from voiceplane_common.artifacts.limits import FetchLimits
+from voiceplane_common.artifacts.progress import FetchProgress
 
-__all__ = ["digest", "fetch", "find"]
+__all__ = ["FetchLimits", "FetchProgress", "digest", "fetch", "find"]

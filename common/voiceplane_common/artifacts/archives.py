@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from voiceplane_common.artifacts.cache import Cache, default_cache_dir
-from voiceplane_common.artifacts.copying import Progress, copy_all
+from voiceplane_common.artifacts.copying import copy_all
 from voiceplane_common.artifacts.digests import digest
 from voiceplane_common.artifacts.trees import safe_name
 from voiceplane_common.errors import VoiceplaneError, failed_precondition
@@ -26,7 +26,7 @@ MAX_FILES = 10_000
 # Weights hardly shrink, so an archive that grows by more than this is a bomb.
 MAX_GROWTH = 100
 FREE_BYTES = 16 << 20
-_BROKEN = (
+BROKEN = (
     tarfile.TarError,
     zipfile.BadZipFile,
     gzip.BadGzipFile,
@@ -57,20 +57,22 @@ def unpack(archive: Path, *, sha256: str = "", cache_dir: Path | None = None) ->
             size. RESOURCE_EXHAUSTED: DISK_FULL. UNAVAILABLE: CACHE_BUSY or CACHE_UNUSABLE.
     """
     size_bytes = archive.stat().st_size
-    limit_bytes = size_bytes * MAX_GROWTH + FREE_BYTES
+    left_bytes = size_bytes * MAX_GROWTH + FREE_BYTES
 
-    def watch(done: int, _: int) -> None:
-        if done > limit_bytes:
+    def copied(count: int) -> None:
+        nonlocal left_bytes
+        left_bytes -= count
+        if left_bytes < 0:
             raise _invalid(archive, f"holds more than {MAX_GROWTH} times its own size")
 
     def write(target: Path) -> None:
         try:
             with closing(_entries(archive)) as entries:
-                copy_all(entries, target, progress=Progress(watch))
+                copy_all(entries, target, copied=copied)
         except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
             name = Path(error.filename).relative_to(target)
             raise _invalid(archive, f"holds two things of the name {name}") from None
-        except _BROKEN as error:
+        except BROKEN as error:
             raise _invalid(archive, f"cannot be unpacked: {type(error).__name__}: {error}") from error
 
     key = f"unpacked:{sha256 or digest(archive)}"

@@ -1,4 +1,4 @@
-"""Streams files into a folder, and reports the progress."""
+"""Streams files into a folder, and counts what is written."""
 
 from __future__ import annotations
 
@@ -13,26 +13,7 @@ if TYPE_CHECKING:
 BLOCK_BYTES = 1 << 20
 
 
-class Progress:
-    """How many bytes are done."""
-
-    def __init__(self, report: Callable[[int, int], None] | None) -> None:
-        self._report = report
-        self._done = self._total = 0
-
-    def begin(self, total_bytes: int) -> None:
-        """Set the number of bytes to come; 0 if unknown."""
-        self._total = total_bytes
-        self.add(0)
-
-    def add(self, count: int) -> None:
-        """Add a number of bytes that are done."""
-        self._done += count
-        if self._report:
-            self._report(self._done, self._total)
-
-
-def copy_file(parts: Iterable[BinaryIO], target: Path, *, progress: Progress) -> None:
+def copy_file(parts: Iterable[BinaryIO], target: Path, *, copied: Callable[[int], None]) -> None:
     """Write one file from its parts, one after another; closes them."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("xb") as out:
@@ -40,11 +21,11 @@ def copy_file(parts: Iterable[BinaryIO], target: Path, *, progress: Progress) ->
             with part:
                 while block := part.read(BLOCK_BYTES):
                     out.write(block)
-                    progress.add(len(block))
+                    copied(len(block))
 
 
-def copy_all(files: Iterator[tuple[str, Iterator[BinaryIO]]], target: Path, *, progress: Progress) -> None:
+def copy_all(files: Iterator[tuple[str, Iterator[BinaryIO]]], target: Path, *, copied: Callable[[int], None]) -> None:
     """Write a folder: each file's relative name with its parts."""
     target.mkdir()
     for name, parts in files:
-        copy_file(parts, target / safe_name(name), progress=progress)
+        copy_file(parts, target / safe_name(name), copied=copied)

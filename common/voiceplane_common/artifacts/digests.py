@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from voiceplane_common.artifacts.trees import files_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 
@@ -23,12 +24,18 @@ def digest(path: Path) -> str:
         VoiceplaneError: FAILED_PRECONDITION: see `trees.files_of`.
     """
     if path.is_file():
-        return _file_digest(path)
-    files = sorted(files_of(path).items(), key=lambda item: item[0].encode())
-    lines = "".join(f"{_file_digest(file)}  {name}\n" for name, file in files)
+        return file_digest(path)
+    return tree_digest({name: file_digest(file) for name, file in files_of(path).items()})
+
+
+def tree_digest(files: Mapping[str, str]) -> str:
+    """The digest of a folder whose files have these digests, by relative name."""
+    ordered = sorted(files.items(), key=lambda item: item[0].encode())
+    lines = "".join(f"{sha256}  {name}\n" for name, sha256 in ordered)
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _file_digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """The sha256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

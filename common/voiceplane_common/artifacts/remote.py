@@ -1,104 +1,283 @@
-"""Remote sources, read through fsspec."""
+"""Remote sources: resolved to something immutable, then brought into the cache."""
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+import functools
+import threading
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
 
-import fsspec
-
-from voiceplane_common.artifacts.cache import DISK_FULL
-from voiceplane_common.artifacts.copying import Progress, copy_all, copy_file
-from voiceplane_common.artifacts.ssrf_guard import refusal
-from voiceplane_common.artifacts.trees import safe_name
+from voiceplane_common.artifacts.blobs import hashed
+from voiceplane_common.artifacts.cache import Cache, Note, check_digest
+from voiceplane_common.artifacts.connections import Connector
+from voiceplane_common.artifacts.download import Download
+from voiceplane_common.artifacts.limits import FetchLimits
+from voiceplane_common.artifacts.patterns import EVERYTHING, Selection
+from voiceplane_common.artifacts.sources import hub, oci, web
+from voiceplane_common.artifacts.sources.reach import Reach
+from voiceplane_common.artifacts.ssrf_guard import Guard, networks
+from voiceplane_common.artifacts.transport import TransientError, Transport
+from voiceplane_common.artifacts.urls import origin_of, redact
 from voiceplane_common.errors import VoiceplaneError, failed_precondition, unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-EXTRAS = {"https": "http", "s3": "s3", "hf": "hf"}
+    from voiceplane_common.artifacts.files import Listing, RemoteFile, Resolution
+    from voiceplane_common.artifacts.progress import Meter
+
+T = TypeVar("T")
+OBJECTS = frozenset({"s3", "gs", "az"})
+_TICK_S = 0.1
+# A stalled connection is given up well before the fetch is, so that another one can go on.
+_READ_SHARE = 3
 
 
-class Source:
+class RemoteSource:
     """A remote file or folder.
 
     Attributes:
-        name: Its last path component.
-        size_bytes: Of all of its files; 0 if the server does not say.
+        uri: Where it is.
+        scheme: Of the URI.
+        shown: The URI for messages and logs.
+        name: The last path component of what is fetched.
+        is_resolved: Whether the source has said what it is, in this fetch.
     """
 
-    def __init__(self, uri: str, options: Mapping[str, Any]) -> None:
-        """Look at what is there.
-
-        Args:
-            uri: Where it is.
-            options: What the scheme's file system takes besides, such as credentials.
-
-        Raises:
-            VoiceplaneError: FAILED_PRECONDITION: EXTRA_MISSING, ARTIFACT_MISSING, UNSAFE_PATH or PRIVATE_SOURCE.
-                UNAVAILABLE, FETCH_FAILED.
-        """
-        self._uri = uri
-        scheme = uri.partition(":")[0]
-        try:
-            self._fs, self._root = fsspec.core.url_to_fs(uri, **options)
-        except ImportError as error:
-            message = f"{scheme}: sources need the extra voiceplane-common[{EXTRAS[scheme]}]: {error}"
-            raise failed_precondition("EXTRA_MISSING", message, field="source.uri") from None
-        try:
-            # A web server's folder is a page for people, so over https there are files only.
-            self._is_file = scheme == "https" or self._fs.isfile(self._root)
-            found = {self._root: self._fs.info(self._root)} if self._is_file else self._fs.find(self._root, detail=True)
-        except FileNotFoundError as error:
-            if cause := _failure_behind(error, scheme=scheme):
-                raise self._failed(cause) from error
-            found = {}
-        except Exception as error:  # each file system raises its own
-            raise self._failed(error) from error
-        if not found:
-            raise failed_precondition("ARTIFACT_MISSING", f"{uri} does not exist", field="source.uri")
-        self._files = {self._inside(path): path for path in found}
-        self.size_bytes = sum(int(info.get("size") or 0) for info in found.values())
-        self.name = PurePosixPath(self._root.partition("?")[0].rstrip("/")).name or "data"
-
-    def write(self, target: Path, *, progress: Progress) -> None:
-        """Copy it to a path that does not exist yet.
+    def __init__(
+        self,
+        uri: str,
+        *,
+        selection: Selection = EVERYTHING,
+        index: Mapping[str, str] | None = None,
+        credentials: Mapping[str, str] | None = None,
+        private_sources: Sequence[str] | None = None,
+        limits: FetchLimits | None = None,
+    ) -> None:
+        """Describe it; nothing is asked.
 
         Raises:
-            VoiceplaneError: UNAVAILABLE, FETCH_FAILED.
-            OSError: The disk is full.
+            VoiceplaneError: INVALID_ARGUMENT: the URI or a network has no such form.
         """
+        self.uri = uri
+        self.scheme = uri.partition(":")[0]
+        self.shown = redact(uri)
+        self._selection = selection
+        self._index = dict(index or {})
+        self._credentials = dict(credentials or {})
+        self._private = None if private_sources is None else networks(private_sources)
+        self._limits = limits or FetchLimits()
+        self.is_resolved = False
+        self.name = _name_of(uri)
+
+    @functools.cached_property
+    def pinned(self) -> str:
+        """What the URI itself names for ever; empty if it names something that may change."""
+        match self.scheme:
+            case "hf":
+                return hub.pinned(self.uri)
+            case "oci":
+                return oci.pinned(self.uri)
+            case "https" if self._index:
+                return web.index_identity(self._index)
+        return ""
+
+    @property
+    def key(self) -> str:
+        """What tells this source from others, whatever it resolves to."""
+        return f"{self.uri}|{self._endpoint}|{self._selection.key}"
+
+    def key_of(self, identity: str) -> str:
+        """What tells the selected files of something immutable from others."""
+        return f"{identity}|{self._selection.key}"
+
+    def fetch(self, cache: Cache, *, sha256: str, meter: Meter) -> Path:
+        """Resolve it, and bring what the cache does not have yet. Blocking.
+
+        Raises:
+            VoiceplaneError: See `fetching.fetch`.
+        """
+        guard = Guard(private=self._private, endpoints=self._endpoints())
+        read_timeout_s = max(1.0, self._limits.stall_s / _READ_SHARE)
+        connector = Connector(guard=guard, read_timeout_s=read_timeout_s)
         try:
-            if self._is_file:
-                copy_file([self._open(self._root)], target, progress=progress)
-            else:
-                files = ((name, iter([self._open(path)])) for name, path in self._files.items())
-                copy_all(files, target, progress=progress)
+            with closing(Transport(connector, max_idle=self._limits.connections)) as transport:
+                return self._fetch(Reaching(self, connector, transport, meter), cache, sha256=sha256, meter=meter)
+        except OSError as error:
+            raise cache.explain(error, 0) from error
+
+    def _fetch(self, reaching: Reaching, cache: Cache, *, sha256: str, meter: Meter) -> Path:
+        resolution = reaching.ask(self._resolve)
+        self.is_resolved = True
+        key = self.key_of(resolution.identity) if resolution.identity else ""
+        if key and not sha256 and (found := cache.find_key(key)):
+            self._remember(cache, resolution, found.parent.name)
+            return found
+        listing = reaching.ask(lambda _: resolution.listing())
+        files = self._selected(listing)
+        cache.blobs.prepare()
+        self._check_room(cache, files)
+        download = Download(
+            blobs=cache.blobs, transport=reaching.transport, limits=self._limits, meter=meter, uri=self.uri
+        )
+        blobs = download.run(files)
+        if listing.assemble is None:
+            if sha256:
+                check_digest(cache.digest_of(blobs, is_folder=listing.is_folder), sha256, what=self.shown)
+            path, found_digest = cache.link(blobs, name=resolution.name, is_folder=listing.is_folder)
+        else:
+            assemble = listing.assemble
+            path = cache.add(
+                key=key or self.key,
+                remember=False,
+                name=resolution.name,
+                sha256=sha256,
+                size_bytes=sum(blob.size_bytes for blob in blobs.values()),
+                write=lambda target: assemble({name: blob.path for name, blob in blobs.items()}, target),
+                meter=meter,
+            )
+            found_digest = path.parent.name
+        if key:
+            cache.blobs.write_index(key, found_digest)
+        self._remember(cache, resolution, found_digest)
+        return path
+
+    def _resolve(self, reach: Reach) -> Resolution:
+        match self.scheme:
+            case "hf":
+                return hub.resolve(self.uri, reach)
+            case "oci":
+                return oci.resolve(self.uri, reach)
+            case "https":
+                return web.resolve(self.uri, reach)
+        from voiceplane_common.artifacts.sources import objects  # noqa: PLC0415  # obstore is large, and rarely needed
+
+        return objects.resolve(self.uri, reach)
+
+    def _selected(self, listing: Listing) -> tuple[RemoteFile, ...]:
+        files = listing.files
+        if listing.is_folder and listing.assemble is None:
+            files = tuple(each for each in files if self._selection.takes(each.name))
+        if not files:
+            message = f"{self.shown} has none of the files that are wanted: correct include and exclude"
+            raise failed_precondition("ARTIFACT_MISSING", message, field="source.include")
+        size = sum(each.size_bytes or 0 for each in files)
+        if len(files) > self._limits.max_files or size > self._limits.max_bytes:
+            message = (
+                f"{self.shown} has {len(files)} files of {size} bytes, and {self._limits.max_files} files of "
+                f"{self._limits.max_bytes} bytes are allowed: select fewer with include and exclude"
+            )
+            raise failed_precondition("ARTIFACT_TOO_LARGE", message, field="source.uri")
+        return files
+
+    @staticmethod
+    def _check_room(cache: Cache, files: Sequence[RemoteFile]) -> None:
+        missing = sum(
+            max(0, (each.size_bytes or 0) - cache.blobs.partial_bytes(each.identity))
+            for each in files
+            if not cache.blobs.find(sha256=each.sha256, identity=each.identity)
+        )
+        if missing > cache.free_bytes():
+            raise cache.full(missing)
+
+    def _remember(self, cache: Cache, resolution: Resolution, found: str) -> None:
+        cache.write_note(self.key, Note(source=self.shown, identity=redact(resolution.identity), digest=found))
+
+    @property
+    def _endpoint(self) -> str:
+        """The endpoint that an operator has named."""
+        if self.scheme == "hf":
+            return hub.endpoint_of(self._credentials)
+        if self.scheme in OBJECTS:
+            from voiceplane_common.artifacts.sources import objects  # noqa: PLC0415  # as above
+
+            return objects.endpoint_of(self.scheme, self._credentials)
+        return ""
+
+    def _endpoints(self) -> frozenset[tuple[str, int]]:
+        return frozenset({origin_of(self._endpoint)[1:]}) if self._endpoint else frozenset()
+
+    def reach(self, connector: Connector, transport: Transport) -> Reach:
+        """What the scheme needs to ask the source."""
+        return Reach(
+            transport=transport,
+            selection=self._selection,
+            is_private=connector.is_private,
+            credentials=self._credentials,
+            index=self._index,
+        )
+
+    @property
+    def limits(self) -> FetchLimits:
+        """What bounds the fetch."""
+        return self._limits
+
+
+class Reaching:
+    """Asks a source, with tries and a way out.
+
+    Attributes:
+        transport: Sends the requests.
+    """
+
+    def __init__(self, source: RemoteSource, connector: Connector, transport: Transport, meter: Meter) -> None:
+        self.transport = transport
+        self._source = source
+        self._connector = connector
+        self._meter = meter
+        self._reach = source.reach(connector, transport)
+
+    def ask(self, work: Callable[[Reach], T]) -> T:
+        """Do work that asks the source, and again if it can't be reached at the moment.
+
+        Raises:
+            VoiceplaneError: UNAVAILABLE, FETCH_FAILED. CANCELLED, FETCH_CANCELLED. Or what the work raises.
+        """
+        limits = self._source.limits
+        failures = 0
+        while True:
+            try:
+                return self._in_thread(work)
+            except TransientError as error:
+                failures += 1
+                if failures >= min(3, limits.attempts):
+                    message = f"cannot reach {self._source.shown}: {error}"
+                    raise unavailable("FETCH_FAILED", message, retry_after_ms=5000) from error
+                deadline = time.monotonic() + max(limits.pause_s(failures), error.retry_after_s)
+                while time.monotonic() < deadline:
+                    self._meter.check()
+                    time.sleep(min(_TICK_S, limits.pause_s(failures)))
+
+    def _in_thread(self, work: Callable[[Reach], T]) -> T:
+        """In a thread of its own, so that this one can leave when the fetch is cancelled."""
+        outcome: list[T] = []
+        errors: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                outcome.append(work(self._reach))
+            except BaseException as error:  # raised in the caller's thread
+                errors.append(error)
+
+        thread = threading.Thread(target=run, name="fetch-resolve", daemon=True)
+        thread.start()
+        try:
+            while thread.is_alive():
+                thread.join(_TICK_S)
+                self._meter.check()
         except VoiceplaneError:
+            self._connector.abort()
             raise
-        except Exception as error:
-            if isinstance(error, OSError) and error.errno in DISK_FULL:
-                raise
-            raise self._failed(error) from error
-
-    def _open(self, path: str) -> BinaryIO:
-        return cast("BinaryIO", self._fs.open(path, "rb"))
-
-    def _inside(self, path: str) -> str:
-        if self._is_file:
-            return PurePosixPath(path).name
-        name = path.removeprefix(self._root.rstrip("/") + "/")
-        return safe_name(name)
-
-    def _failed(self, error: BaseException) -> VoiceplaneError:
-        if refused := refusal(self._uri, error):
-            return refused
-        text = " ".join(f"{type(error).__name__}: {error}".split())
-        return unavailable("FETCH_FAILED", f"cannot fetch {self._uri}: {text}", retry_after_ms=1000)
+        if errors:
+            raise errors[0]
+        return outcome[0]
 
 
-def _failure_behind(error: FileNotFoundError, *, scheme: str) -> BaseException | None:
-    """What really failed: fsspec's HTTP file system calls any failure, of the network too, a file that is not there."""
-    cause = error.__cause__
-    return cause if scheme == "https" and getattr(cause, "status", 0) not in {404, 410} else None
+def _name_of(uri: str) -> str:
+    if uri.startswith("https:"):
+        return web.name_of(uri.partition("?")[0].rstrip("/"))
+    last = urlsplit(uri).path.rstrip("/").rpartition("/")[2]
+    return last.partition("@")[0].partition(":")[0] or urlsplit(uri).netloc.partition("@")[0] or hashed(uri)[:8]

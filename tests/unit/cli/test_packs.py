@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -15,13 +14,15 @@ import yaml
 from typer.testing import CliRunner
 from voiceplane_cli import packs_app
 from voiceplane_cli.main import app
-from voiceplane_common.artifacts import digest, remote
+from voiceplane_common.artifacts import digest
 from voiceplane_worker.packs.catalog import PackCatalog
 from voiceplane_worker.packs.licences import non_commercial
 from voiceplane_worker.packs.opening import open_pack
 from voiceplane_worker.residency.model_spec import ModelSpec
 
+from tests.support import file_server
 from tests.support.artifacts import left_in, tree_of, write_package, write_tree
+from tests.support.file_server import Served
 from tests.support.voicepacks import pack_yaml, write_pack
 
 if TYPE_CHECKING:
@@ -207,27 +208,22 @@ def test_a_remote_source_is_fetched_once(
     command: str, packs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = write_tree(tmp_path / "store", {"metadata.yaml": pack_yaml("v"), "model": b"model"})
-    fetched: list[str] = []
-
-    class Store:
-        name, size_bytes = "store", 0
-
-        def __init__(self, uri: str, options: object) -> None:
-            del options
-            fetched.append(uri)
-
-        def write(self, target: Path, *, progress: object) -> None:
-            del progress
-            shutil.copytree(store, target)
-
-    monkeypatch.setattr(remote, "Source", Store)
-    if command == "verify":
-        write_pack(packs / "mock" / "v", "v", source={"uri": "s3://voices/v"})
-        (verdict,) = as_json("verify", "v", "--packs-dir", packs)["packs"]
-        assert (verdict["state"], verdict["sha256"]) == ("no digest", digest(store))
-    else:
-        assert as_json("add", "s3://voices/v", "--packs-dir", packs)["sha256"] == digest(store)
-    assert fetched == ["s3://voices/v"]
+    certificates = file_server.certificates(tmp_path / "certificates")
+    monkeypatch.setenv("SSL_CERT_FILE", certificates["ca_file"])
+    with tarfile.open(tmp_path / "v.tar", "w") as archive:
+        archive.add(store, ".")
+    body = (tmp_path / "v.tar").read_bytes()
+    with file_server.file_server(certificates) as web:
+        web.files["/v.tar"] = Served(body)
+        uri = f"{web.url}/v.tar"
+        sha256 = digest(tmp_path / "v.tar")
+        if command == "verify":
+            write_pack(packs / "mock" / "v", "v", source={"uri": uri})
+            (verdict,) = as_json("verify", "v", "--packs-dir", packs)["packs"]
+            assert (verdict["state"], verdict["sha256"]) == ("no digest", sha256)
+        else:
+            assert as_json("add", uri, "--packs-dir", packs)["sha256"] == sha256
+        assert web.sent_bytes == len(body)
 
 
 def test_verify_sees_that_the_cache_has_changed(

@@ -24,18 +24,36 @@ class PackVoice(Section):
     language: Language
 
 
+class IndexedFile(Section):
+    """A file of a folder on a web server: its relative name and its sha256."""
+
+    name: str = Field(min_length=1)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
 class PackSource(Section):
     """Where the pack's files come from.
 
     Attributes:
-        uri: file:, https:, s3:, hf:, oci: or package:; see voiceplane_common.artifacts.
+        uri: file:, https:, s3:, gs:, az:, hf:, oci: or package:; see voiceplane_common.artifacts.
         sha256: Digest of what the URI names, 64 hex digits; empty: not checked.
         credentials: The set in worker.credentials_dir that opens it; empty: what the environment has.
+        include: Patterns of the files to fetch, see voiceplane_common.artifacts.patterns; empty: all.
+        exclude: Patterns of files to leave out.
+        index: The files, for a folder of a web server, which has no list of them that can be relied on.
     """
 
     uri: str = Field(min_length=1)
     sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     credentials: str = ""
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    index: tuple[IndexedFile, ...] = ()
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """The sha256 of each file of the index, by its relative name."""
+        return {file.name: file.sha256 for file in self.index}
 
 
 class PackMetadata(Section):

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from voiceplane_common.artifacts import digest, fetch
 from voiceplane_common.artifacts.archives import SUFFIXES, is_archive, unpack
+from voiceplane_common.artifacts.cache import Cache, default_cache_dir
+from voiceplane_common.artifacts.holds import hold
 from voiceplane_common.artifacts.trees import files_of
 from voiceplane_common.errors import VoiceplaneError, failed_precondition, invalid, not_found
 
@@ -15,8 +17,11 @@ from voiceplane_worker.packs.metadata import METADATA_FILE, PICKLE_SUFFIXES, Pac
 from voiceplane_worker.packs.pack import VoicePack
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
+
+    from voiceplane_common.artifacts import FetchLimits, FetchProgress
 
     from voiceplane_worker.packs.catalog import CatalogPack
     from voiceplane_worker.packs.metadata import PackSource
@@ -45,7 +50,9 @@ def open_pack(
     credentials_dir: Path | None = None,
     accept_licences: Collection[str] = (),
     private_sources: Sequence[str] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[FetchProgress], None] | None = None,
+    cancelled: threading.Event | None = None,
+    limits: FetchLimits | None = None,
 ) -> VoicePack:
     """Fetch a pack and check it. Blocking.
 
@@ -61,6 +68,8 @@ def open_pack(
         accept_licences: Licences that may be used although they forbid commercial use.
         private_sources: See `fetch`.
         progress: See `fetch`.
+        cancelled: See `fetch`.
+        limits: See `fetch`.
 
     Raises:
         VoiceplaneError: NOT_FOUND: neither a source nor the catalog. FAILED_PRECONDITION, PACK_INVALID: the files are
@@ -74,11 +83,16 @@ def open_pack(
         folder = fetch(
             source.uri,
             sha256=source.sha256,
+            include=source.include,
+            exclude=source.exclude,
+            index=source.digests,
             cache_dir=cache_dir,
             credentials=source.credentials,
             credentials_dir=credentials_dir,
             private_sources=private_sources,
             progress=progress,
+            cancelled=cancelled,
+            limits=limits,
         )
         if folder.is_file() and is_archive(folder):
             folder = inside(unpack(folder, sha256=source.sha256, cache_dir=cache_dir))
@@ -98,6 +112,7 @@ def open_pack(
         metadata=metadata,
         sha256=(source.sha256 if source else "") or digest(folder),
         size_bytes=sum(path.stat().st_size for path in files.values()),
+        hold=hold(Cache(cache_dir or default_cache_dir()), folder),
     )
 
 

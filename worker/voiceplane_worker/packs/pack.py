@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from voiceplane_common.artifacts.holds import Hold
 
     from voiceplane_worker.packs.metadata import PackMetadata
 
@@ -20,9 +22,11 @@ class VoicePack:
         metadata: What metadata.yaml says.
         sha256: Digest of the pack's content; 64 hex digits.
         size_bytes: Bytes of its files: the estimate of a model's memory before it is loaded.
+        hold: Keeps the files in the cache as long as this pack is in use; None if they are not there.
     """
 
     path: Path
     metadata: PackMetadata
     sha256: str
     size_bytes: int = 0
+    hold: Hold | None = field(default=None, compare=False, repr=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from voiceplane_common.errors import VoiceplaneError, unavailable
@@ -21,7 +21,7 @@ def backoff_s(failures: int) -> float:
     return float(min(FIRST_BACKOFF_S * 2.0 ** min(failures, 16), LONGEST_BACKOFF_S))
 
 
-def load_failed(model_id: str, work: asyncio.Task[None]) -> VoiceplaneError | None:
+def load_failed(model_id: str, work: asyncio.Task[Any]) -> VoiceplaneError | None:
     """Why a load that has ended failed; None if it did not."""
     error = None if work.cancelled() else work.exception()
     if error is None and not work.cancelled():

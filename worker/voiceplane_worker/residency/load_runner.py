@@ -152,7 +152,16 @@ class LoadRunner:
     async def _bring_up_in_time(
         self, entry: ModelEntry, load: ModelLoad, base: LoadedModel | None, hold: ExitStack
     ) -> VoiceplaneError | None:
-        work = asyncio.create_task(self._bring_up(entry, load, base, hold))
+        # A fetch has a deadline of its own, by progress: how long it takes is the network's matter, not the model's.
+        fetch = asyncio.create_task(self._fetch(entry, load))
+        try:
+            await asyncio.wait([fetch])
+        except asyncio.CancelledError:
+            await end(fetch)
+            raise
+        if error := load_failed(entry.model_id, fetch):
+            return error
+        work = asyncio.create_task(self._bring_up(entry, load, fetch.result(), base, hold))
         timeout_s = self._settings.load_timeout_ms / 1000
         try:
             in_time = await ends_within(work, clock=self._clock, seconds=timeout_s)
@@ -171,9 +180,15 @@ class LoadRunner:
         entry.abandoned.remove(load)
         self._residents.settle(entry)
 
-    async def _bring_up(self, entry: ModelEntry, load: ModelLoad, base: LoadedModel | None, hold: ExitStack) -> None:
+    async def _fetch(self, entry: ModelEntry, load: ModelLoad) -> VoicePack:
+        known = self._catalog.find(entry.model_id)
+        return await self._loader.fetch(load.spec, known, fetched=functools.partial(self._fetched, load))
+
+    async def _bring_up(
+        self, entry: ModelEntry, load: ModelLoad, pack: VoicePack, base: LoadedModel | None, hold: ExitStack
+    ) -> None:
         with hold.pop_all() as taken:
-            loaded = await self._load(entry, load, base)
+            loaded = await self._load(entry, load, pack, base)
             entry.serve(loaded, load=load, hold=taken.pop_all(), now=self._clock.now())
         self._residents.missing.pop(entry.model_id, None)
         self._metrics.models_lost.labels(model=self._metrics.model(entry.model_id))  # export the 0, too
@@ -182,9 +197,7 @@ class LoadRunner:
         self._watch(entry, loaded)
         self._attach_again(entry)
 
-    async def _load(self, entry: ModelEntry, load: ModelLoad, base: LoadedModel | None) -> LoadedModel:
-        known = self._catalog.find(entry.model_id)
-        pack = await self._loader.fetch(load.spec, known, fetched=functools.partial(self._fetched, load))
+    async def _load(self, entry: ModelEntry, load: ModelLoad, pack: VoicePack, base: LoadedModel | None) -> LoadedModel:
         voice_catalog_of(load.spec, pack.metadata.voices)
         if base and base.pack.metadata.family != pack.metadata.family:
             families = f"{pack.metadata.family!r}, and its base model's is {base.pack.metadata.family!r}"

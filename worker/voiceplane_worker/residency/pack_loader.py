@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,11 +16,13 @@ from voiceplane_worker.adapters.hosted.adapter import HostedAdapter
 from voiceplane_worker.adapters.plugins import find_adapter
 from voiceplane_worker.audio.loudness import calibrate
 from voiceplane_worker.packs.opening import open_pack
-from voiceplane_worker.residency.async_waits import complete
+from voiceplane_worker.residency.async_waits import complete, end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
+
+    from voiceplane_common.artifacts import FetchLimits, FetchProgress
 
     from voiceplane_worker.adapters.base import Adapter, Model
     from voiceplane_worker.packs.catalog import CatalogPack
@@ -27,7 +30,6 @@ if TYPE_CHECKING:
     from voiceplane_worker.residency.model_spec import ModelSpec
 
 T = TypeVar("T")
-STEP_BYTES = 16 << 20
 
 
 class PackLoader:
@@ -43,6 +45,7 @@ class PackLoader:
         credentials_dir: Path | None = None,
         accept_licences: Collection[str] = (),
         private_sources: Sequence[str] | None = None,
+        limits: FetchLimits | None = None,
     ) -> None:
         """Prepare.
 
@@ -54,6 +57,7 @@ class PackLoader:
             credentials_dir: See there, too.
             accept_licences: See `voiceplane_worker.packs.opening.open_pack`.
             private_sources: See `voiceplane_common.artifacts.fetch`.
+            limits: See there, too.
         """
         self._device = device
         self._threads = threads
@@ -62,16 +66,21 @@ class PackLoader:
         self._credentials_dir = credentials_dir
         self._accept_licences = accept_licences
         self._private_sources = private_sources
+        self._limits = limits
         self._pool = ThreadPoolExecutor(thread_name_prefix="loader")
 
     async def fetch(
         self, spec: ModelSpec, known: CatalogPack | None, *, fetched: Callable[[int, int], None]
     ) -> VoicePack:
-        """See Loader. A cancelled fetch ends when its thread does; the fetched files stay in the cache."""
+        """See Loader. A cancelled fetch ends within a second; what has come stays in the cache for the next one."""
         loop = asyncio.get_running_loop()
-        progress = throttled(lambda done, total: loop.call_soon_threadsafe(fetched, done, total))
-        return await self._run(
-            lambda: open_pack(
+        cancelled = threading.Event()
+
+        def progress(now: FetchProgress) -> None:
+            loop.call_soon_threadsafe(fetched, now.done_bytes, now.total_bytes)
+
+        def work() -> VoicePack:
+            return open_pack(
                 spec,
                 known,
                 cache_dir=self._cache_dir,
@@ -79,8 +88,17 @@ class PackLoader:
                 accept_licences=self._accept_licences,
                 private_sources=self._private_sources,
                 progress=progress,
+                cancelled=cancelled,
+                limits=self._limits,
             )
-        )
+
+        running = asyncio.create_task(self._run(work))
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            cancelled.set()
+            await end(running)
+            raise
 
     async def load(self, pack: VoicePack, spec: ModelSpec, *, base: Model | None = None) -> Model:
         """See Loader. A thread can't be stopped: a cancelled load ends when its thread does, and frees the model."""
@@ -116,24 +134,6 @@ class PackLoader:
         if future.exception() is None:
             await complete(loop.run_in_executor(self._pool, undo, future.result()))
         raise asyncio.CancelledError
-
-
-def throttled(report: Callable[[int, int], object]) -> Callable[[int, int], None]:
-    """Report progress at each whole percent, or at each STEP_BYTES while the total is unknown.
-
-    Args:
-        report: Gets the bytes done and the bytes in all, 0 if unknown.
-    """
-    reported = -1
-
-    def progress(done: int, total: int) -> None:
-        nonlocal reported
-        step = 100 * done // total if total else done // STEP_BYTES
-        if step != reported:
-            reported = step
-            report(done, total)
-
-    return progress
 
 
 def adapter_of(family: str, *, hosted: Collection[str]) -> Adapter:

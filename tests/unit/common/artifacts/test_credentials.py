@@ -1,11 +1,11 @@
-"""Credentials: read as Kubernetes mounts a Secret, and given to the file system that a scheme has."""
+"""Credentials: read as Kubernetes mounts a Secret, and checked against the source that they are for."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import pytest
-from voiceplane_common.artifacts.credentials import read_credentials, storage_options
+from voiceplane_common.artifacts.credentials import check_credentials, read_credentials
 from voiceplane_common.errors import VoiceplaneError
 
 if TYPE_CHECKING:
@@ -47,30 +47,50 @@ def test_a_name_leads_to_no_other_folder(tmp_path: Path, name: str) -> None:
     assert reason(tmp_path / "sets", name) == "INVALID_ARGUMENT"
 
 
-def test_s3_takes_its_keys_and_leaves_others_aside() -> None:
-    keys = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "eu", "other": "x"}
-    assert storage_options("s3", keys, name="k") == {
-        "key": "id",
-        "secret": "secret",
-        "client_kwargs": {"region_name": "eu"},
-    }
-    assert storage_options("s3", {}, name="") == {}
-
-
-def test_the_hub_takes_a_token_and_a_web_server_a_token_or_a_pair() -> None:
-    assert storage_options("hf", {"HF_TOKEN": "t"}, name="k") == {"token": "t"}
-    assert storage_options("https", {"token": "t"}, name="k") == {"headers": {"Authorization": "Bearer t"}}
-    pair = {"username": "Aladdin", "password": "open sesame"}
-    expected = "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="  # the example of RFC 7617
-    assert storage_options("https", pair, name="k") == {"headers": {"Authorization": expected}}
+def test_a_secret_of_a_registry_is_read_although_its_key_begins_with_a_dot(tmp_path: Path) -> None:
+    mounted(tmp_path, "registry", {".dockerconfigjson": "{}"})
+    assert read_credentials(tmp_path, "registry") == {".dockerconfigjson": "{}"}
 
 
 def test_credentials_of_another_kind_are_refused_without_a_word_of_what_is_in_them() -> None:
     with pytest.raises(VoiceplaneError) as caught:
-        storage_options("s3", {"password": "hidden"}, name="web")
+        check_credentials("s3", {"password": "hidden"}, name="web", uri="s3://bucket/voice")
     assert caught.value.reason == "CREDENTIALS_UNUSABLE"
     assert "'web'" in caught.value.message
     assert "AWS_ACCESS_KEY_ID" in caught.value.message
     assert "hidden" not in caught.value.message
     with pytest.raises(VoiceplaneError, match="file: sources take no credentials"):
-        storage_options("file", {"token": "t"}, name="web")
+        check_credentials("file", {"token": "t"}, name="web", uri="file:///voice")
+
+
+@pytest.mark.parametrize(
+    ("prefix", "uri"),
+    [
+        ("https://voices.test", "https://voices.test/a"),
+        ("https://voices.test/ours/", "https://voices.test/ours/a"),
+        ("hf://owner/name", "hf://owner/name@main/a"),
+        ("oci://registry.test/voices", "oci://registry.test/voices:v1"),
+        ("https://other.test https://voices.test", "https://voices.test/a"),
+    ],
+)
+def test_a_source_below_a_prefix_gets_the_credentials(prefix: str, uri: str) -> None:
+    scheme = uri.partition(":")[0]
+    credentials = {"token": "t", "HF_TOKEN": "t", "uri_prefix": prefix}
+    check_credentials(scheme, credentials, name="set", uri=uri)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "uri"),
+    [
+        ("https://voices.test", "https://voices.test.evil.test/a"),
+        ("https://voices.test", "https://voices.test@evil.test/a"),
+        ("https://voices.test", "https://voices.test:8443/a"),
+        ("https://voices.test/ours", "https://voices.test/ours-not/a"),
+        ("https://voices.test/ours", "https://voices.test/ours/../theirs"),
+        ("https://voices.test/ours", "https://voices.test/ours/%2e%2e/theirs"),
+    ],
+)
+def test_a_source_elsewhere_does_not(prefix: str, uri: str) -> None:
+    with pytest.raises(VoiceplaneError) as caught:
+        check_credentials("https", {"token": "t", "uri_prefix": prefix}, name="set", uri=uri)
+    assert caught.value.reason == "CREDENTIALS_ELSEWHERE"

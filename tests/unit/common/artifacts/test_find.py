@@ -41,7 +41,9 @@ def test_a_join_is_found_once_it_was_fetched(stated: bool, tmp_path: Path, monke
 
 def test_a_remote_source_is_found_by_its_digest_and_never_without_one(tmp_path: Path) -> None:
     file = add_file(Cache(tmp_path), key="s3://voices/one", content=b"voice")
-    assert find("s3://voices/one", sha256=digest(file), cache_dir=tmp_path) == file
+    found = find("s3://voices/one", sha256=digest(file), cache_dir=tmp_path)
+    assert found
+    assert (found.name, found.read_bytes()) == ("one", b"voice")
     assert find("s3://voices/one", sha256="0" * 64, cache_dir=tmp_path) is None
     assert find("s3://voices/one", cache_dir=tmp_path) is None
 

@@ -1,141 +1,221 @@
-"""`hf:` sources: a hub on loopback answers the real client as the Hugging Face Hub does, with a tag and a branch."""
+"""`hf:` sources: a Hub on loopback answers as the Hugging Face Hub does, and the real client reads it, too."""
 
 from __future__ import annotations
 
 import hashlib
-import http.server
 import json
 import re
-import threading
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import pytest
-from huggingface_hub import HfFileSystem
-from voiceplane_common.artifacts import digest, fetch
+from voiceplane_common.artifacts import FetchLimits, digest, fetch, find
 from voiceplane_common.errors import VoiceplaneError
 
+from tests.support import file_server
 from tests.support.artifacts import tree_of, write_tree
+from tests.support.file_server import Served
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.support.file_server import Asked, FileServer
+
 REPOSITORY = "voices/piper"
-ALBA = {"en/alba/medium/alba.onnx": b"model", "en/alba/medium/alba.onnx.json": b"{}"}
+MODEL = bytes(range(256)) * 2000
+ALBA = {"en/alba/medium/alba.onnx": MODEL, "en/alba/medium/alba.onnx.json": b"{}"}
 REVISIONS: dict[str, dict[str, bytes]] = {
-    "v1.0.0": {**ALBA, "fr/siwis.onnx": b"another", "README.md": b"read"},
-    "main": {**ALBA, "en/alba/medium/alba.onnx": b"a newer model"},
+    "a" * 40: {**ALBA, "fr/siwis.onnx": b"another", "README.md": b"read"},
+    "b" * 40: {**ALBA, "en/alba/medium/alba.onnx.json": b"{1}", "ckpt.pt": b"unused" * 1000},
 }
+NAMES = {"v1.0.0": "a" * 40, "main": "b" * 40}
+TOKEN = "hf_secret"  # noqa: S105  # of the Hub on loopback
+JSON = {"Content-Type": "application/json"}
 
 
-class Hub(http.server.BaseHTTPRequestHandler):
-    """The part of the hub's interface that reading files needs."""
+class Hub:
+    """A Hub with one repository; large files are in LFS, and come from another host."""
 
-    def do_HEAD(self) -> None:
-        self.do_GET()
+    def __init__(self, server: FileServer, cdn: FileServer, *, token: str = "") -> None:
+        self.server = server
+        self.cdn = cdn
+        self.token = token
+        self.page_size = 100
+        server.dynamic = self._answer
+        for files in REVISIONS.values():
+            for content in files.values():
+                cdn.files[f"/{hashlib.sha256(content).hexdigest()}"] = Served(content)
 
-    def do_GET(self) -> None:
-        path = unquote(self.path.partition("?")[0])
+    @property
+    def payload_bytes(self) -> int:
+        """Bytes of files that were sent."""
+        return self.cdn.sent_bytes
+
+    def _answer(self, asked: Asked) -> tuple[int, dict[str, str], bytes] | None:
+        path, _, query = unquote(asked.path).partition("?")
+        if self.token and asked.headers.get("authorization") != f"Bearer {self.token}":
+            return 401, {"X-Error-Code": "RepoNotFound"}, b""
         if match := re.fullmatch(rf"/api/models/{REPOSITORY}(?:/revision/(.+))?", path):
-            known = (match[1] or "main") in REVISIONS
-            self._answer({"id": REPOSITORY, "sha": "a" * 40} if known else {"error": "no such revision"}, found=known)
-        elif match := re.fullmatch(rf"/api/models/{REPOSITORY}/tree/([^/]+)/?(.*)", path):
-            self._answer(_entries(match[1], below=match[2]))
-        elif match := re.fullmatch(rf"/{REPOSITORY}/resolve/([^/]+)/(.+)", path):
-            self._file(REVISIONS[match[1]].get(match[2]))
-        else:
-            self._answer({"error": path}, found=False)
+            commit = self._commit(match[1] or "main")
+            files = [{"rfilename": name} for name in REVISIONS.get(commit, {})]
+            info = {"id": REPOSITORY, "modelId": REPOSITORY, "sha": commit, "siblings": files}
+            return self._json(info) if commit else (404, {"X-Error-Code": "RevisionNotFound"}, b"")
+        if match := re.fullmatch(rf"/api/models/{REPOSITORY}/tree/([^/]+)/?(.*)", path):
+            return self._tree(match[1], match[2], query)
+        if match := re.fullmatch(rf"/{REPOSITORY}/resolve/([^/]+)/(.+)", path):
+            return self._file(self._commit(match[1]), match[2])
+        return 404, {"X-Error-Code": "RepoNotFound"}, b""
 
-    def do_POST(self) -> None:
-        match = re.fullmatch(rf"/api/models/{REPOSITORY}/paths-info/(.+)", unquote(self.path))
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        wanted = body["paths"] if isinstance(body["paths"], list) else [body["paths"]]
-        self._answer([entry for entry in _entries(match[1]) if entry["path"] in wanted] if match else [])
-
-    def _file(self, content: bytes | None) -> None:
-        if content is None:
-            self._answer({"error": "no such file"}, found=False)
-            return
-        first, last = 0, len(content) - 1
-        if asked := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers["Range"] or ""):
-            first, last = int(asked[1]), min(int(asked[2] or last), last)
-        self.send_response(206 if asked else 200)
-        self.send_header("ETag", f'"{hashlib.sha1(content, usedforsecurity=False).hexdigest()}"')
-        self.send_header("X-Repo-Commit", "a" * 40)
-        self._send(content[first : last + 1])
-
-    def _answer(self, value: Any, *, found: bool = True) -> None:
-        self.send_response(200 if found else 404)
+    def _tree(self, revision: str, below: str, query: str) -> tuple[int, dict[str, str], bytes]:
+        prefix = f"{below}/" if below else ""
+        found = [name for name in REVISIONS.get(self._commit(revision), {}) if name.startswith(prefix)]
+        if "recursive=true" not in query.lower():
+            found = [name for name in found if "/" not in name.removeprefix(prefix)]
         if not found:
-            self.send_header("X-Error-Code", "RevisionNotFound" if "revision" in str(value) else "EntryNotFound")
-        self._send(json.dumps(value).encode())
+            return 404, {"X-Error-Code": "EntryNotFound"}, b""
+        start = int((re.search(r"cursor=(\d+)", query) or [0, 0])[1])
+        entries = [self._entry(name, REVISIONS[self._commit(revision)][name]) for name in found]
+        headers = {}
+        if len(entries) > start + self.page_size:
+            plain = re.sub(r"&cursor=\d+", "", query)
+            url = f"{self.server.url}/api/models/{REPOSITORY}/tree/{revision}/{below}?{plain}"
+            headers["Link"] = f'<{url}&cursor={start + self.page_size}>; rel="next"'
+        return self._json(entries[start : start + self.page_size], headers)
 
-    def _send(self, body: bytes) -> None:
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
+    @staticmethod
+    def _entry(name: str, content: bytes) -> dict[str, Any]:
+        git = hashlib.sha1(f"blob {len(content)}\0".encode() + content, usedforsecurity=False).hexdigest()
+        entry: dict[str, Any] = {"type": "file", "oid": git, "size": len(content), "path": name}
+        if name.endswith((".onnx", ".pt")):
+            entry["oid"] = "0" * 40  # of the pointer
+            entry["lfs"] = {"oid": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 134}
+        return entry
 
-    def log_message(self, *_: object) -> None:
-        pass
+    def _file(self, commit: str, name: str) -> tuple[int, dict[str, str], bytes]:
+        content = REVISIONS.get(commit, {}).get(name)
+        if content is None:
+            return 404, {"X-Error-Code": "EntryNotFound"}, b""
+        sha256 = hashlib.sha256(content).hexdigest()
+        headers = {"Location": f"{self.cdn.url}/{sha256}?Signature=s", "X-Repo-Commit": commit}
+        headers |= {"X-Linked-Etag": f'"{sha256}"', "X-Linked-Size": str(len(content)), "ETag": f'"{sha256}"'}
+        return 302, headers, b""
 
+    @staticmethod
+    def _commit(revision: str) -> str:
+        return revision if revision in REVISIONS else NAMES.get(revision, "")
 
-def _entries(revision: str, *, below: str = "") -> list[dict[str, Any]]:
-    """Files and folders below a folder, all the way down."""
-    found: dict[str, dict[str, Any]] = {}
-    for name, content in REVISIONS[revision].items():
-        parts = name.split("/")
-        for count in range(1, len(parts)):
-            folder = "/".join(parts[:count])
-            found[folder] = {"type": "directory", "oid": "0" * 40, "size": 0, "path": folder}
-        found[name] = {"type": "file", "oid": "1" * 40, "size": len(content), "path": name}
-    return [entry for path, entry in found.items() if not below or path.startswith(f"{below}/")]
+    @staticmethod
+    def _json(value: object, headers: dict[str, str] | None = None) -> tuple[int, dict[str, str], bytes]:
+        return 200, {**JSON, **(headers or {})}, json.dumps(value).encode()
 
 
 @pytest.fixture
-def hub() -> Iterator[str]:
-    """The hub's URL."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
-        thread = threading.Thread(target=lambda: server.serve_forever(poll_interval=0.01))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-    HfFileSystem.clear_instance_cache()
+def hub(web: FileServer, localhost: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
+    monkeypatch.setenv("HF_ENDPOINT", web.url)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    with file_server.file_server(localhost) as cdn:
+        yield Hub(web, cdn)
 
 
-@pytest.fixture
-def get(hub: str, tmp_path: Path) -> Callable[..., Path]:
-    credentials = write_tree(tmp_path / "sets", {"hub/HF_ENDPOINT": hub.encode(), "hub/HF_TOKEN": b"t"}) / "."
-    return lambda uri, **options: fetch(
-        uri, cache_dir=tmp_path / "cache", credentials="hub", credentials_dir=credentials, **options
-    )
+def test_a_folder_of_a_revision_comes_and_nothing_else(hub: Hub, cache_dir: Path, quick: FetchLimits) -> None:
+    uri = f"hf://{REPOSITORY}@v1.0.0/en/alba/medium"
+    path = fetch(uri, cache_dir=cache_dir, limits=quick)
+    assert path.name == "medium"
+    assert tree_of(path) == {"alba.onnx": MODEL, "alba.onnx.json": b"{}"}
+    assert hub.payload_bytes == len(MODEL) + 2
 
 
-def test_a_folder_of_a_revision_is_fetched_and_nothing_besides(get: Callable[..., Path]) -> None:
-    assert tree_of(get(f"hf://{REPOSITORY}@v1.0.0/en/alba/medium")) == {"alba.onnx": b"model", "alba.onnx.json": b"{}"}
+def test_a_second_use_asks_for_the_commit_alone_and_a_pinned_one_for_nothing(
+    hub: Hub, cache_dir: Path, quick: FetchLimits
+) -> None:
+    uri, pinned = f"hf://{REPOSITORY}@v1.0.0/en", f"hf://{REPOSITORY}@{'a' * 40}/en"
+    path = fetch(uri, cache_dir=cache_dir, limits=quick)
+    hub.server.asked.clear()
+    before = hub.payload_bytes
+    assert fetch(uri, cache_dir=cache_dir, limits=quick) == path
+    assert hub.server.paths == [f"GET /api/models/{REPOSITORY}/revision/v1.0.0"]
+    hub.server.asked.clear()
+    assert fetch(pinned, cache_dir=cache_dir, limits=quick) == path == find(pinned, cache_dir=cache_dir)
+    assert hub.server.asked == []
+    assert hub.payload_bytes == before
 
 
-def test_without_a_revision_it_is_the_newest(get: Callable[..., Path]) -> None:
-    assert tree_of(get(f"hf://{REPOSITORY}/en/alba/medium"))["alba.onnx"] == b"a newer model"
+def test_while_the_hub_is_away_the_last_revision_is_used(hub: Hub, cache_dir: Path, quick: FetchLimits) -> None:
+    path = fetch(f"hf://{REPOSITORY}", cache_dir=cache_dir, limits=quick)
+    hub.server.dynamic = lambda _: (502, {}, b"")
+    assert fetch(f"hf://{REPOSITORY}", cache_dir=cache_dir, limits=quick) == path
+    assert find(f"hf://{REPOSITORY}", cache_dir=cache_dir) == path
 
 
-def test_a_whole_repository_is_fetched(get: Callable[..., Path]) -> None:
-    assert tree_of(get(f"hf://{REPOSITORY}@v1.0.0")) == REVISIONS["v1.0.0"]
+def test_another_revision_costs_only_what_changed(hub: Hub, cache_dir: Path, quick: FetchLimits) -> None:
+    fetch(f"hf://{REPOSITORY}@v1.0.0/en", cache_dir=cache_dir, limits=quick)
+    before = hub.payload_bytes
+    fetch(f"hf://{REPOSITORY}@main/en", cache_dir=cache_dir, limits=quick)
+    assert hub.payload_bytes == before + len(b"{1}")
 
 
-def test_its_digest_is_checked(get: Callable[..., Path], tmp_path: Path) -> None:
-    wanted = digest(write_tree(tmp_path / "alba", {"alba.onnx": b"model", "alba.onnx.json": b"{}"}))
-    assert digest(get(f"hf://{REPOSITORY}@v1.0.0/en/alba/medium", sha256=wanted)) == wanted
-    with pytest.raises(VoiceplaneError, match="alba") as caught:
-        get(f"hf://{REPOSITORY}/en/alba/medium", sha256="0" * 64)
-    assert caught.value.reason == "DIGEST_MISMATCH"
-
-
-@pytest.mark.parametrize("place", ["@v9.9.9/en", "@v1.0.0/xx"])
-def test_what_is_not_there_is_said(place: str, get: Callable[..., Path]) -> None:
+def test_patterns_select_what_is_fetched(hub: Hub, cache_dir: Path, quick: FetchLimits) -> None:
+    path = fetch(f"hf://{REPOSITORY}", include=["en/", "*.pt"], exclude=["*.pt"], cache_dir=cache_dir, limits=quick)
+    assert set(tree_of(path)) == {"en/alba/medium/alba.onnx", "en/alba/medium/alba.onnx.json"}
+    assert hub.payload_bytes == len(MODEL) + 3
     with pytest.raises(VoiceplaneError) as caught:
-        get(f"hf://{REPOSITORY}{place}")
-    assert caught.value.reason in {"ARTIFACT_MISSING", "FETCH_FAILED"}
-    assert place.partition("/")[2] in caught.value.message
+        fetch(f"hf://{REPOSITORY}", include=["*.none"], cache_dir=cache_dir, limits=quick)
+    assert caught.value.reason == "ARTIFACT_MISSING"
+
+
+def test_one_file_of_a_repository_can_be_named(hub: Hub, cache_dir: Path, quick: FetchLimits) -> None:
+    path = fetch(f"hf://{REPOSITORY}/en/alba/medium/alba.onnx.json", cache_dir=cache_dir, limits=quick)
+    assert (path.name, path.read_bytes()) == ("alba.onnx.json", b"{1}")
+
+
+def test_a_list_of_several_pages_is_read_to_its_end(hub: Hub, cache_dir: Path, quick: FetchLimits) -> None:
+    hub.page_size = 1
+    assert len(tree_of(fetch(f"hf://{REPOSITORY}@v1.0.0", cache_dir=cache_dir, limits=quick))) == 4
+
+
+@pytest.mark.parametrize("name", ["alba.onnx", "alba.onnx.json"])
+def test_damaged_content_is_refused(name: str, hub: Hub, cache_dir: Path, quick: FetchLimits) -> None:
+    content = ALBA[f"en/alba/medium/{name}"]
+    hub.cdn.files[f"/{hashlib.sha256(content).hexdigest()}"] = Served(bytes(len(content)))
+    with pytest.raises(VoiceplaneError) as caught:
+        fetch(f"hf://{REPOSITORY}@v1.0.0/en", cache_dir=cache_dir, limits=quick)
+    assert caught.value.reason == "DIGEST_MISMATCH"
+    assert name in caught.value.message
+
+
+def test_a_token_opens_the_hub_and_does_not_follow_to_its_files(
+    hub: Hub, cache_dir: Path, tmp_path: Path, quick: FetchLimits
+) -> None:
+    hub.token = TOKEN
+    uri = f"hf://{REPOSITORY}/en"
+    with pytest.raises(VoiceplaneError) as caught:
+        fetch(uri, cache_dir=cache_dir, limits=quick)
+    assert caught.value.reason == "ACCESS_DENIED"
+    sets = write_tree(tmp_path / "sets", {"hub/HF_TOKEN": TOKEN.encode(), "hub/HF_ENDPOINT": hub.server.url.encode()})
+    fetch(uri, cache_dir=cache_dir, credentials="hub", credentials_dir=sets, private_sources=["127.0.0.0/8", "::1/128"])
+    assert hub.cdn.asked
+    assert not any("authorization" in asked.headers for asked in hub.cdn.asked)
+
+
+@pytest.mark.parametrize("uri", [f"hf://{REPOSITORY}@v9", f"hf://{REPOSITORY}/de", "hf://voices/none"])
+def test_what_is_not_there_is_named(uri: str, hub: Hub, cache_dir: Path, quick: FetchLimits) -> None:
+    with pytest.raises(VoiceplaneError) as caught:
+        fetch(uri, cache_dir=cache_dir, limits=quick)
+    assert caught.value.reason == "ARTIFACT_MISSING"
+    assert hub.payload_bytes == 0
+
+
+@pytest.mark.parametrize("uri", ["hf://alone", "hf:///a/b", "hf://a/b/../c", "hf://a/b@", "hf:a/b"])
+def test_another_form_of_uri_is_refused(uri: str, cache_dir: Path) -> None:
+    with pytest.raises(VoiceplaneError) as caught:
+        fetch(uri, cache_dir=cache_dir)
+    assert caught.value.reason == "INVALID_ARGUMENT"
+
+
+def test_the_digest_is_that_of_the_files(hub: Hub, cache_dir: Path, tmp_path: Path, quick: FetchLimits) -> None:
+    sha256 = digest(write_tree(tmp_path / "same", {"alba.onnx": MODEL, "alba.onnx.json": b"{}"}))
+    uri = f"hf://{REPOSITORY}@v1.0.0/en/alba/medium"
+    path = fetch(uri, sha256=sha256, cache_dir=cache_dir, limits=quick)
+    assert digest(path) == sha256
+    assert hub.server.asked

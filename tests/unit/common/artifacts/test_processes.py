@@ -27,7 +27,7 @@ sys.path.insert(0, sys.argv[1])
 done = [0]
 print("ready", flush=True)
 sys.stdin.readline()
-path = fetch(sys.argv[3], cache_dir=Path(sys.argv[2]), progress=lambda count, total: done.append(count))
+path = fetch(sys.argv[3], cache_dir=Path(sys.argv[2]), progress=lambda now: done.append(now.done_bytes))
 print(path, done[-1], flush=True)
 """
 # Writes a half, tells so, and hangs.
@@ -125,5 +125,5 @@ def test_the_cache_is_used_again_by_the_next_process(
     path = children[0].hear().split()[0]
     monkeypatch.syspath_prepend(tmp_path / "site")
     told: list[int] = []
-    found = fetch(URI, cache_dir=tmp_path / "cache", progress=lambda done, _: told.append(done))
+    found = fetch(URI, cache_dir=tmp_path / "cache", progress=lambda now: told.append(now.done_bytes))
     assert (str(found), told) == (path, [])

@@ -20,7 +20,7 @@ from voiceplane_worker.residency.model_spec import ModelSpec
 from tests.support.artifacts import write_tree
 
 PAGE = (Path(__file__).parents[4] / "docs" / "reference" / "voice-packs.md").read_text(encoding="utf-8")
-(EXAMPLE,) = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+EXAMPLE, SELECTION = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 ROWS = dict(re.findall(r"^\| `(\w+)` \| (yes)? ?\|", PAGE, re.MULTILINE))
 
 
@@ -46,6 +46,10 @@ def test_every_option_of_the_mock_is_named() -> None:
 
 def test_every_scheme_is_named() -> None:
     assert all(f"`{scheme}:" in part("Sources") for scheme in SCHEMES)
+
+
+def test_the_example_of_a_selection_is_a_source() -> None:
+    assert PackSource.model_validate(yaml.safe_load(SELECTION)["source"]).include
 
 
 def test_the_suffixes_of_pickles_are_those_that_are_refused() -> None:

@@ -1,0 +1,1 @@
+"""Where artifacts come from: one module a scheme. Each resolves a URI to something immutable, and lists its files."""
