@@ -188,7 +188,7 @@ class Cache:
         """The error of a disk that has no room for so many bytes."""
         message = (
             f"the disk of {self.folder} is full: {size_bytes} bytes are needed, {self.free_bytes()} are free; "
-            "free some (voiceplane packs prune), or set VOICEPLANE_CACHE_DIR to a larger disk"
+            "free some, or set VOICEPLANE_CACHE_DIR to a larger disk"
         )
         return exhausted("DISK_FULL", message)
 

@@ -64,14 +64,7 @@ class Connector:
         headers = None
         if proxy:
             self._check_literal(host, port)
-            proxy_origin = origin_of(proxy)
-            sock = self._socket(proxy_origin[1], proxy_origin[2], guarded=False)
-            headers = _proxy_headers(proxy)
-            if proxy_origin[0] == "https":
-                sock = self._wrap(sock, proxy_origin[1])
-            if scheme == "https":
-                _tunnel(sock, host, port, headers)
-                headers = None
+            sock, headers = self._through(proxy, origin)
         else:
             sock = self._socket(host, port, guarded=True)
         if scheme == "https":
@@ -106,6 +99,23 @@ class Connector:
                 except OSError:
                     continue
 
+    def _through(self, proxy: str, origin: Origin) -> tuple[socket.socket, dict[str, str] | None]:
+        """A socket that leads through a proxy, and the headers for it if requests go to the proxy itself."""
+        scheme, host, port = origin
+        proxy_scheme, proxy_host, proxy_port = origin_of(proxy)
+        headers = _proxy_headers(proxy)
+        sock = self._socket(proxy_host, proxy_port, guarded=False)
+        if proxy_scheme == "https":
+            sock = self._wrap(sock, proxy_host)
+        if scheme != "https":
+            return sock, headers
+        try:
+            _tunnel(sock, host, port, headers)
+        except BaseException:
+            self._drop(sock)
+            raise
+        return sock, None
+
     def _socket(self, host: str, port: int, *, guarded: bool) -> socket.socket:
         problem: OSError | None = None
         for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
@@ -125,16 +135,19 @@ class Connector:
         raise problem or OSError(f"{host} has no address")
 
     def _wrap(self, sock: socket.socket, host: str) -> socket.socket:
+        context = tls_context(os.environ.get("SSL_CERT_FILE", ""), _bundle())
         try:
-            wrapped = tls_context(os.environ.get("SSL_CERT_FILE", ""), _bundle()).wrap_socket(
-                sock, server_hostname=host
-            )
-            self._keep(wrapped)
+            wrapped = context.wrap_socket(sock, server_hostname=host)
         except BaseException:
             self._drop(sock)
             raise
         with self._lock:
             self._live.discard(sock)
+        try:
+            self._keep(wrapped)
+        except BaseException:
+            wrapped.close()
+            raise
         return wrapped
 
     def _keep(self, sock: socket.socket) -> None:

@@ -150,6 +150,7 @@ class Transport:
         self._connector = connector
         self._max_idle = max_idle
         self._idle: dict[Origin, list[_Connection]] = {}
+        self._closed = False
         self._lock = threading.Lock()
 
     def open(self, request: Request, *, method: str = "GET", headers: Mapping[str, str] | None = None) -> Answer:
@@ -205,7 +206,7 @@ class Transport:
         """Take a connection back."""
         with self._lock:
             idle = self._idle.setdefault(origin, [])
-            if reusable and len(idle) < self._max_idle:
+            if reusable and len(idle) < self._max_idle and not self._closed:
                 idle.append(connection)
                 return
         self._connector.closed(connection[0])
@@ -217,6 +218,7 @@ class Transport:
     def close(self) -> None:
         """Close the connections that are not in use."""
         with self._lock:
+            self._closed = True
             idle = [connection for each in self._idle.values() for connection in each]
             self._idle.clear()
         for connection, _ in idle:
