@@ -17,7 +17,6 @@ from voiceplane_family_cosyvoice2.adapter import CosyVoice2Adapter
 from voiceplane_worker.adapters.base import Piece
 
 from families.cosyvoice2.tests.tiny import pack_of_tiny
-from tests.support.environments import CODE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,9 +71,7 @@ def test_the_root_logger_is_left_alone_and_training_tools_are_not_imported(tmp_p
         "tools = {'lightning', 'hydra', 'gdown', 'modelscope', 'matplotlib', 'deepspeed', 'hyperpyyaml', 'pyworld'}\n"
         "assert not tools & set(sys.modules), tools & set(sys.modules)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=CODE, cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from voiceplane_family_cosyvoice2 import frontend, library
 from voiceplane_family_cosyvoice2.adapter import CosyVoice2Adapter
-from voiceplane_worker.adapters import onnx_session
+from voiceplane_family_kit import onnx_session
 from voiceplane_worker.adapters.base import Piece
 from voiceplane_worker.packs.metadata import PackVoice
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
@@ -14,8 +14,15 @@ from voiceplane_orchestrator.transports.livekit.endpoints import AgentRequest, G
 from tests.support.json_schema import problems, refs, resolve
 from tests.support.orchestrators import orchestrator
 
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
 ROOMS = {"/v1/livekit/token", "/v1/livekit/agent"}
-REQUESTS = {"SpeechRequest": SpeechRequest, "RoomRequest": GrantRequest, "AgentRequest": AgentRequest}
+REQUESTS: dict[str, type[BaseModel]] = {
+    "SpeechRequest": SpeechRequest,
+    "RoomRequest": GrantRequest,
+    "AgentRequest": AgentRequest,
+}
 
 
 def operations() -> set[tuple[str, str]]:
