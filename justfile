@@ -39,7 +39,7 @@ families:
 lint:
     ruff format --check .
     ruff check .
-    MYPYPATH="$(printf '%s:' families/*/src)" mypy
+    python scripts/check_types.py
     lint-imports
     python scripts/check_family_imports.py
     python scripts/generate_families_page.py --check
@@ -57,12 +57,12 @@ test-fast: lint
     pytest -n 2 --quiet tests/unit families/kit families/piper
     pytest -n 2 --quiet tests/contract/test_adapters.py tests/contract/test_sessions.py -k "mock or piper"
 
-# The contract suite of a family in the environment that it has for itself: `just contract csm`.
+# The contract suite of a family in the environment that it has for itself: `just contract NAME`.
 contract FAMILY *ARGS:
     python -m tests.support.environments {{ FAMILY }} {{ ARGS }}
 
 # A family's tests that need a GPU, on a machine that has one.
-test-gpu FAMILY="csm":
+test-gpu FAMILY:
     python -m tests.support.environments {{ FAMILY }} -m gpu families/{{ FAMILY }}/tests
 
 # First audio, RTF, barge-in and jitter, with piper-tts itself interleaved; prints tables and writes JSON.
@@ -77,7 +77,7 @@ bench-rooms *ARGS:
 flame OUTPUT SECONDS="10" *ARGS:
     uv run --locked --with py-spy python -m bench.flame {{ OUTPUT }} {{ SECONDS }} {{ ARGS }}
 
-# Where the time of a torch family's model goes: `just profile-torch csm trace.json`.
+# Where the time of a torch family's model goes: `just profile-torch NAME trace.json`.
 profile-torch FAMILY TRACE *ARGS:
     python -m tests.support.environments {{ FAMILY }} run -m bench.torch_profile {{ FAMILY }} {{ TRACE }} {{ ARGS }}
 

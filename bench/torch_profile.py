@@ -1,4 +1,4 @@
-"""Where the time of a torch family's model goes, by torch.profiler: `just profile-torch csm trace.json`.
+"""Where the time of a torch family's model goes, by torch.profiler: `just profile-torch NAME trace.json`.
 
 It runs in the family's own environment, on a tiny model unless a pack is named, and on the GPU if that is asked for.
 The trace opens in https://ui.perfetto.dev or chrome://tracing.

@@ -28,11 +28,13 @@ class Manifest:
         licences: Of its image, as an SPDX expression.
         image_extras: Extras of its distribution that its image has.
         devices: What it runs on: "cpu", "cuda".
-        pack: MODULE:FUNCTION, which makes the contract suite's pack, given a folder that is not there yet.
+        pack: What the contract suite speaks with: a folder in the family's, or MODULE:FUNCTION, which makes a pack in
+            a folder that is not there yet.
         seed: "option" if `options.seed` fixes its speech, "not needed" if nothing is drawn by chance, "none" if its
             speech can't be fixed.
         draws: How many utterances the mean of a duration is taken of, since durations are drawn by chance.
         loads: How often it is loaded to see whether memory returns; loads of large families take seconds.
+        untyped: Libraries that it imports and that ship no types.
         table: Its row of docs/families.md.
         entry_points: Those of its distribution, by group.
         version: Of its distribution.
@@ -47,6 +49,7 @@ class Manifest:
     seed: str = "option"
     draws: int = 1
     loads: int = 15
+    untyped: tuple[str, ...] = ()
     table: dict[str, str] = field(default_factory=dict)
     entry_points: dict[str, dict[str, str]] = field(default_factory=dict)
     version: str = "0"

@@ -44,8 +44,9 @@ def row(manifest: Manifest) -> str:
     def answer(able: bool, key: str) -> str:
         return ("yes" if able else "no") + (f": {said[key]}" if key in said else "")
 
+    has_page = (manifest.folder / "README.md").is_file()
     cells = [
-        f"[`{manifest.name}`](../../families/{manifest.name}/README.md)",
+        f"[`{manifest.name}`](../../families/{manifest.name}/README.md)" if has_page else f"`{manifest.name}`",
         *(said.get(key, "") for key in ("library", "weights", "languages", "cpu", "gpu")),
         answer(traits.streaming, "streamed"),
         answer(traits.voice_cloning, "clones"),

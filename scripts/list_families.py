@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Print a JSON list for a workflow: the families below `families/`, or with --images, every image of a release."""
+"""Print a JSON list for a workflow: the families with an environment of their own, or with --images, every image."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from families.manifests import read_manifests  # noqa: E402  # found by the line above
 
 
-def families(root: Path = ROOT) -> list[str]:
-    """The families that are distributions of their own."""
-    return sorted(
-        path.parent.name for path in (root / "families").glob("*/pyproject.toml") if path.parent.name != "kit"
-    )
+def names(*, images: bool) -> list[str]:
+    """The families with an environment of their own, or all images of a release."""
+    manifests = read_manifests(ROOT / "families").values()
+    if images:
+        return ["operator", "orchestrator", "worker", *(f"worker-{manifest.name}" for manifest in manifests)]
+    return [manifest.name for manifest in manifests if manifest.has_own_environment]
 
 
 if __name__ == "__main__":
-    names = families()
-    if "--images" in sys.argv[1:]:
-        names = ["operator", "orchestrator", "worker", *(f"worker-{name}" for name in names)]
-    print(json.dumps(names))
+    print(json.dumps(names(images="--images" in sys.argv[1:])))

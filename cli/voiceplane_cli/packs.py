@@ -215,7 +215,7 @@ def _mistakes(folder: Path, metadata: PackMetadata) -> Iterator[str]:
     if metadata.family in plugins.broken():
         yield plugins.broken()[metadata.family]
     elif metadata.family not in known:
-        yield f"family {metadata.family!r} is unknown: install its package, or use one of {', '.join(sorted(known))}"
+        yield f"family {metadata.family!r} is unknown: use one of {', '.join(sorted(known))}, or install its package"
     elif metadata.family != folder.parent.name:
         yield f"family {metadata.family!r} is not the folder's name: move it to {metadata.family}/{folder.name}"
     if metadata.model_id != folder.name:

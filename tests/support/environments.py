@@ -1,8 +1,8 @@
 """The environments of families that have a lock of their own: families/NAME/uv.lock.
 
 Each is made once for what its lock says, in the user's cache, and runs the code of the checkout that it is called
-from. `python -m tests.support.environments csm` runs the contract suite of a family in its own, and
-`python -m tests.support.environments csm run -m MODULE` another program.
+from. `python -m tests.support.environments NAME` runs the contract suite of a family in its own, and
+`python -m tests.support.environments NAME run -m MODULE` another program.
 """
 
 from __future__ import annotations

@@ -62,9 +62,12 @@ def contract_pack(family: str) -> VoicePack:
         return OTHERS_PACK
     if family == MOCK.name:
         return mock_pack()
+    manifest = MANIFESTS[family]
+    if ":" not in manifest.pack:
+        return folder_pack(manifest.folder / manifest.pack)
     folder = Path(tempfile.mkdtemp(prefix=f"{family}-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    module, _, function = MANIFESTS[family].pack.partition(":")
+    module, _, function = manifest.pack.partition(":")
     return cast("VoicePack", getattr(importlib.import_module(module), function)(folder / "pack"))
 
 

@@ -21,11 +21,16 @@ def files_of_the_page() -> dict[str, str]:
 
 def install(folder: Path, files: Mapping[str, str]) -> None:
     """Write a package's files, one of them its pyproject.toml, with the metadata that an installer makes of that."""
+    write_files(folder, files)
+    write_metadata(folder, files["pyproject.toml"])
+
+
+def write_files(folder: Path, files: Mapping[str, str]) -> None:
+    """Write files into a folder, by their paths in it."""
     for name, content in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")
-    write_metadata(folder, files["pyproject.toml"])
 
 
 def write_metadata(folder: Path, pyproject: str) -> None:

@@ -71,18 +71,21 @@ class Process:
 
 
 @contextlib.asynccontextmanager
-async def python_module(*arguments: str, log: Path | None = None) -> AsyncIterator[Process]:
+async def python_module(
+    *arguments: str, log: Path | None = None, python: str = sys.executable
+) -> AsyncIterator[Process]:
     """Run `python -m …`; ended by SIGTERM, or by SIGKILL if it does not obey.
 
     Args:
         arguments: The module and its flags.
         log: A file that its output is added to; none for our own output.
+        python: The interpreter.
     """
     with contextlib.ExitStack() as files:
         output = files.enter_context(log.open("ab")) if log else None
         # A group of its own: Ctrl-C in a terminal is for us, who end it in order.
         child = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", *arguments, stdout=output, stderr=output, process_group=0
+            python, "-m", *arguments, stdout=output, stderr=output, process_group=0
         )
     try:
         yield Process(child)
@@ -98,7 +101,11 @@ async def python_module(*arguments: str, log: Path | None = None) -> AsyncIterat
 
 @contextlib.asynccontextmanager
 async def worker(
-    *flags: str, address: str = "", through: Sequence[str] = (), log: Path | None = None
+    *flags: str,
+    address: str = "",
+    through: Sequence[str] = (),
+    log: Path | None = None,
+    python: str = sys.executable,
 ) -> AsyncIterator[tuple[str, Process]]:
     """A worker that is ready; yields its address, a free one if none is given, and its process.
 
@@ -107,10 +114,11 @@ async def worker(
         address: Where it is to listen.
         through: A module that runs it, with that module's flags; none: it runs itself.
         log: A file for what it writes; None for where ours goes.
+        python: The interpreter.
     """
     address = address or f"127.0.0.1:{free_port()}"
     arguments = (*through, "voiceplane_worker", "--listen", address, "--log-level", "warning", *flags)
-    async with python_module(*arguments, log=log) as process:
+    async with python_module(*arguments, log=log, python=python) as process:
         deadline = time.monotonic() + START_TIMEOUT_S
         while not await _serving(address):
             if process.child.returncode is not None or time.monotonic() > deadline:
