@@ -21,7 +21,7 @@ NVIDIA = Path("/proc/driver/nvidia/gpus")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
-# A person's runs explore; CI's decide, so each of them looks at the same examples.
+# A developer's runs explore; CI's decide, so each of them looks at the same examples.
 settings.register_profile("explore", print_blob=True)
 settings.register_profile("decide", derandomize=True, print_blob=True)
 settings.load_profile("decide" if os.environ.get("CI") else "explore")

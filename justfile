@@ -19,7 +19,7 @@ fmt:
     ruff check --fix-only --quiet .
     ruff format --quiet .
 
-# Fuzz what strangers may send (websocket, metadata, keys, text, archive), guided by coverage: `just fuzz text 600`.
+# Fuzz what unauthenticated clients may send (websocket, metadata, keys, text, archive), guided by coverage: `just fuzz text 600`.
 fuzz TARGET SECONDS="60":
     uv run --locked --with atheris python -m tests.fuzz {{ TARGET }} {{ SECONDS }}
 

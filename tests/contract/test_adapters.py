@@ -153,8 +153,8 @@ def test_unusual_text_is_survived(model: Model) -> None:
 
 
 def test_an_unknown_voice_is_named(model: Model) -> None:
-    with pytest.raises(VoiceplaneError, match="'nobody'") as caught:
-        list(model.synthesize(Piece(text="Hello.", voice="nobody", language="en-US")))
+    with pytest.raises(VoiceplaneError, match="'unknown'") as caught:
+        list(model.synthesize(Piece(text="Hello.", voice="unknown", language="en-US")))
     assert caught.value.field == "voice"
 
 

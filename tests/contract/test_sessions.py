@@ -214,7 +214,7 @@ async def test_stop_frees_the_compute_and_the_next_turn_begins_afresh(
         source = aiter(stream)
         await take(source, 6)
         stopped = await session.stop()
-        assert await asyncio.to_thread(model.idle.wait, DEADLINE_S), "the model goes on for nobody"
+        assert await asyncio.to_thread(model.idle.wait, DEADLINE_S), "the model goes on for no one"
         assert model.begun - before < sentences
         await stream.send(SENTENCES[0], utterance_id="new", end=True)
         await stream.finish()
@@ -229,7 +229,7 @@ async def test_a_client_that_leaves_frees_the_compute(client: WorkerClient, load
         async with session.open_stream() as stream:
             await stream.send(f"{SENTENCES[0]} " * 40, utterance_id="u", end=True)
             await take(stream, 3)
-        assert await asyncio.to_thread(loaded[0].idle.wait, DEADLINE_S), "the model goes on for nobody"
+        assert await asyncio.to_thread(loaded[0].idle.wait, DEADLINE_S), "the model goes on for no one"
 
 
 async def test_sessions_speak_at_once_and_each_is_given_all_of_its_own(client: WorkerClient) -> None:

@@ -55,7 +55,7 @@ def given_cluster() -> Path:
     """The kubeconfig that KUBECONFIG names.
 
     Raises:
-        RuntimeError: It leads to a cluster that may be somebody's own.
+        RuntimeError: It leads to a cluster that may be someone's own.
     """
     path = Path(os.environ["KUBECONFIG"])
     if not path.is_file():

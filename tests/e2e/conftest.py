@@ -44,7 +44,7 @@ async def server(worker: str) -> AsyncIterator[str]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def recognizer() -> AsyncIterator[WhisperRecognizer]:
-    """Ears of the test's own, to judge what was said."""
+    """A recognizer of the test's own, to judge what was said."""
     recognizer = WhisperRecognizer(AsrSection())
     await recognizer.start()
     yield recognizer
@@ -53,7 +53,7 @@ async def recognizer() -> AsyncIterator[WhisperRecognizer]:
 
 @pytest.fixture
 def chrome(tmp_path: Path) -> Iterator[WebDriver]:
-    """A browser whose microphone hears somebody who goes on talking."""
+    """A browser whose microphone hears someone who goes on talking."""
     microphone = talkative_microphone(tmp_path / "microphone.wav")
     with browser(profile=tmp_path / "profile", microphone=microphone) as chrome:
         yield chrome

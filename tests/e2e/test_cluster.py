@@ -88,7 +88,7 @@ def test_worker_is_ready_by_its_grpc_probe_and_the_orchestrator_reaches_it_by_na
     assert "model_resident" in kubectl("logs", "worker")
 
 
-def test_images_run_as_nobody_in_particular(kubectl: Kubectl, cluster_images: dict[str, str]) -> None:
+def test_images_run_as_no_one_in_particular(kubectl: Kubectl, cluster_images: dict[str, str]) -> None:
     for component, image in cluster_images.items():
         command = ["sh", "-c", f"id -u; command -v voiceplane-{component}; sleep 3600"]
         kubectl("apply", "-f", "-", stdin=json.dumps(pod(component, image, command=command)))

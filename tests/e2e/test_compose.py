@@ -156,7 +156,7 @@ def test_a_text_is_spoken(running: Engine, tmp_path: Path) -> None:
     assert np.abs(samples.astype(np.int32)).max() > 1000
 
 
-def test_a_person_in_a_room_is_heard_and_answered(running: Engine, tmp_path: Path) -> None:
+def test_a_user_in_a_room_is_heard_and_answered(running: Engine, tmp_path: Path) -> None:
     granted = running.inside(lambda: asyncio.run(grant(URL, api_key=KEY)))
     orders = [
         {"do": "hear", "text": SENTENCES[2], "wav": str(tmp_path / "heard.wav")},

@@ -1,4 +1,4 @@
-"""People speak, Voiceplane hears, answers with a real voice, and falls silent when interrupted: nothing is faked."""
+"""Users speak, Voiceplane answers with a real voice and stops when interrupted: nothing is faked."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def pcm(samples: NDArray[np.float32]) -> bytes:
     return (samples * 32767).astype("<i2").tobytes()
 
 
-def heard_by_a_person(frames: list[Audio]) -> NDArray[np.float32]:
+def heard_by_a_user(frames: list[Audio]) -> NDArray[np.float32]:
     """What a listener heard, at 16 kHz."""
     whole = b"".join(frame.pcm[: 2 * frame.valid_samples] for frame in frames)
     samples = np.frombuffer(whole, "<i2").astype(np.float32) / 32768
@@ -59,7 +59,7 @@ async def test_ten_sentences_are_understood_and_answered_in_words_that_are_under
             transcript = await listener.until("transcript", role="user", final=True)
             await listener.until("done", result="complete")
         understood.append(transcript["text"])
-        echo = await recognizer.transcribe(heard_by_a_person(listener.frames), language="en")
+        echo = await recognizer.transcribe(heard_by_a_user(listener.frames), language="en")
         answered.append(echo.text)
     heard_wer = word_error_rate(list(SENTENCES), understood)
     spoken_wer = word_error_rate(understood, answered)

@@ -30,7 +30,7 @@ LEAST_OUTLINE_PX = 2
 TEXT_CONTRAST = 4.5
 PART_CONTRAST = 3.0
 
-# What a person sees that axe-core leaves out: text of pseudo-elements, edges of controls, parts of plots and meters.
+# What a user sees that axe-core leaves out: text of pseudo-elements, edges of controls, parts of plots and meters.
 MEASURE = """
 const shown = (selector) => [...document.querySelectorAll(selector)].filter((each) => each.checkVisibility());
 const found = {text: {}, parts: {}, targets: {}};

@@ -54,7 +54,7 @@ def converse(chrome: WebDriver, url: str) -> dict[str, str]:
     }
 
 
-async def test_a_person_talks_to_the_page_and_is_answered_aloud(server: str, tmp_path: Path) -> None:
+async def test_a_user_talks_to_the_page_and_is_answered_aloud(server: str, tmp_path: Path) -> None:
     microphone = tmp_path / "microphone.wav"
     with wave.open(str(microphone), "wb") as file:
         file.setnchannels(1)

@@ -128,7 +128,7 @@ async def test_a_model_shows_how_far_it_is_and_why_it_failed(
         until(chrome, lambda c: text_of(c, "#elapsed").startswith("42 of 63 MB"))
         amy("warming")
         until(chrome, lambda c: text_of(c, "#residency") == "warming")
-        assert bar.get_property("position") == -1, "nobody knows how far"
+        assert bar.get_property("position") == -1, "no one knows how far"
         amy("failed", message="the file is cut short: fetch it again")
         until(chrome, lambda c: text_of(c, "#residency") == "failed: the file is cut short: fetch it again")
         assert not bar.is_displayed()
@@ -138,7 +138,7 @@ async def test_a_model_shows_how_far_it_is_and_why_it_failed(
     await asyncio.to_thread(drive)
 
 
-async def test_plots_of_the_last_turns_and_of_the_last_minute_are_told_in_words(
+async def test_plots_of_the_last_turns_and_of_the_last_minute_are_described_in_words(
     chrome: WebDriver, scripted: ScriptedServer, url: str
 ) -> None:
     async def script(peer: Peer) -> None:

@@ -1,4 +1,4 @@
-"""The page over WebRTC: a real browser, LiveKit server, ear and voice; and the WebSocket where that fails."""
+"""The page over WebRTC: a real browser, LiveKit server, recognizer and voice; and the WebSocket where that fails."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)
 
 RATE_HZ = track_recorder.RATE_HZ
 SENTENCE = SENTENCES[7]
-ANSWER = "This is a longer answer, and it goes on for quite a while, so that somebody has the time to interrupt it."
+ANSWER = "This is a longer answer, and it goes on for quite a while, so that someone has the time to interrupt it."
 LOUD = 0.02
 SILENT_S = 1.0
 DEADLINE_S = 60
@@ -89,7 +89,7 @@ def fall_back(chrome: WebDriver, url: str) -> str:
     return text_of(chrome, "#transport")
 
 
-async def test_a_person_talks_over_webrtc_and_over_the_websocket_when_livekit_has_gone(tmp_path: Path) -> None:
+async def test_a_user_talks_over_webrtc_and_over_the_websocket_when_livekit_has_gone(tmp_path: Path) -> None:
     microphone = recording(tmp_path / "microphone.wav", BEFORE_S, SENTENCE, 1.0)
     config = tmp_path / "orchestrator.yaml"
     async with livekit_server() as server, processes.worker() as (worker, _):

@@ -115,7 +115,7 @@ def converse(site: Site, *, profile: Path, microphone: Path) -> list[str]:
         return console_errors(chrome)
 
 
-async def test_a_person_talks_over_webrtc_at_a_tls_address(tmp_path: Path, path: RoughPath, microphone: Path) -> None:
+async def test_a_user_talks_over_webrtc_at_a_tls_address(tmp_path: Path, path: RoughPath, microphone: Path) -> None:
     async with site(tmp_path, path) as (here, logs):
         errors = await asyncio.to_thread(
             inside, path.namespace, lambda: converse(here, profile=tmp_path / "profile", microphone=microphone)

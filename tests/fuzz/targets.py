@@ -1,4 +1,4 @@
-"""What strangers may send, each as a function of bytes that fails if something is wrong with how we take it.
+"""What unauthenticated clients may send, each as a function of bytes that fails if it is handled wrongly.
 
 tests/unit/test_fuzz_targets.py runs all of them on examples, and `just fuzz TARGET SECONDS` for as long as told, guided
 by the code that is reached.
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 LANGUAGES = ("en-US", "ja", "zh", "de", "ar", "tlh", "")
 MAX_SEGMENT_CHARS = 1_000
-"""No piece may be much longer than a person's breath, whatever the text is."""
+"""No piece may be much longer than a speaker's breath, whatever the text is."""
 
 
 def websocket(data: bytes) -> None:

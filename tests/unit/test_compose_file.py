@@ -60,7 +60,7 @@ def told(service: str) -> dict[str, Any]:
     return given
 
 
-def test_what_the_orchestrator_is_told_are_settings_of_it() -> None:
+def test_the_orchestrators_variables_are_settings_of_it() -> None:
     settings = OrchestratorSettings.model_validate(told("orchestrator"))
     assert settings.discovery.kind == "redis"
     assert settings.livekit.url == "ws://livekit:7880"

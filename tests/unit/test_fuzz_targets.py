@@ -23,7 +23,7 @@ def test_the_seeds_are_taken(target: str) -> None:
         TARGETS[target](seed)
 
 
-def test_what_was_found_is_mended() -> None:
+def test_what_was_found_is_fixed() -> None:
     for file in FOUND:
         TARGETS[file.name.partition("-")[0]](file.read_bytes())
 

@@ -154,7 +154,7 @@ class FailoverTts:
         attempts = 0
         failed_on: set[str] = set()
         while True:
-            # Progress is counted in text, not in audio: a segment that kills each worker would repeat for ever.
+            # Progress is counted in text, not in audio: a segment that kills each worker would repeat forever.
             began_at = progress.resume_at()
             opened = await self._sessions.get(avoid=failed_on)
             try:

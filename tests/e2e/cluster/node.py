@@ -96,7 +96,7 @@ class Node:
             "clusterDNS": [dns] if dns else [],
             "podLogsDir": str(self.folder / "logs"),
             "volumePluginDir": str(self.folder / "plugins"),
-            # The images were imported by hand: one that is collected can't be pulled again.
+            # The images were imported manually: one that is collected can't be pulled again.
             "imageGCHighThresholdPercent": 100,
             "evictionHard": {"memory.available": "100Mi"},
             # Pods become ready as soon as they are, and the tests measure it.

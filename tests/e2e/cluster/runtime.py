@@ -118,7 +118,7 @@ path = "{self.folder}/opt"
 sandbox = "{PAUSE_IMAGE}"
 
 [plugins."{cri}.runtime"]
-# Without CAP_SYS_RESOURCE nobody may be made less likely to be killed for memory, and runc would fail.
+# Without CAP_SYS_RESOURCE no one may be made less likely to be killed for memory, and runc would fail.
 restrict_oom_score_adj = true
 # So that the folder is all there is to tidy up.
 netns_mounts_under_state_dir = true

@@ -1,4 +1,4 @@
-"""A short soak: nobody's turn is lost to a worker's death, and the report says so; Ctrl-C ends a long one in order."""
+"""A short soak: no one's turn is lost to a worker's death, and the report says so; Ctrl-C ends a long one in order."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ async def test_no_turn_is_lost_to_a_redis_that_comes_back_empty(tmp_path: Path) 
     assert found["left"] == {}
 
 
-async def test_ctrl_c_ends_it_with_its_report_and_a_criterion_that_does_not_hold_is_told_by_its_status(
+async def test_ctrl_c_ends_it_with_its_report_and_a_criterion_that_does_not_hold_is_reported_by_its_status(
     tmp_path: Path,
 ) -> None:
     report = tmp_path / "soak.json"

@@ -123,7 +123,7 @@ async def test_a_selection_is_kept_for_the_clients_next_session() -> None:
             assert (await second.until("utterance"))["voice"] == "high"
 
 
-@pytest.mark.parametrize("model", ["nobody"])
+@pytest.mark.parametrize("model", ["unknown"])
 async def test_an_unknown_model_is_refused_and_the_session_goes_on(model: str) -> None:
     async with orchestrator() as running, client(running, "/v1/speak") as speaking:
         await speaking.send("select", model=model)

@@ -48,7 +48,7 @@ METADATA = (PACK / "metadata.yaml").read_text(encoding="utf-8")
 
 @dataclass
 class Hearing:
-    """What a listener gets, and what it is told."""
+    """What a listener gets, and the events that it receives."""
 
     frames: list[SpeechFrame] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
@@ -335,7 +335,7 @@ async def test_a_model_that_no_present_worker_knows_is_waited_for_if_a_worker_is
         async with Router(discovery=discovery, settings=RoutingSection()) as router:
             await until(router, lambda: any(view.ready for view in router.workers()))
             with pytest.raises(VoiceplaneError) as caught:
-                await make_tts(router, Hearing(), request=VoiceRequest(model_id="nobody")).open()
+                await make_tts(router, Hearing(), request=VoiceRequest(model_id="unknown")).open()
             assert caught.value.reason == "UNKNOWN_MODEL"
             hearing = Hearing()
             on = Stage(router, make_tts(router, hearing, request=VoiceRequest(model_id="other")), hearing)
@@ -357,7 +357,7 @@ async def test_an_interrupted_utterance_frees_its_worker_for_the_next_one() -> N
         assert on.hearing.kinds == ["ready"]
 
 
-async def test_a_full_worker_sends_the_session_to_another_one_and_nobody_is_told_of_trouble(
+async def test_a_full_worker_sends_the_session_to_another_one_and_no_error_is_sent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("VOICEPLANE_WORKER__MAX_SESSIONS", "1")
@@ -375,12 +375,12 @@ async def test_a_full_worker_sends_the_session_to_another_one_and_nobody_is_told
         await opening
         assert waiting.kinds == ["no_worker", "ready"]
         await third.close()
-        await on.tts.close()  # each stage waits until nobody is served
+        await on.tts.close()  # each stage waits until no one is served
 
 
 async def test_a_request_that_is_wrong_is_refused_and_not_sent_to_another_worker() -> None:
-    async with two_workers() as workers, stage(*workers, request=VoiceRequest(voice="nobody")) as on:
-        with pytest.raises(VoiceplaneError, match="nobody") as caught:
+    async with two_workers() as workers, stage(*workers, request=VoiceRequest(voice="unknown")) as on:
+        with pytest.raises(VoiceplaneError, match="unknown") as caught:
             await on.speak(TEXT)
         assert caught.value.code in {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT}
         assert on.hearing.states == []

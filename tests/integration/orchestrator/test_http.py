@@ -89,10 +89,10 @@ async def test_a_model_is_unloaded_loaded_and_reloaded_and_each_answer_comes_whe
 @pytest.mark.parametrize("action", ["load", "unload", "reload"])
 async def test_an_unknown_model_cannot_be_changed(action: str) -> None:
     async with http() as (web, _):
-        response = await web.post(f"/v1/models/nobody/{action}")
+        response = await web.post(f"/v1/models/unknown/{action}")
         error = await error_of(response)
         assert (response.status, error["reason"]) == (404, "UNKNOWN_MODEL")
-        assert "nobody" in error["message"]
+        assert "unknown" in error["message"]
 
 
 async def test_workers_tells_each_worker_with_its_load() -> None:
@@ -160,8 +160,8 @@ async def test_a_speech_file_that_is_not_read_is_given_up() -> None:
 @pytest.mark.parametrize(
     ("body", "status", "reason", "field"),
     [
-        ({"input": "Hi.", "model": "nobody"}, 404, "UNKNOWN_MODEL", "model"),
-        ({"input": "Hi.", "voice": "nobody"}, 404, "UNKNOWN_VOICE", "voice"),
+        ({"input": "Hi.", "model": "unknown"}, 404, "UNKNOWN_MODEL", "model"),
+        ({"input": "Hi.", "voice": "unknown"}, 404, "UNKNOWN_VOICE", "voice"),
         ({"input": "x" * 101}, 400, "TEXT_TOO_LONG", "input"),
         ({"input": "?! \U0001f600"}, 400, "NOTHING_TO_SPEAK", "input"),
         ({"input": ""}, 400, "NOTHING_TO_SPEAK", "input"),
@@ -234,7 +234,7 @@ async def test_without_a_worker_it_lives_is_not_ready_and_says_why() -> None:
 
 async def test_metrics_count_sessions_errors_and_first_audio() -> None:
     async with http() as (web, running), client(running, "/v1/speak") as speaking:
-        await speaking.send("select", model="nobody")
+        await speaking.send("select", model="unknown")
         await speaking.until("error")
         await speaking.send("text", text="Hi.", end=True)
         await speaking.until("done")
@@ -303,7 +303,7 @@ async def test_each_configured_key_opens(key: str) -> None:
         assert (await web.get("/v1/models", headers={"Authorization": f"bearer {key}"})).status == 200
 
 
-async def test_a_caller_that_asks_too_often_is_told_to_wait_and_others_are_not() -> None:
+async def test_a_caller_that_asks_too_often_has_to_wait_and_others_do_not() -> None:
     keys = {"api_keys": ["secret", "other"]}
     async with http(auth=keys, limits={"requests_per_minute": 2}) as (web, _):
         mine, others = ({"Authorization": f"Bearer {key}"} for key in keys["api_keys"])

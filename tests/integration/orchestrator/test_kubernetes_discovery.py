@@ -77,7 +77,7 @@ async def following(watch: AsyncIterator[dict[str, bool]], wanted: dict[str, boo
     raise AssertionError("the watch has ended")
 
 
-async def test_every_change_of_an_endpoint_is_told(plane: ControlPlane, account: Path) -> None:
+async def test_every_change_of_an_endpoint_is_reported(plane: ControlPlane, account: Path) -> None:
     discovery = KubernetesDiscovery(namespaces=[NAMESPACE], selector=SELECTOR, kubeconfig=str(account))
     await discovery.start()
     watch = aiter(discovery.watch())
@@ -128,7 +128,7 @@ async def test_a_role_that_is_missing_is_said_and_waited_for(
     watch = aiter(discovery.watch())
     try:
         async with asyncio.timeout(30):
-            while "cannot list resource" not in (said := "".join(capsys.readouterr())):  # noqa: ASYNC110 - a log tells nobody
+            while "cannot list resource" not in (said := "".join(capsys.readouterr())):  # noqa: ASYNC110 - a log has no event
                 await asyncio.sleep(0.05)
         assert 'cannot list resource "endpointslices" in API group "discovery.k8s.io"' in said.replace("\\", "")
         await apply(plane, BINDING)

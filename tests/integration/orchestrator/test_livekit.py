@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # The first one may build LiveKit.
 pytestmark = pytest.mark.timeout(600)
 
-TEXT = "this is a longer answer that goes on for quite a while, so that somebody can interrupt it in the middle"
+TEXT = "this is a longer answer that goes on for quite a while, so that someone can interrupt it in the middle"
 ROOMS = 3
 SECOND_TICKS = 100
 
@@ -42,7 +42,7 @@ async def agent(server: LiveKitServer, **livekit: Any) -> AsyncIterator[Orchestr
         yield running
 
 
-async def test_a_person_is_answered_and_interrupts() -> None:
+async def test_a_user_is_answered_and_interrupts() -> None:
     async with (
         livekit_server() as server,
         agent(server) as running,
@@ -113,7 +113,7 @@ async def test_a_choice_holds_and_is_kept_for_the_next_time() -> None:
             await anna.until("ready", voice="low")
 
 
-async def test_what_cannot_be_had_is_told_and_something_else_speaks() -> None:
+async def test_what_is_missing_is_reported_and_something_else_speaks() -> None:
     async with (
         livekit_server() as server,
         agent(server) as running,
@@ -195,7 +195,7 @@ async def test_an_agent_whose_livekit_is_gone_is_not_registered_until_it_is_back
             await anna.until("ready")
 
 
-async def test_the_ways_to_talk_are_told() -> None:
+async def test_the_ways_to_talk_are_reported() -> None:
     async def told(url: str) -> object:
         async with aiohttp.ClientSession() as http, http.get(f"{url}/v1/transports") as response:
             return await response.json()
@@ -239,7 +239,7 @@ async def test_a_grant_opens_one_room_and_for_a_while_only() -> None:
 async def process(
     worker: str, server: LiveKitServer, folder: Path, *, drain_timeout_ms: int = 0
 ) -> AsyncIterator[tuple[str, Process]]:
-    """An orchestrator of its own process, with a real ear."""
+    """An orchestrator of its own process, with a real recognizer."""
     config = folder / "orchestrator.yaml"
     sections = {
         "livekit": server.settings,
@@ -251,7 +251,7 @@ async def process(
         yield running
 
 
-async def test_a_process_that_is_told_to_go_loses_no_room(tmp_path: Path) -> None:
+async def test_a_process_that_gets_sigterm_loses_no_room(tmp_path: Path) -> None:
     async with (
         livekit_server() as server,
         processes.worker("--adapter", "mock", "--default-model", "mock") as (worker, _),

@@ -1,4 +1,4 @@
-"""A person at the far end of a bad line: understood both ways, and back after the line was cut."""
+"""A user at the far end of a bad network: understood both ways, and back after the line was cut."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ async def far_person(path: RoughPath, granted: dict[str, Any]) -> AsyncIterator[
 
 @contextlib.asynccontextmanager
 async def served(path: RoughPath, folder: Path) -> AsyncIterator[FarPerson]:
-    """A far person in a room with a Piper voice and a real ear; only their leg is rough."""
+    """A remote user in a room with a Piper voice and a real recognizer; only their leg is rough."""
     async with livekit_server(address=NEAR_ADDRESS, interface=path.device) as server, processes.worker() as (worker, _):
         config = folder / "orchestrator.yaml"
         sections = {"livekit": server.settings, "discovery": {"workers": [worker]}, "server": {"drain_timeout_ms": 0}}

@@ -93,7 +93,7 @@ async def failure(base_url: str, **settings: Any) -> VoiceplaneError:
     return caught.value
 
 
-async def test_tokens_are_told_as_they_come_and_not_at_the_end() -> None:
+async def test_tokens_are_reported_as_they_come_and_not_at_the_end() -> None:
     async def act(server: Server, response: web.StreamResponse) -> None:
         await token(response, "I ")
         await server.go_on.wait()
@@ -172,7 +172,7 @@ async def test_a_server_that_keeps_the_line_open_without_a_token_is_given_up() -
         await server.gone.wait()
 
 
-async def test_a_server_that_falls_silent_in_mid_answer_is_given_up() -> None:
+async def test_a_server_that_stops_in_the_middle_of_an_answer_is_given_up() -> None:
     async def act(server: Server, response: web.StreamResponse) -> None:
         del server
         await token(response, "I ")
@@ -231,7 +231,7 @@ async def test_a_refusal_says_what_to_do(status: int, reason: str, remedy: str, 
     assert "hush" not in error.message
 
 
-async def test_nobody_there_is_an_error_that_names_the_address() -> None:
+async def test_no_one_there_is_an_error_that_names_the_address() -> None:
     async with Server(None) as server:
         base_url = server.base_url
     error = await failure(base_url)

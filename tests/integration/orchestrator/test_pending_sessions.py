@@ -25,7 +25,7 @@ MODEL = tts_pb2.ModelStatus(model_id="m", state=tts_pb2.MODEL_STATE_RESIDENT, is
 
 
 class SilentWorker(tts_pb2_grpc.TTSServicer):
-    """A worker that tells of itself only when it is told to.
+    """A worker that tells of itself only when a test makes it.
 
     Attributes:
         answers: Whether StartSession is answered; it waits meanwhile.
@@ -79,7 +79,7 @@ class SilentWorker(tts_pb2_grpc.TTSServicer):
 
 @contextlib.asynccontextmanager
 async def serving(folder: Path, name: str = "w") -> AsyncIterator[tuple[str, SilentWorker]]:
-    worker = SilentWorker()  # type: ignore[abstract]  # nobody speaks through it
+    worker = SilentWorker()  # type: ignore[abstract]  # no one speaks through it
     server = grpc.aio.server()
     tts_pb2_grpc.add_TTSServicer_to_server(worker, server)
     address = f"unix:{folder}/{name}"

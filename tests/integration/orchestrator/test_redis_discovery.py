@@ -132,7 +132,7 @@ async def test_a_worker_that_is_killed_is_out_within_its_lease(
         note(pytestconfig, f"a worker that was killed lost its lease {gone_s:.1f} s later")
 
 
-async def test_a_worker_that_is_told_to_end_is_out_at_once_and_finishes_what_it_is_saying(
+async def test_a_worker_that_gets_sigterm_is_out_at_once_and_finishes_what_it_is_saying(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with redis_server() as redis, stage(redis.url, monkeypatch) as on:
@@ -236,7 +236,7 @@ async def known_replicas(sentinel: Sentinel) -> str:
     return f"slave0:name={words[words.index('name') + 1]}" if "name" in words else ""
 
 
-async def test_a_replica_that_a_person_promotes_is_found_and_no_session_notices(
+async def test_a_replica_that_a_user_promotes_is_found_and_no_session_notices(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     async with redis_server() as primary:

@@ -1,4 +1,4 @@
-"""The registry on a real Redis: who holds what, and what a Redis may refuse or hold of somebody else."""
+"""The registry on a real Redis: who holds what, and what a Redis may refuse or hold of someone else."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ async def test_an_address_is_held_renewed_and_given_up(redis: RedisServer, regis
     assert await redis.ask("EXISTS", WORKERS, LEASES) == "0"
 
 
-async def test_only_a_newcomer_puts_another_worker_out_and_nobody_leaves_for_another(registry: WorkerRegistry) -> None:
+async def test_only_a_newcomer_puts_another_worker_out_and_no_one_leaves_for_another(registry: WorkerRegistry) -> None:
     await registry.hold(ADDRESS, record("w1"), put_out=True)
     assert await registry.hold(ADDRESS, record("w2"), put_out=False) == LeaseClaim(ours=False, before="w1")
     assert await registry.hold(ADDRESS, record("w2"), put_out=True) == LeaseClaim(ours=True, before="w1")
@@ -87,7 +87,7 @@ async def test_a_lease_ends_and_its_remains_are_swept_by_the_next_heartbeat(
     assert await redis.ask("ZCARD", LEASES) == "1"
 
 
-async def test_a_lease_that_has_ended_can_be_renewed_unless_somebody_else_has_the_address(
+async def test_a_lease_that_has_ended_can_be_renewed_unless_someone_else_has_the_address(
     redis: RedisServer, registry: WorkerRegistry
 ) -> None:
     await registry.hold(ADDRESS, record("w1", lease_ms=500), put_out=True)
@@ -98,7 +98,7 @@ async def test_a_lease_that_has_ended_can_be_renewed_unless_somebody_else_has_th
     assert await registry.hold(ADDRESS, record("w1"), put_out=False) == LeaseClaim(ours=False, before="w2")
 
 
-async def test_a_listener_is_told_of_what_comes_changes_and_goes_and_of_no_heartbeat(
+async def test_a_listener_is_notified_of_what_comes_changes_and_goes_and_of_no_heartbeat(
     redis: RedisServer, registry: WorkerRegistry
 ) -> None:
     async with WorkerRegistry.connect(RedisSection(url=redis.url)) as other:
@@ -143,7 +143,7 @@ async def test_the_incarnation_is_another_one_after_the_data_were_lost(
 @pytest.mark.parametrize(
     "text", ["hello", "[1]", "\\xff\\xfe", '{"worker_id": 7}', '{"worker_id": "x", "lease_ms": 1}']
 )
-async def test_what_somebody_else_has_written_hides_no_worker_and_is_written_over(
+async def test_what_someone_else_has_written_hides_no_worker_and_is_written_over(
     redis: RedisServer, registry: WorkerRegistry, text: str
 ) -> None:
     other = "10.0.0.6:50051"
@@ -160,7 +160,7 @@ async def test_what_somebody_else_has_written_hides_no_worker_and_is_written_ove
 async def test_keys_that_are_something_else_are_refused_with_the_remedy(
     redis: RedisServer, registry: WorkerRegistry
 ) -> None:
-    await redis.ask("SET", WORKERS, "somebody's own")
+    await redis.ask("SET", WORKERS, "someone's own")
     for attempt in (registry.snapshot(), registry.hold(ADDRESS, record("w1"), put_out=True)):
         with pytest.raises(VoiceplaneError, match=r"is redis\.prefix used by something else") as caught:
             await attempt
@@ -203,7 +203,7 @@ async def test_the_rights_that_the_page_names_are_enough() -> None:
                 await registry.hold(ADDRESS, record("w1"), put_out=True)
 
 
-async def test_tls_is_spoken_and_a_server_that_nobody_vouches_for_is_not_believed(tmp_path: Path) -> None:
+async def test_tls_is_spoken_and_a_server_that_no_one_vouches_for_is_not_believed(tmp_path: Path) -> None:
     authority = Authority(tmp_path / "authority")
     identity = authority.issue("redis", user="redis", addresses=["IP:127.0.0.1"])
     server = RedisServer(tmp_path)
@@ -239,7 +239,7 @@ async def test_of_several_hosts_the_primary_is_taken_and_a_replica_is_not(redis:
         async with WorkerRegistry.connect(RedisSection(url=url)) as registry:
             assert registry.port == redis.port
             await redis.ask("REPLICAOF", replica.host, replica.port)
-            with pytest.raises(VoiceplaneError) as caught:  # it is told, or cut off, as the one that was demoted
+            with pytest.raises(VoiceplaneError) as caught:  # an error, or a lost connection, as the demoted one
                 await registry.snapshot()
             assert caught.value.reason == "REGISTRY_UNREACHABLE"
 
@@ -252,8 +252,8 @@ async def test_the_doctor_names_who_has_registered_and_what_is_no_workers(
     found = await asyncio.to_thread(check_redis)
     assert found is not None
     assert (found.ok, found.found) == (True, f"1 workers: {ADDRESS}")
-    await redis.ask("HSET", WORKERS, "somebody", "hello")
+    await redis.ask("HSET", WORKERS, "someone", "hello")
     found = await asyncio.to_thread(check_redis)
     assert found is not None
     assert not found.ok
-    assert "'somebody' (Invalid JSON" in found.found
+    assert "'someone' (Invalid JSON" in found.found

@@ -37,7 +37,7 @@ async def counted(**sections: Any) -> AsyncIterator[Orchestrator]:
 
 
 async def ended(speaking: Client) -> tuple[dict[str, Any], int]:
-    """The fatal error that a client is told, and the close code after it."""
+    """The fatal error that a client receives, and the close code after it."""
     error = await speaking.until("error", fatal=True)
     with pytest.raises(websockets.ConnectionClosed) as closed:
         await speaking.next()

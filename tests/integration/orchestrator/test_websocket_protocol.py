@@ -1,4 +1,4 @@
-"""What clients get wrong, and what they are told; sessions are counted afterwards."""
+"""What clients get wrong, and the answers; sessions are counted afterwards."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def _none_left(running: Orchestrator) -> None:
         (json.dumps({**HELLO, "sampel_rate": 1}), "INVALID_MESSAGE", "sampel_rate"),
         (json.dumps({**HELLO, "sample_rate_hz": 44_100}), "INVALID_ARGUMENT", "sample_rate_hz"),
         (json.dumps({**HELLO, "version": 2}), "UNSUPPORTED_VERSION", "version"),
-        (json.dumps({**HELLO, "model": "nobody"}), "UNKNOWN_MODEL", "model"),
+        (json.dumps({**HELLO, "model": "unknown"}), "UNKNOWN_MODEL", "model"),
         (json.dumps({"type": "say", "text": "hi"}), "HELLO_EXPECTED", "type"),
         (b"\0\0" * 320, "HELLO_EXPECTED", "type"),
     ],
@@ -136,7 +136,7 @@ async def test_without_the_key_nothing_but_health_and_the_page_is_served() -> No
             assert json.loads(await socket.recv())["type"] == "ready"
 
 
-async def test_a_page_of_a_stranger_is_refused() -> None:
+async def test_a_page_of_another_site_is_refused() -> None:
     async with orchestrator() as running:
         with pytest.raises(websockets.InvalidStatus) as refused:
             await websockets.connect(running.url.replace("http", "ws") + "/v1/talk", origin="http://evil.example")  # type: ignore[arg-type]  # a NewType of str

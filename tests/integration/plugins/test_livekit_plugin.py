@@ -159,13 +159,13 @@ async def test_metrics_tell_the_first_byte(speaker: voiceplane.TTS) -> None:
 
 
 async def test_it_hears_what_another_voice_says() -> None:
-    ear = voiceplane.STT()
+    recognizer = voiceplane.STT()
     heard = []
     for sentence in SENTENCES[:3]:
         pcm = (synthesize(sentence, sample_rate_hz=48_000) * 32767).astype(np.int16)
-        event = await ear.recognize([rtc.AudioFrame(pcm.tobytes(), 48_000, 1, pcm.size)])
+        event = await recognizer.recognize([rtc.AudioFrame(pcm.tobytes(), 48_000, 1, pcm.size)])
         heard.append(event.alternatives[0].text)
-    await ear.aclose()
+    await recognizer.aclose()
     assert word_error_rate(list(SENTENCES[:3]), heard) <= 0.15
 
 

@@ -1,4 +1,4 @@
-"""An AgentSession of livekit-agents with the plugin's ears and voice, in a room of a real LiveKit server."""
+"""An AgentSession of livekit-agents with the plugin's STT, VAD and TTS, in a room of a real LiveKit server."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ pytestmark = pytest.mark.timeout(600)
 
 ROOM = "kitchen"
 INTERRUPTION_S = 3.5
-# How well the ears hear is judged by more than one sentence elsewhere; here, that each turn is heard, and heard whole.
+# Recognition quality is judged by more than one sentence elsewhere; here, that each turn is heard, and heard whole.
 MOST = 0.4
-# Fall silent at the first sound of a voice, also in the first seconds.
+# Stop at the first sound of a voice, also in the first seconds.
 AT_ONCE = {
     "turn_detection": "vad",
     "interruption": {"mode": "vad", "min_duration": 0.05, "false_interruption_timeout": None},
@@ -65,7 +65,7 @@ async def agent(server: LiveKitServer, worker: Worker) -> AsyncIterator[AgentSes
         await job._on_cleanup()  # its folder; the framework's own job does this at its end
 
 
-async def test_a_person_is_heard_answered_and_may_interrupt() -> None:
+async def test_a_user_is_heard_answered_and_may_interrupt() -> None:
     async with (
         livekit_server() as server,
         Worker(mock_worker_settings()) as worker,

@@ -58,7 +58,7 @@ async def test_speech_begins_and_ends_once_and_is_given_whole(rate_hz: int, chan
     assert end.frames[0].duration == pytest.approx(0.3 + speech_s + 0.25, abs=0.3)
 
 
-async def test_what_is_told_of_windows_adds_up() -> None:
+async def test_what_is_reported_of_windows_adds_up() -> None:
     frames = frames_of(SENTENCES[0])
     windows = [each for each in await told(voiceplane.VAD(), frames) if each.type is vad.VADEventType.INFERENCE_DONE]
     assert sum(each.frames[0].duration for each in windows) == pytest.approx(
@@ -103,16 +103,16 @@ async def test_after_a_flush_nothing_is_known_of_before() -> None:
     assert events[-1].timestamp == pytest.approx(0.5, abs=0.04)
 
 
-async def test_with_the_plugins_stt_it_makes_a_streaming_ear() -> None:
-    ear = stt.StreamAdapter(stt=voiceplane.STT(), vad=voiceplane.VAD(end_silence_ms=400))
-    stream = ear.stream()
+async def test_with_the_plugins_stt_it_makes_a_streaming_recognizer() -> None:
+    recognizer = stt.StreamAdapter(stt=voiceplane.STT(), vad=voiceplane.VAD(end_silence_ms=400))
+    stream = recognizer.stream()
     for frame in frames_of(SENTENCES[6]) + frames_of(SENTENCES[7]):
         stream.push_frame(frame)
     stream.end_input()
     async with asyncio.timeout(PATIENCE_S):
         events = [event async for event in stream]
     await stream.aclose()
-    await ear.aclose()
+    await recognizer.aclose()
     finals = [event for event in events if event.type is stt.SpeechEventType.FINAL_TRANSCRIPT]
     heard = " ".join(event.alternatives[0].text for event in finals)
     assert word_error_rate([" ".join(SENTENCES[6:8])], [heard]) <= 0.15, heard

@@ -62,7 +62,7 @@ async def test_speech_of_any_length_is_understood_though_windows_are_short(
     assert word_error_rate([" ".join(said)], [transcript.text]) <= WER_LIMIT, transcript.text
 
 
-async def test_the_language_is_found_out_if_nobody_says_it(recognizer: WhisperRecognizer) -> None:
+async def test_the_language_is_found_out_if_no_one_says_it(recognizer: WhisperRecognizer) -> None:
     transcript = await recognizer.transcribe(synthesize(SENTENCES[2]), language=None)
     assert transcript.language == "en"
     assert word_error_rate([SENTENCES[2]], [transcript.text]) <= WER_LIMIT

@@ -132,5 +132,5 @@ def test_a_page_that_tells_of_no_sessions_is_no_page_without_sessions() -> None:
     assert not open_in(METRICS.replace(" 2.0", " 0.0").replace(" 1.0", " 0.0"))
 
 
-def test_of_metrics_only_what_ought_to_be_gone_is_left() -> None:
+def test_of_metrics_only_what_should_be_gone_is_left() -> None:
     assert open_in(METRICS) == {"voiceplane_worker_sessions": 2, "voiceplane_orchestrator_sessions speak": 1}

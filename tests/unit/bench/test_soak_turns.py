@@ -74,12 +74,12 @@ def test_nothing_said_is_nothing_shown() -> None:
     assert Tally([turn(outcome="cut off")]).availability_percent == 0
 
 
-def test_lost_turns_are_told_by_their_reasons_and_others_by_manner() -> None:
+def test_lost_turns_are_reported_by_their_reasons_and_others_by_manner() -> None:
     turns = [turn(), turn(outcome="lost", reason="NO_WORKER"), turn(outcome="lost", reason="NO_WORKER")]
     assert Tally(turns).by_outcome() == [("complete", "listens", 1), ("lost", "NO_WORKER", 2)]
 
 
-def test_first_audio_is_told_for_each_endpoint() -> None:
+def test_first_audio_is_reported_for_each_endpoint() -> None:
     tally = Tally([turn(first_audio_ms=40.0), turn(path="/v1/speak", first_audio_ms=30.0), turn(outcome="lost")])
     assert tally.first_audio_ms("/v1/talk") == [40.0]
 

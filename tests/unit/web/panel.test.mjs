@@ -21,7 +21,7 @@ test("a model shows the best that a worker offers, and why it failed", () => {
   assert.equal(residency(model()).state, "no worker");
 });
 
-test("what is fetched is told in megabytes, and as a share where the whole is known", () => {
+test("what is fetched is shown in megabytes, and as a share where the whole is known", () => {
   const fetching = (fetched_bytes, fetch_bytes) => residency(model(place("fetching", { fetched_bytes, fetch_bytes })));
   assert.deepEqual(fetching(21_000_000, 63_000_000), { state: "fetching", detail: "21 of 63 MB", share: 1 / 3 });
   assert.deepEqual(fetching(21_000_000, 0), { state: "fetching", detail: "21 MB", share: null });
@@ -34,7 +34,7 @@ test("the median of an even count is between the middle two", () => {
   assert.equal(median([30, 10, 20]), 20);
 });
 
-test("a plot is told in words, too", () => {
+test("a plot is described in words, too", () => {
   const measure = (name) => MEASURES.find((candidate) => candidate.name === name);
   assert.equal(inWords(measure("first_audio_ms"), [310.4, 280]), "First audio, the last 2: 310 ms, 280 ms");
   assert.equal(inWords(measure("loss_percent"), [0, 2.04, 1]), "Packet loss, the last minute: 0.0% to 2.0%, now 1.0%");

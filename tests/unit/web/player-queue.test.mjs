@@ -106,7 +106,7 @@ test("a last frame without samples is no underrun", () => {
   assert.equal(queue.played, 1920);
 });
 
-test("the end of each utterance is told", () => {
+test("the end of each utterance is reported", () => {
   const queue = new PlayerQueue();
   queue.push(frame(0, { end: true, valid: 128 }));
   assert.equal(queue.pull(new Float32Array(128)), true);

@@ -121,7 +121,7 @@ export class Devices {
     return this._pickers.speaker.used.id;
   }
 
-  /** Look what is connected; whoever uses what has gone is told. */
+  /** Look what is connected, and notify the users of a device that is gone. */
   async refresh() {
     const all = (await navigator.mediaDevices?.enumerateDevices()) ?? [];
     await this._pickers.microphone.show(all);

@@ -60,7 +60,7 @@ export class RoomConnection {
     this._closed = false;
   }
 
-  /** Enter a room. Throws NoRoom if there is no WebRTC to be had. */
+  /** Enter a room. Throws NoRoom if there is no WebRTC. */
   async open() {
     const granted = await this._grant();
     const livekit = await library();

@@ -47,7 +47,7 @@ def test_a_lease_ends_on_our_clock_though_redis_clock_stands_or_goes_back() -> N
     assert told(leases, 61.0, lease(ends_ms=50_000)) == [("registered", A)], "a heartbeat brings it back"
 
 
-def test_another_worker_at_the_address_is_told_and_the_address_stays() -> None:
+def test_another_worker_at_the_address_is_reported_and_the_address_stays() -> None:
     leases = LeaseTable()
     told(leases, 0.0, lease())
     assert told(leases, 0.5, lease(worker_id="w2", ends_ms=102_500)) == [("replaced", A)]

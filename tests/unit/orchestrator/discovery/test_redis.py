@@ -182,7 +182,7 @@ def test_while_redis_is_away_the_last_set_stays_and_it_is_said_once() -> None:
                 registry.ends_s.clear()  # its memory is lost
                 await asyncio.sleep(0.6)
                 await beat(registry, A, B, seconds=10)
-            assert len(told.offers) == 1, "nobody went, and nobody came"
+            assert len(told.offers) == 1, "no one went, and no one came"
             assert page.get_sample_value("voiceplane_orchestrator_registry_connected") == 1
             assert [line["event"] for line in logs] == ["registry_lost", "registry_back"]
 
@@ -221,11 +221,11 @@ def test_a_burst_of_changes_costs_few_looks() -> None:
     virtual_time.run(story())
 
 
-def test_a_record_that_cannot_be_read_is_told_of_once_and_counted() -> None:
+def test_a_record_that_cannot_be_read_is_reported_once_and_counted() -> None:
     async def story() -> None:
         async with discovering() as (registry, told, page):
             with structlog.testing.capture_logs() as logs:
-                registry.unreadable = {"somebody": "Invalid JSON"}
+                registry.unreadable = {"someone": "Invalid JSON"}
                 await beat(registry, A, seconds=5)
             assert told.last == {A}
             assert [line["event"] for line in logs].count("record_unreadable") == 1

@@ -7,7 +7,7 @@ import asyncio
 from voiceplane_orchestrator.discovery.static import StaticDiscovery
 
 
-async def test_the_present_set_is_told_at_once_and_each_change_after_it() -> None:
+async def test_the_present_set_is_reported_at_once_and_each_change_after_it() -> None:
     discovery = StaticDiscovery(["a:1"])
     watch = aiter(discovery.watch())
     assert await anext(watch) == {"a:1": True}
@@ -27,7 +27,7 @@ async def test_a_watcher_waits_while_nothing_changes() -> None:
     assert await coming == {}
 
 
-async def test_a_slow_watcher_is_told_the_latest_set_only() -> None:
+async def test_a_slow_watcher_gets_the_latest_set_only() -> None:
     discovery = StaticDiscovery(["a:1"])
     watch = aiter(discovery.watch())
     await anext(watch)
@@ -36,7 +36,7 @@ async def test_a_slow_watcher_is_told_the_latest_set_only() -> None:
     assert await anext(watch) == {"c:3": True}
 
 
-async def test_every_watcher_is_told() -> None:
+async def test_every_watcher_is_notified() -> None:
     discovery = StaticDiscovery(["a:1"])
     watches = [aiter(discovery.watch()) for _ in range(3)]
     assert [await anext(watch) for watch in watches] == [{"a:1": True}] * 3

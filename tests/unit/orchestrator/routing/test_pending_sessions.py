@@ -54,7 +54,7 @@ class Cluster:
             self.placements.ended(session)
 
     def other(self, _: int) -> None:
-        """Somebody else's session begins."""
+        """Another user's session begins."""
         self.others += 1
         self.revision += 1
 

@@ -135,7 +135,7 @@ def test_a_language_finds_a_model_that_speaks_it() -> None:
     assert chosen(*workers, request=VoiceRequest(language="en-GB")) == ("a", "joe")
 
 
-def test_a_language_that_nobody_speaks_is_refused() -> None:
+def test_a_language_that_no_one_speaks_is_refused() -> None:
     error = refusal(worker("a", JOE), request=VoiceRequest(language="fi"))
     assert (error.code, error.reason) == (grpc.StatusCode.NOT_FOUND, "UNKNOWN_LANGUAGE")
 
@@ -264,7 +264,7 @@ def test_a_model_is_taken_where_it_has_the_voice() -> None:
     assert chosen(*workers, request=VoiceRequest(model_id="joe", voice="v0"))[0] == "a"
 
 
-def test_a_voice_that_nobody_has_is_named_with_those_that_there_are() -> None:
+def test_a_voice_that_no_one_has_is_named_with_those_that_there_are() -> None:
     error = refusal(worker("a"), request=VoiceRequest(model_id="joe", voice="eva"))
     assert (error.reason, error.field) == ("UNKNOWN_VOICE", "voice")
     assert error.message == "the model 'joe' has no voice 'eva': known voices are v0"
@@ -313,7 +313,7 @@ def test_to_hash_equals_only_gives_the_worker_that_hashing_all_gives(
 
 
 @given(views=VIEWS, avoid=st.sets(st.sampled_from([f"10.0.0.{number}:50051" for number in range(40)])))
-def test_a_resident_model_is_found_as_one_would_by_hand(views: list[WorkerView], avoid: set[str]) -> None:
+def test_a_resident_model_is_found_by_a_manual_search(views: list[WorkerView], avoid: set[str]) -> None:
     views = [replace(view, first_audio_p50_ms=0.0) for view in views]
     open_ones = [view for view in views if view.takes_sessions and view.model("amy")]
     ready = [view for view in open_ones if view.address not in avoid] or open_ones

@@ -43,7 +43,7 @@ class Talk:
         self.conversation = Conversation(
             session_id="s",
             output=self.transport,
-            audio_input=self.audio_input,  # type: ignore[arg-type]  # the two methods of Ears that a conversation calls
+            audio_input=self.audio_input,  # type: ignore[arg-type]  # the two methods that are called
             recognizer=self.recognizer,
             replier=self.replier,
             tts=self.tts,
@@ -115,7 +115,7 @@ async def test_what_is_being_recognized_when_the_turn_ends_is_not_recognized_aga
         assert talk.recognizer.partials == [False]
 
 
-async def test_a_turn_whose_recognition_fails_is_told_and_the_next_one_is_answered() -> None:
+async def test_a_turn_whose_recognition_fails_is_reported_and_the_next_one_is_answered() -> None:
     async with talking() as talk:
         talk.recognizer.gate.clear()
         talk.user_speaks(400)
@@ -195,7 +195,7 @@ async def test_speech_before_the_first_sound_of_a_reply_takes_the_turn_back() ->
 @pytest.mark.parametrize(
     ("error", "reason"), [(unavailable("LLM_TIMEOUT", "too slow"), "LLM_TIMEOUT"), (KeyError("x"), "INTERNAL")]
 )
-async def test_a_reply_that_fails_is_told_and_the_next_turn_is_answered(error: Exception, reason: str) -> None:
+async def test_a_reply_that_fails_is_reported_and_the_next_turn_is_answered(error: Exception, reason: str) -> None:
     async with talking() as talk:
         talk.replier.error = error
         talk.tts.gate.set()
@@ -207,7 +207,7 @@ async def test_a_reply_that_fails_is_told_and_the_next_turn_is_answered(error: E
 
 
 @pytest.mark.parametrize("error", [unavailable("ASR_FAILED", "no"), RuntimeError("x")])
-async def test_a_recognition_that_fails_is_told_and_the_next_turn_is_answered(error: Exception) -> None:
+async def test_a_recognition_that_fails_is_reported_and_the_next_turn_is_answered(error: Exception) -> None:
     async with talking() as talk:
         talk.recognizer.error = error
         talk.user_speaks(500)

@@ -64,7 +64,7 @@ async def test_an_utterance_is_announced_spoken_and_done_in_this_order() -> None
         assert spoken.transport.of(Done)[0].samples == 2 * FRAME_SAMPLES
 
 
-async def test_the_listener_is_told_to_stop_before_the_worker_has_obeyed() -> None:
+async def test_the_listener_gets_stop_before_the_worker_has_obeyed() -> None:
     async with output() as spoken:
         spoken.tts.gate.clear()
         spoken.tts.obeys.clear()
@@ -115,7 +115,7 @@ async def test_a_report_of_playout_that_goes_back_or_too_far_is_ignored() -> Non
         assert [item.heard_text for item in spoken.ended] == ["one two three"]
 
 
-async def test_what_was_heard_of_an_interrupted_utterance_is_told() -> None:
+async def test_what_was_heard_of_an_interrupted_utterance_is_reported() -> None:
     async with output(follow_playout=True) as spoken:
         await spoken.say("one two three")
         await spoken.transport.until(Done)
@@ -125,7 +125,7 @@ async def test_what_was_heard_of_an_interrupted_utterance_is_told() -> None:
         assert (told.text, told.interrupted, told.unheard) == ("one", True, " two three")
 
 
-async def test_a_failure_is_told_and_the_next_utterance_is_spoken() -> None:
+async def test_a_failure_is_reported_and_the_next_utterance_is_spoken() -> None:
     async with output() as spoken:
         for number, (error, reason) in enumerate(
             [(unavailable("NO_WORKER", "none"), "NO_WORKER"), (RuntimeError("a fault of ours"), "INTERNAL")], start=1
@@ -143,7 +143,7 @@ async def test_a_failure_is_told_and_the_next_utterance_is_spoken() -> None:
         await spoken.transport.until(Done, result="complete")
 
 
-async def test_the_text_of_a_reply_is_told_as_it_is_written_and_that_of_a_reader_is_not_told_back() -> None:
+async def test_the_text_of_a_reply_is_reported_as_it_is_written_and_that_of_a_reader_is_not_sent_back() -> None:
     async def written() -> AsyncIterator[str]:
         for piece in ("one ", "", "two"):
             yield piece

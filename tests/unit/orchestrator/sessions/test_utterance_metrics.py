@@ -51,7 +51,7 @@ class MeasuredUtterance:
         return self.registry_metrics.registry.get_sample_value(f"{PREFIX}{name}_seconds_sum", labels)
 
 
-async def test_a_turn_is_measured_from_the_end_of_speech_to_the_ear() -> None:
+async def test_a_turn_is_measured_from_the_end_of_speech_to_the_first_audio() -> None:
     measured = MeasuredUtterance(after="speech")
     await measured.clock.advance(0.25)
     assert measured.metrics.first_text_arrived() == pytest.approx(0.25)

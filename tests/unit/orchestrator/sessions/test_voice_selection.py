@@ -28,7 +28,7 @@ async def test_a_selection_lives_for_its_ttl_after_its_last_use() -> None:
     assert store.get("you") == VoiceSelection()
 
 
-async def test_what_nobody_came_back_for_is_forgotten_when_others_come() -> None:
+async def test_what_no_one_came_back_for_is_forgotten_when_others_come() -> None:
     clock = VirtualClock()
     store = VoiceSelectionStore(ttl_ms=10_000, clock=clock)
     store.put("a", HIGH)

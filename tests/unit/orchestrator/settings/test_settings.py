@@ -42,7 +42,7 @@ def test_what_cannot_work_is_refused_with_the_remedy(overrides: dict[str, Any], 
     assert remedy in caught.value.message
 
 
-def test_strangers_are_let_in_only_on_purpose() -> None:
+def test_anonymous_callers_are_let_in_only_on_purpose() -> None:
     with pytest.raises(VoiceplaneError, match=r"auth\.api_keys is empty"):
         load(server__listen="0.0.0.0:8080")
     assert load(server__listen="0.0.0.0:8080", auth__api_keys=["key"]).auth.api_keys[0].get_secret_value() == "key"
@@ -54,7 +54,7 @@ def test_loopback_needs_no_key(listen: str) -> None:
     assert load(server__listen=listen).auth.api_keys == ()
 
 
-def test_host_and_port_are_told_apart() -> None:
+def test_host_and_port_are_separated() -> None:
     server = load(server__listen="[::1]:65535").server
     assert (server.host, server.port) == ("[::1]", 65535)
 

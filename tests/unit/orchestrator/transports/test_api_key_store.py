@@ -116,7 +116,7 @@ def test_a_file_that_is_none_is_refused_at_the_start(tmp_path: Path, text: str, 
     assert caught.value.field == "auth.keys_file"
 
 
-def test_an_empty_file_lets_nobody_in(tmp_path: Path) -> None:
+def test_an_empty_file_lets_no_one_in(tmp_path: Path) -> None:
     (tmp_path / "keys.yaml").write_text("", encoding="utf-8")
     ring = ApiKeyStore([], file=str(tmp_path / "keys.yaml"))
     assert not ring.is_open

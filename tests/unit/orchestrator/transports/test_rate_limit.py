@@ -24,7 +24,7 @@ def ask(limiter: RateLimiter, name: str, *, times: int = 1) -> None:
             pass
 
 
-async def test_a_caller_may_ask_as_often_as_a_minute_allows_and_is_told_how_long_to_wait() -> None:
+async def test_a_caller_may_ask_as_often_as_a_minute_allows_and_learns_how_long_to_wait() -> None:
     clock = VirtualClock()
     limiter = make(clock)
     ask(limiter, "alice", times=60)
@@ -54,14 +54,14 @@ def test_a_caller_may_have_so_many_open_at_once() -> None:
     ask(limiter, "alice")
 
 
-def test_who_calls_under_many_names_is_forgotten_but_nobody_with_something_open(
+def test_who_calls_under_many_names_is_forgotten_but_no_one_with_something_open(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(rate_limit, "MAX_REMEMBERED", 3)
     limits = make(VirtualClock(), connections_per_caller=1)
     with limits.enter("alice"):
         for number in range(10):
-            ask(limits, f"stranger {number}")
+            ask(limits, f"caller {number}")
         with pytest.raises(VoiceplaneError):
             ask(limits, "alice")
     assert len(limits._callers) == 3

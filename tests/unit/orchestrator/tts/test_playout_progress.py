@@ -56,7 +56,7 @@ def test_a_piece_that_has_only_just_begun_is_repeated_and_not_the_one_before() -
         (20, TEXT),
     ],
 )
-def test_what_was_heard_is_told_to_the_whole_word(progress: PlayoutProgress, frames_heard: int, text: str) -> None:
+def test_what_was_heard_is_reported_to_the_whole_word(progress: PlayoutProgress, frames_heard: int, text: str) -> None:
     progress.heard(frames_heard * FRAME)
     assert progress.text_heard(TEXT) == text
 

@@ -52,7 +52,7 @@ async def test_a_reader_gets_what_has_arrived_and_then_what_arrives() -> None:
     await filling
 
 
-async def test_a_second_reader_begins_where_it_is_told() -> None:
+async def test_a_second_reader_begins_at_the_given_offset() -> None:
     source, journal = Source(), TextBuffer()
     for part in ("One two", " three", None):
         source.parts.put_nowait(part)

@@ -84,7 +84,7 @@ class TestAnOrdinaryTurn:
         assert conversation.machine.agent is AgentState.THINKING
 
     @pytest.mark.parametrize("text", ["", "  ", "...", "?!"])
-    def test_without_words_it_is_discarded_and_nobody_has_the_floor(self, text: str) -> None:
+    def test_without_words_it_is_discarded_and_no_one_has_the_floor(self, text: str) -> None:
         conversation = TurnMachineDriver()
         conversation.says(300)
         conversation.wait(1000)
@@ -173,9 +173,9 @@ class TestAnOrdinaryTurn:
         assert kinds(conversation.actions) == ["BeginTurn", "EndTurn", "BeginTurn", "EndTurn"]
         first, second = [action for action in conversation.actions if isinstance(action, EndTurn)]
         assert first.end_sample == second.onset_sample
-        assert conversation.feed(TurnTranscript(turn_id=first.turn_id, text="Once upon a")) == []
-        actions = conversation.feed(TurnTranscript(turn_id=second.turn_id, text="time."))
-        assert actions == [AcceptTurn(turn_id=second.turn_id, text="Once upon a time.")]
+        assert conversation.feed(TurnTranscript(turn_id=first.turn_id, text="Once in a")) == []
+        actions = conversation.feed(TurnTranscript(turn_id=second.turn_id, text="while."))
+        assert actions == [AcceptTurn(turn_id=second.turn_id, text="Once in a while.")]
 
     def test_one_that_ends_just_where_it_was_cut_leaves_an_empty_rest(self) -> None:
         conversation = TurnMachineDriver(endpointing=EndpointingSection(max_turn_ms=1000, post_roll_ms=0))

@@ -133,7 +133,7 @@ class Floor(RuleBasedStateMachine):
             assert self.machine.in_turn == (self.open is not None)
 
     @invariant()
-    def nothing_waits_for_ever(self) -> None:
+    def nothing_waits_forever(self) -> None:
         """A pause or an open turn has a deadline, or waits for a transcript that the session owes."""
         if hasattr(self, "machine") and (self.paused or self.open):
             assert self.machine.deadline_s is not None or self.ended

@@ -77,7 +77,7 @@ class TestOnRealAudio:
         voiced_ms = [event.voiced_ms for event in events if isinstance(event, SpeechContinues)]
         assert max(voiced_ms, default=0) < InterruptionsSection().confirm_ms
 
-    def test_speech_far_below_the_gate_is_somebody_else_s(self) -> None:
+    def test_speech_far_below_the_gate_is_someone_else_s(self) -> None:
         faint = synthesize(SENTENCES[0]) * np.float32(10 ** (-38 / 20))
         samples = np.concatenate([silence(LEAD_S), faint, silence(1.0)])
         assert detect(samples, aggressiveness=3) == []
