@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ROOT = Path(__file__).parents[2]
-AT_ONCE = 3
-"""Suites that run side by side: on two cores, three of them leave a core free for what is judged by the clock."""
+AT_ONCE = 2
+"""Suites that run side by side, of those that no clock judges."""
 SLOWEST = 20
 TAIL_LINES = 25
 
@@ -59,8 +59,8 @@ SUITES = (
     Suite(name="families", paths=("tests/contract/test_families.py",)),
     Suite(name="unit", paths=("tests/unit",)),
     Suite(name="contract", paths=("tests/contract", "families"), left_out=("tests/contract/test_families.py",)),
-    Suite(name="browser", paths=("tests/e2e",), left_out=CLUSTER, programs=True),
-    Suite(name="servers", paths=("tests/integration",), left_out=CONTROL_PLANE, programs=True),
+    Suite(name="browser", paths=("tests/e2e",), left_out=CLUSTER, programs=True, alone=True),
+    Suite(name="servers", paths=("tests/integration",), left_out=CONTROL_PLANE, programs=True, alone=True),
     Suite(name="control-plane", paths=CONTROL_PLANE, programs=True),
     Suite(name="cluster", paths=CLUSTER, programs=True, alone=True),
 )

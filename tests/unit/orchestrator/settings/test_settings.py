@@ -21,7 +21,7 @@ def load(**overrides: Any) -> OrchestratorSettings:
         ({"transport__ws_fallback": False}, "transport", "set transport.ws_fallback to true"),
         ({"redis__url": "redis://store:6379"}, "", "set discovery.kind to redis, or remove redis.url"),
         ({"redis__url": "redis://:hush@store"}, "redis", "put it in redis.password"),
-        ({"discovery__kind": "redis"}, "", "set redis.url"),
+        ({"discovery__kind": "redis"}, "", "redis.url: set it"),
         ({"replies__engine": "llm"}, "replies", "base_url and model"),
         ({"replies__engine": "llm", "replies__model": "llama3.2"}, "replies", "base_url and model"),
         ({"auth__api_keys": ["key", " "]}, "auth.api_keys", "a key is blank"),
