@@ -83,7 +83,9 @@ def resolve(uri: str, reach: Reach) -> Resolution:
     except (PermissionDeniedError, UnauthenticatedError) as error:
         raise _denied(uri, error) from error
     except (BaseError, OSError, ValueError) as error:
-        raise TransientError(f"{uri}: {_words(error)}") from error
+        if "NoSuchBucket" not in str(error):
+            raise TransientError(f"{uri}: {_words(error)}") from error
+        found, is_folder = [], False
     found = [each for each in found if not (each["size"] == 0 and each["path"].endswith("/"))]
     if not found:
         raise failed_precondition("ARTIFACT_MISSING", f"{uri} does not exist", field="source.uri")
