@@ -191,7 +191,7 @@ async def test_a_worker_is_killed_and_another_one_goes_on() -> None:
         assert_whole(on.hearing.frames)
 
 
-async def test_without_another_worker_the_text_waits_and_goes_on_within_two_seconds_of_its_return() -> None:
+async def test_without_another_worker_the_text_waits_and_continues_within_two_seconds() -> None:
     async with contextlib.AsyncExitStack() as workers, contextlib.AsyncExitStack() as spoken:
         address, process = await workers.enter_async_context(worker(*MOCK))
         on = await spoken.enter_async_context(stage(address))
@@ -323,7 +323,7 @@ class Waking(StaticDiscovery):
         return model_id == self._model_id
 
 
-async def test_a_model_that_no_present_worker_knows_is_waited_for_if_a_worker_is_started_for_it(
+async def test_an_unknown_model_is_waited_for_while_a_worker_for_it_starts(
     tmp_path: Path,
 ) -> None:
     pack = tmp_path / "mock" / "other"

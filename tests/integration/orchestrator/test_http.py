@@ -76,7 +76,7 @@ async def test_models_tells_each_model_with_its_voices_and_its_state_on_the_work
         assert on["state"] == "resident"
 
 
-async def test_a_model_is_unloaded_loaded_and_reloaded_and_each_answer_comes_when_routing_knows() -> None:
+async def test_load_unload_and_reload_answer_when_routing_has_the_new_state() -> None:
     """A session that is opened after the answer must not be given a fallback."""
     async with http() as (web, running):
         for action, state in (("unload", "absent"), ("load", "resident"), ("reload", "resident")):

@@ -47,7 +47,7 @@ class FarPerson:
         assert self._child.stdout is not None
         line = await asyncio.wait_for(self._child.stdout.readline(), ANSWER_S)
         if not line:
-            raise RuntimeError("the far person has ended")
+            raise RuntimeError("the remote participant has ended")
         found: dict[str, Any] = json.loads(line)
         return found
 
@@ -60,7 +60,7 @@ class FarPerson:
 
 
 @contextlib.asynccontextmanager
-async def far_person(path: RoughPath, granted: dict[str, Any]) -> AsyncIterator[FarPerson]:
+async def remote_user(path: RoughPath, granted: dict[str, Any]) -> AsyncIterator[FarPerson]:
     command = ("ip", "netns", "exec", path.namespace, sys.executable, "-m", "tests.support.remote_participant")
     child = await asyncio.create_subprocess_exec(
         *command, granted["url"], granted["token"], stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
@@ -87,7 +87,7 @@ async def served(path: RoughPath, folder: Path) -> AsyncIterator[FarPerson]:
         async with (
             processes.orchestrator("--config", str(config)) as (url, _),
             # She names her language: guessed from a sentence with holes in it, it is another one now and then.
-            far_person(path, await grant(url, client_id="anna", language="en-US")) as person,
+            remote_user(path, await grant(url, client_id="anna", language="en-US")) as person,
         ):
             yield person
 

@@ -45,7 +45,7 @@ async def ended(speaking: Client) -> tuple[dict[str, Any], int]:
     return error, closed.value.rcvd.code
 
 
-async def test_a_client_that_does_not_read_is_closed_with_4409_after_little_was_kept_for_it(
+async def test_a_client_that_does_not_read_is_closed_with_4409_and_little_is_buffered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     given_up = asyncio.Event()

@@ -107,7 +107,7 @@ async def test_utterances_are_spoken_in_the_order_in_which_they_were_written() -
         assert [item["result"] for item in done] == ["complete", "complete", "empty", "complete"]
 
 
-async def test_a_piece_that_makes_an_utterance_too_long_is_left_out_and_the_utterance_ends() -> None:
+async def test_text_that_makes_an_utterance_too_long_is_dropped_and_its_end_counts() -> None:
     async with orchestrator(limits={"max_text_chars": 10}) as running, client(running, "/v1/speak") as speaking:
         await speaking.send("text", text="Hi. ")
         await speaking.send("text", text="This is too long.", end=True)

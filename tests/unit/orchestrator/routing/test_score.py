@@ -149,7 +149,7 @@ def test_a_resident_model_beats_an_idle_worker_that_would_have_to_load_it() -> N
     assert (choice.address, choice.model_id, choice.load_on) == ("b", "amy", "")
 
 
-def test_without_that_preference_the_idle_worker_loads_it_and_the_other_one_speaks_meanwhile() -> None:
+def test_without_prefer_resident_the_idle_worker_loads_the_model_meanwhile() -> None:
     workers = worker("a", JOE, AMY_ABSENT), worker("b", JOE, AMY, sessions=9)
     choice = choose(workers, VoiceRequest(model_id="amy"), session_key="s", prefer_resident=False)
     assert (choice.address, choice.model_id, choice.fallback) == ("b", "amy", False)

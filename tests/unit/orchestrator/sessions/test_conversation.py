@@ -157,7 +157,7 @@ async def test_a_cough_pauses_and_resumes_without_a_turn() -> None:
         assert [order for order in talk.tts.log if order.startswith("stop")] == ["stop 2"], "the one of say()"
 
 
-async def test_a_reply_that_was_stopped_for_nothing_is_spoken_again_from_the_unheard_sentence() -> None:
+async def test_a_reply_stopped_without_cause_is_respoken_from_the_unheard_sentence() -> None:
     async with talking() as talk:
         talk.recognizer.text = ""
         talk.conversation.say("First sentence. Second sentence. Third one.")
