@@ -25,6 +25,7 @@ LONGEST_LINE = 120  # characters of a line of Markdown
 SKIPPED = (
     "LICENSE",
     "uv.lock",
+    "*/uv.lock",
     "proto/voiceplane_proto/*",
     "*/livekit-client*",
     "*.svg",

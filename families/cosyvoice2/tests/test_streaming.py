@@ -115,7 +115,9 @@ def test_later_requests_begin_as_early_as_the_first(model: CosyVoice2Model, step
         chunks.close()  # type: ignore[attr-defined]  # a generator
 
 
-def test_a_step_is_computed_for_each_chunk_and_none_while_nobody_asks(model: CosyVoice2Model, steps: list[int]) -> None:
+def test_a_step_is_computed_for_each_chunk_and_none_while_none_is_asked_for(
+    model: CosyVoice2Model, steps: list[int]
+) -> None:
     chunks = model.synthesize(piece(TEXT * 2))
     seen = []
     for _ in chunks:

@@ -44,7 +44,7 @@ def test_closing_ends_the_function_where_it_stands() -> None:
     assert "work" not in [thread.name for thread in threading.enumerate()]
 
 
-def test_a_function_that_goes_on_emitting_after_the_end_is_told_again() -> None:
+def test_a_function_that_goes_on_emitting_after_the_end_is_stopped_again() -> None:
     told: list[str] = []
 
     def work(emit: Callable[[str], None]) -> None:

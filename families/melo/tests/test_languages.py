@@ -124,7 +124,7 @@ def test_what_bert_can_t_read_is_not_spoken_as_a_word(english: MeloModel) -> Non
     assert sounds(english, "Hello ŧ there.") == sounds(english, "Hello there.")
 
 
-def test_what_nobody_sees_does_not_part_a_word(english: MeloModel) -> None:
+def test_invisible_characters_do_not_part_a_word(english: MeloModel) -> None:
     assert sounds(english, "tr\u00adain 🙂 coast") == sounds(english, "train coast")
 
 

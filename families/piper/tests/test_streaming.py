@@ -81,7 +81,7 @@ def test_windows_equal_piper_with_the_same_noise(altered_voice: Callable[..., Vo
     assert_same_audio(ours, piper_speaks(pack))
 
 
-def test_noise_is_drawn_anew_each_time() -> None:
+def test_noise_is_drawn_each_time() -> None:
     model = load(piper_pack())
     first, second = (np.concatenate(speak(model, "Hello there.")) for _ in range(2))
     assert first.shape != second.shape or not np.allclose(first, second, atol=1e-3)

@@ -80,7 +80,7 @@ def test_weights_may_be_safetensors(whole: VoicePack, pack: VoicePack) -> None:
     np.testing.assert_array_equal(speak(pack), speak(whole))
 
 
-def test_the_public_checkpoint_with_its_configuration_inside_is_read_and_not_written_anew(
+def test_the_public_checkpoint_with_its_configuration_inside_is_read_and_not_rewritten(
     whole: VoicePack, pack: VoicePack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = pack.path / "model.pth"

@@ -84,9 +84,9 @@ def test_voices_are_the_model_s_speakers(pack: VoicePack) -> None:
 
 
 def test_a_speaker_that_the_model_does_not_have_is_named_with_some_that_it_has(pack: VoicePack) -> None:
-    metadata = pack.metadata.model_copy(update={"voices": (PackVoice(name="Nobody", language="en"),)})
+    metadata = pack.metadata.model_copy(update={"voices": (PackVoice(name="Unknown", language="en"),)})
     error = refusal(XttsAdapter(), replace(pack, metadata=metadata))
-    assert "no speaker 'Nobody', but Anna First, Bert Second" in error.message
+    assert "no speaker 'Unknown', but Anna First, Bert Second" in error.message
     assert error.field == "voices"
 
 

@@ -56,10 +56,10 @@ for _module in (llm_module, mask_module, matcha_audio):
     _module.print = _log.debug  # they print to stdout, which is not theirs
 
 # The flow's noise is always the same. The library gets it by seeding all random numbers of the process, Python's too.
-# Here noise() makes it, and nobody else's numbers are touched.
+# Here noise() makes it, and no other random numbers are touched.
 flow_matching.set_all_random_seed = lambda seed: None
 
-# A layer that diffusers warns of, and that is this one as long as nobody gives it a LoRA adapter.
+# A layer that diffusers warns of, and that is this one as long as it has no LoRA adapter.
 matcha_transformer.LoRACompatibleLinear = torch.nn.Linear
 
 CausalConditionalCFM = flow_matching.CausalConditionalCFM

@@ -25,7 +25,7 @@ class Turns:
         Args:
             device: Where the model is.
             dtype: The precision of its weights.
-            seed: Of the utterance's random numbers, which nobody else's touch.
+            seed: Of the utterance's random numbers, which no other utterance changes.
         """
         self._device = device
         self._dtype = dtype

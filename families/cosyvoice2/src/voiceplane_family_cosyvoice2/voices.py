@@ -1,4 +1,4 @@
-"""The voices of a pack: of its recording, of spk2info.pt, or of nobody."""
+"""The voices of a pack: of its recording, of spk2info.pt, or of no one."""
 
 from __future__ import annotations
 

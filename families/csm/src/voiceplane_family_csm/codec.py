@@ -1,6 +1,6 @@
 """Mimi, the codec of CSM, as a stream: frames of codes in, the samples that the whole decode gives out.
 
-transformers decodes a whole utterance. Frame by frame it would click, since every layer starts anew with zeros.
+transformers decodes a whole utterance. Frame by frame it would click, since every layer starts with zeros again.
 Mimi's decoder is causal, so here each layer keeps what it needs of the past: its convolutions the inputs that their
 kernels reach back to, its transformer the keys and values within its window. Nothing is computed twice.
 """

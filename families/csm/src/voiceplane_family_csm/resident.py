@@ -98,7 +98,7 @@ class Resident:
 
         Args:
             adapter: One that is attached, or BASE.
-            seed: Of the piece's random numbers, which nobody else's touch.
+            seed: Of the piece's random numbers, which no other piece changes.
         """
         return Turn(self, adapter=adapter, seed=seed)
 

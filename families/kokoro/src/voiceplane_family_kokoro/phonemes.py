@@ -63,7 +63,7 @@ def phonemes_of(text: str, *, language: str) -> str:
         VoiceplaneError: INVALID_ARGUMENT: see `espeak_language`.
     """
     name = espeak_language(language)
-    plain = " ".join(text.replace("\0", " ").split())  # espeak-ng ends at a NUL, and begins anew at a line's end
+    plain = " ".join(text.replace("\0", " ").split())  # espeak-ng ends at a NUL, and begins again at a line's end
     if not any(character.isalnum() for character in plain):
         return ""
     with _espeak:

@@ -142,7 +142,7 @@ def _spell_with(g2p: Any) -> Any:
 def _prepare_gruut() -> None:
     """Have one gruut for all threads, which takes a word from its dictionary at once.
 
-    It would begin anew in each thread, and look through all 600,000 Spanish words for each that it has not met yet.
+    It would begin again in each thread, and look through all 600,000 Spanish words for each that it has not met yet.
     """
     gruut, lang = (importlib.import_module(name) for name in ("gruut", "gruut.lang"))
     gruut._LOCAL = SimpleNamespace()  # type: ignore[attr-defined]  # noqa: SLF001

@@ -67,7 +67,7 @@ class Network:
         del synthesizer.enc_q  # it encodes recordings
         for module in synthesizer.modules():
             with contextlib.suppress(ValueError):  # it has no such norm
-                remove_weight_norm(module)  # else each weight is computed anew in each call
+                remove_weight_norm(module)  # else each call computes each weight again
         self._context = context_of(synthesizer.dec)
         self._parts = synthesizer.to(device).eval()
         self._bert = bert
@@ -166,7 +166,7 @@ def _reach(convolution: Any) -> int:
 
 @contextlib.contextmanager
 def _drawing(seed: int) -> Iterator[None]:
-    """What the library draws, and we do: torch's random numbers on the CPU, beginning anew from a seed."""
+    """What the library draws, and we do: torch's random numbers on the CPU, starting from a seed."""
     with _random:
         before = torch.get_rng_state()
         torch.default_generator.manual_seed(seed)

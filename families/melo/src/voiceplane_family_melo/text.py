@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 MOST_CHARACTERS = 250
 # Where a longer one may be parted, the better places first.
 PARTINGS = (r"[.!?…](?=\s)|[。！？]", r"[,;:](?=\s)|[，、；：]", r"\s")
-# Signs that nobody speaks (pictures, accents without a letter, what is no character), for which there are no sounds.
+# Signs that have no sound (pictures, accents without a letter, what is no character), for which there are no sounds.
 UNSPOKEN = frozenset({"So", "Sk", "Me", "Cs", "Co", "Cn", "Cc"})
 SILENT = frozenset({"_", "SP", "UNK", "!", "?", "…", ",", ".", "'", "-", "¿", "¡"})
 
@@ -117,7 +117,7 @@ class Reader:
 
 
 def plain(text: str) -> str:
-    """Text without what nobody speaks, and without what MeloTTS's rules stumble over."""
+    """Text without what is not spoken, and without what MeloTTS's rules stumble over."""
     joined = "".join(each for each in text if unicodedata.category(each) != "Cf")  # a soft hyphen is within a word
     known = "".join(" " if each == "#" or unicodedata.category(each) in UNSPOKEN else each for each in joined)
     # Digits that are no number of which there are words; and letters that are no word, over which gruut takes minutes.

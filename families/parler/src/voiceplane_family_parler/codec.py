@@ -19,7 +19,7 @@ _SOMEWHERE = 1_000  # a frame in the middle of a long stream
 
 
 class NotWindowedError(Exception):
-    """A codec whose samples can't be had from windows of frames."""
+    """A codec whose samples can't be computed in windows of frames."""
 
 
 class WindowedCodec:
@@ -66,7 +66,7 @@ class WindowedCodec:
 
 
 def keep_the_decoder(codec: Any) -> None:
-    """Free what only the encoding of sound needs, and fold the norms of weights, which each call would compute anew."""
+    """Free what only the encoding of sound needs, and fold the norms of weights, which each call would compute again."""
     _inner(codec).encoder = None
     for module in codec.modules():
         if parametrize.is_parametrized(module, "weight"):

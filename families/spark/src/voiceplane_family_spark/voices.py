@@ -59,7 +59,7 @@ class Maker:
     def made_up(self) -> dict[str, SpokenVoice]:
         """The pack's voices, as its options describe them.
 
-        Upstream makes a voice up anew for each text, and each sentence of an answer would have another speaker.
+        Upstream makes up another voice for each text, and each sentence of an answer would have another speaker.
         """
         with torch.inference_mode():
             return {

@@ -37,7 +37,7 @@ _initializing = threading.Lock()  # what no_init_weights replaces in torch is th
 
 
 class _Xtts(Xtts):  # type: ignore[misc]  # the library has no types
-    """The library's model, which would unpickle more, and write an old checkpoint anew over the pack's file."""
+    """The library's model, which would unpickle more, and write an old checkpoint over the pack's file."""
 
     def _load_checkpoint(self, model_path: Path) -> Any:
         if model_path.suffix == ".safetensors":

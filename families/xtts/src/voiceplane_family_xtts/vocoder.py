@@ -1,6 +1,6 @@
 """The vocoder of XTTS as a stream: the GPT's latents in, the samples that the whole decode gives out.
 
-The library decodes all of an utterance's latents anew for each chunk, and fades from one result to the next. Here each
+The library decodes all of an utterance's latents again for each chunk, and fades from one result to the next. Here each
 latent is decoded once, beside as many neighbours as the network reaches, so the joints are those of the whole.
 """
 
