@@ -66,7 +66,7 @@ class WindowedCodec:
 
 
 def keep_the_decoder(codec: Any) -> None:
-    """Free what only the encoding of sound needs, and fold the norms of weights, which each call would compute again."""
+    """Free what only the encoding of sound needs, and fold the norms of weights, computed by each call otherwise."""
     _inner(codec).encoder = None
     for module in codec.modules():
         if parametrize.is_parametrized(module, "weight"):
