@@ -52,7 +52,7 @@ func main() {
 	}
 	heartbeats := make(chan *healthcheck.ControllerHeartbeat, 10)
 	go func() {
-		for range heartbeats { // its firewall must not block for a health check that nobody asks for
+		for range heartbeats { // its firewall must not block for a health check that no one asks for
 		}
 	}()
 	running.Add(1)
