@@ -35,7 +35,7 @@ lock:
 families:
     python scripts/generate_families_page.py
 
-# Formatting, style, types, import contracts, and whether the generated stubs are current.
+# Formatting, style, types, import contracts, words, and whether generated files are current.
 lint:
     ruff format --check .
     ruff check .
@@ -47,6 +47,7 @@ lint:
     python scripts/generate_crds.py --check
     python scripts/generate_dashboards.py --check
     python scripts/set_version.py --check
+    python scripts/check_words.py
 
 # All tests, several suites at a time, or those that are named: `just test tests/unit`.
 test *ARGS:

@@ -34,7 +34,7 @@ async def record(output: Path, *, seconds: int, sessions: int, arguments: list[s
         py-spy's exit code.
     """
     async with processes.worker(*arguments) as (address, worker):
-        speaking = [asyncio.create_task(_speak_for_ever(address)) for _ in range(sessions)]
+        speaking = [asyncio.create_task(_speak_forever(address)) for _ in range(sessions)]
         spy = await asyncio.create_subprocess_exec(
             "py-spy", "record", "--pid", str(worker.child.pid), "--duration", str(seconds), "--threads",
             "--rate", str(SAMPLES_PER_SECOND), "--output", str(output),
@@ -46,7 +46,7 @@ async def record(output: Path, *, seconds: int, sessions: int, arguments: list[s
     return code
 
 
-async def _speak_for_ever(address: str) -> None:
+async def _speak_forever(address: str) -> None:
     async with (
         WorkerClient(address) as client,
         await client.start_session(REQUEST) as session,

@@ -67,7 +67,7 @@ async def peer(server: LiveKitServer) -> AsyncIterator[None]:
 
 
 async def enter(stack: contextlib.AsyncExitStack, server: LiveKitServer, agent_name: str) -> Person:
-    """Somebody in a new room with an agent."""
+    """A user in a new room with an agent."""
     settings = LiveKitSection(**server.settings, agent_name=agent_name)
     granted = tokens.grant(settings, room=tokens.new_room(), identity="anna", choices={})
     person = await stack.enter_async_context(Person.enter({"url": granted.url, "token": granted.token}))

@@ -35,7 +35,7 @@ class Listening(Protocol):
 
 
 async def hear_all(listen: Listening, count: int, *, seconds: float) -> list[Heard]:
-    """So many sessions at once; the utterances that they were told meanwhile, the last ones not to their end."""
+    """A number of sessions at once, and the utterances that they received; the last ones are incomplete."""
     heard: list[list[Heard]] = [[] for _ in range(count)]
     chance = random.Random(count)
 

@@ -102,7 +102,7 @@ def saturated(step: Step) -> str:
 
 
 def projected(step: Step, *, cores: int) -> tuple[int, str]:
-    """How many sessions there would be if nobody else wanted the machine, and what would end first.
+    """How many sessions an idle machine would hold, and its bottleneck.
 
     From the processor time for each second of audio that was heard, which depends far less on what others do.
 

@@ -90,7 +90,7 @@ def choices() -> tuple[Section, list[tuple[float, float]]]:
 
 
 def traffic(snapshot_us: float) -> Section:
-    """What is told, by the number of orchestrators and workers."""
+    """The traffic of snapshots, by the number of orchestrators and workers."""
     size = snapshot().ByteSize()
     section = Section(
         "Registry and API traffic",

@@ -25,7 +25,7 @@ class Knowledge:
         Args:
             views: Of each pool's workers.
             orchestrators: How many there are; each knows of its own placements only.
-            delay_s: What is told is heard so much later.
+            delay_s: The age of a snapshot when it arrives.
         """
         self._told = views
         self._delay_s = delay_s

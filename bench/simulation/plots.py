@@ -1,4 +1,4 @@
-"""Line plots as small SVG files, drawn by hand so that they need no library."""
+"""Line plots as small SVG files, drawn without a library."""
 
 from __future__ import annotations
 

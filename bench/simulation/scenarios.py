@@ -1,4 +1,4 @@
-"""What is simulated: how many workers of which pools with which models, and what befalls them."""
+"""What is simulated: how many workers of which pools with which models, and which faults occur."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Scenario:
         sized: Pools are as large as what is asked of them, as autoscaling makes them; otherwise all alike.
         load: Sessions that are open at once, over what all workers take.
         session_s: Mean length of a session.
-        view_delay_s: What orchestrators are told is so old.
+        view_delay_s: The age of the orchestrators' views.
         orchestrators: Each gets as many of the sessions, and knows at once where it has sent its own.
         slow_share: Workers with a processor of half the speed.
         dying_share: Workers that die at once in the middle of the run.

@@ -114,7 +114,7 @@ class Worker:
         self._models = ()
 
     def rise(self, resident: Sequence[str]) -> None:
-        """Begin anew."""
+        """Begin again."""
         self.alive = True
         self.resident = dict.fromkeys(resident)
         self._models = ()

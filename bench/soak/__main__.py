@@ -81,7 +81,7 @@ async def soak(options: argparse.Namespace) -> Soak:
         folder = options.logs or Path(exits.enter_context(tempfile.TemporaryDirectory()))
         livekit = None
         if options.livekit:
-            # Only here: nobody else needs its library.
+            # Only here: no one else needs its library.
             from tests.support.livekit import livekit_server  # noqa: PLC0415
 
             livekit = await exits.enter_async_context(livekit_server())

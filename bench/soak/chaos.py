@@ -98,7 +98,7 @@ class Chaos:
 
     async def _restart_livekit(self, down_s: float) -> str:
         """Restart the LiveKit server; an agent must come into a room afterwards."""
-        # Only here: nobody else needs its library.
+        # Only here: no one else needs its library.
         from bench.soak.rooms import meet_an_agent  # noqa: PLC0415
 
         server = self.stack.livekit

@@ -1,4 +1,4 @@
-"""People who talk until they are told to stop: most listen, some interrupt, dawdle, pause or vanish."""
+"""Simulated users, who talk until the end: most listen, some interrupt, read slowly, pause or disconnect."""
 
 from __future__ import annotations
 

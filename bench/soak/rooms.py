@@ -38,7 +38,7 @@ async def _wait_or_ask(person: Person, http: aiohttp.ClientSession, url: str, ro
         try:
             await person.until_agents(1, timeout_s=ASK_AGAIN_S)
         except TimeoutError:
-            async with http.post(url, json=room):  # LiveKit may not be ready; that is told by no agent coming
+            async with http.post(url, json=room):  # LiveKit may not be ready; then no agent comes
                 pass
         else:
             return

@@ -42,7 +42,7 @@ def mishaps(
 ) -> tuple[Mishap, ...]:
     """What goes wrong within so many seconds.
 
-    Actions are dealt like cards, so that a short run has some of each.
+    Actions are taken in turn from a shuffled list, so that a short run has some of each.
 
     Args:
         seed: The same one gives the same mishaps.

@@ -83,7 +83,7 @@ class Member:
         return f"exit status {status}" if status else ""
 
     def note_death(self) -> None:
-        """Keep in mind that the present process has ended, if it has and nobody wanted it."""
+        """Keep in mind that the present process has ended, unless that was intended."""
         if self.process is not None and not self.process.alive:
             self._leave()
 

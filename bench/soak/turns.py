@@ -15,7 +15,7 @@ Outcome = Literal["complete", "cut off", "lost"]
 
 RATE_HZ = 48_000
 LEAST_MS_PER_LETTER = 25
-"""Nobody speaks faster: both families here take about 60 ms. What is shorter has lost text."""
+"""No voice is faster: both families here take about 60 ms. Shorter audio has lost text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

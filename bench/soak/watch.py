@@ -23,7 +23,7 @@ OPEN = (
     "voiceplane_worker_sessions",
     "voiceplane_worker_utterances_under_way",
 )
-"""Metrics that are 0 when nobody is there."""
+"""Metrics that are 0 without users."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +75,7 @@ class Watch:
 
 
 async def left_behind(stack: Stack, *, settle_s: float) -> dict[str, float]:
-    """What is still held although nobody is there; given some time to go. Empty for nothing.
+    """What is still held without users, after some time. Empty for nothing.
 
     Returns:
         The program and its metric, or the worker's model that sessions still refer to, and how many.
@@ -90,7 +90,7 @@ async def left_behind(stack: Stack, *, settle_s: float) -> dict[str, float]:
 
 
 def open_in(page: str) -> dict[str, float]:
-    """Of a page of metrics, those that ought to be 0 and are not."""
+    """Of a page of metrics, those that should be 0 and are not."""
     families = list(text_string_to_metric_families(page))
     if not any(family.name in OPEN for family in families):
         return {"tells of no sessions": 1.0}  # a metric that was renamed must not pass for 0

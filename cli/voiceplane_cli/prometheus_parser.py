@@ -24,7 +24,7 @@ class PrometheusMetrics:
     """All series of a program at one moment."""
 
     def __init__(self, text: str) -> None:
-        """Read them; lines in another shape are passed by.
+        """Read them; lines in another shape are skipped.
 
         Args:
             text: In the text format, https://prometheus.io/docs/instrumenting/exposition_formats/

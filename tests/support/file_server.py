@@ -30,7 +30,7 @@ class Served:
         tag: Its ETag; None for that of its content, empty for none.
         ranges: Whether parts of it can be asked for.
         head: Whether HEAD is known.
-        length: Whether its size is told.
+        length: Whether its size is sent.
         token: The bearer token that it asks for.
         redirect: Where it leads instead.
         statuses: Answers to the next requests for the body, before it is sent.

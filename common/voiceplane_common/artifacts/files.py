@@ -19,7 +19,7 @@ class RemoteFile:
 
     Attributes:
         name: Its relative POSIX path inside of the artifact.
-        identity: What names this content for ever, such as a commit and a path, or an address and an ETag.
+        identity: What names this content forever, such as a commit and a path, or an address and an ETag.
         is_lasting: Whether it does; otherwise the file is fetched each time, from its start.
         locate: A request that answers with it. Called again when the last one is refused, as a signature that expired.
         size_bytes: None if the server does not say.
@@ -72,7 +72,7 @@ class Resolution:
     """What a source means at this moment.
 
     Attributes:
-        identity: What names this content for ever; empty if nothing does, and it has to be fetched each time.
+        identity: What names this content forever; empty if nothing does, and it has to be fetched each time.
         name: The artifact's last path component.
         listing: Asks for the files.
     """

@@ -75,7 +75,7 @@ class RemoteSource:
 
     @functools.cached_property
     def pinned(self) -> str:
-        """What the URI itself names for ever; empty if it names something that may change."""
+        """What the URI itself names forever; empty if it names something that may change."""
         match self.scheme:
             case "hf":
                 return hub.pinned(self.uri)

@@ -94,7 +94,7 @@ def test_what_is_secret_in_a_url_is_left_out() -> None:
     assert redact("package:voice/data") == "package:voice/data"
 
 
-def test_a_certificate_that_nobody_trusts_is_named_with_the_remedy(
+def test_an_untrusted_certificate_is_named_with_the_remedy(
     web: FileServer, cache_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = file_server.certificates(tmp_path / "other")

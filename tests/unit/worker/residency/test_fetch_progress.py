@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MEBIBYTE = 1 << 20
 
 
-async def test_what_a_fetch_copies_is_told_up_to_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_a_fetch_copies_is_reported_up_to_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     site = tmp_path / "site"
     monkeypatch.syspath_prepend(str(site))
     files = {"data/metadata.yaml": pack_yaml("voice"), "data/model.onnx.part0": bytes(3 * MEBIBYTE)}
