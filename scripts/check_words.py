@@ -35,7 +35,10 @@ SKIPPED = (
 )
 
 # (path pattern, banned word as it is written there): uses that are right.
-ALLOWED: tuple[tuple[str, str], ...] = (("bench/corpus.py", "mended"),)  # a text that is spoken
+ALLOWED: tuple[tuple[str, str], ...] = (
+    ("bench/corpus.py", "mended"),  # a text that is spoken
+    ("CHANGELOG.md", "mouth"),  # a former name
+)
 
 # Pattern → suggestion. A word also matches as a part of a snake_case name, but not inside of another word.
 WORDS: dict[str, str] = {
