@@ -143,7 +143,7 @@ async def test_two_voices_with_one_id_are_distinguished(site: Site, pool: str) -
     site.until(lambda: next_second(site), "another second to begin")  # creation times are whole seconds
     site.apply(site.voice("younger", modelId="contested", options={"load_ms": "1"}))
     site.wait("vmodel/younger", "jsonpath={.status.phase}=DuplicateModelId")
-    assert "VoiceModel older, which is older" in site.condition("vmodel", "younger")["message"]
+    assert "the older VoiceModel older" in site.condition("vmodel", "younger")["message"]
     site.kubectl("delete", "vmodel", "older")
     site.wait("vmodel/younger", "jsonpath={.status.residency}=2/2")
     site.kubectl("delete", "vmodel", "younger")

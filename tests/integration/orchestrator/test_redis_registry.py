@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -161,9 +162,9 @@ async def test_keys_that_are_something_else_are_refused_with_the_remedy(
     redis: RedisServer, registry: WorkerRegistry
 ) -> None:
     await redis.ask("SET", WORKERS, "someone's own")
-    for attempt in (registry.snapshot(), registry.hold(ADDRESS, record("w1"), put_out=True)):
-        with pytest.raises(VoiceplaneError, match=r"is redis\.prefix used by something else") as caught:
-            await attempt
+    for attempt in (registry.snapshot, partial(registry.hold, ADDRESS, record("w1"), put_out=True)):
+        with pytest.raises(VoiceplaneError, match=r"redis\.prefix") as caught:
+            await attempt()
         assert (caught.value.reason, caught.value.field) == ("REGISTRY_REFUSED", "redis.prefix")
     async with WorkerRegistry.connect(RedisSection(url=redis.url, prefix="speech")) as own:
         await own.hold(ADDRESS, record("w1"), put_out=True)
@@ -175,7 +176,7 @@ async def test_a_password_is_needed_and_may_stand_in_a_file(tmp_path: Path) -> N
     file.write_text("hush\n")
     async with redis_server(lines=("requirepass hush",)) as redis:
         for settings in (RedisSection(url=redis.url), RedisSection.model_validate({"url": redis.url, "password": "x"})):
-            with pytest.raises(VoiceplaneError, match=r"set redis\.password") as caught:
+            with pytest.raises(VoiceplaneError, match=r"redis\.password") as caught:
                 async with WorkerRegistry.connect(settings):
                     pass
             assert caught.value.reason == "REGISTRY_REFUSED"
@@ -199,7 +200,7 @@ async def test_the_rights_that_the_page_names_are_enough() -> None:
             assert await registry.leave(ADDRESS, "w1")
         settings = RedisSection.model_validate({"url": url, "password": "hush", "prefix": "others"})
         async with WorkerRegistry.connect(settings) as registry:
-            with pytest.raises(VoiceplaneError, match="the rights of its user"):
+            with pytest.raises(VoiceplaneError, match="permissions of its user"):
                 await registry.hold(ADDRESS, record("w1"), put_out=True)
 
 
