@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -74,6 +76,7 @@ class Result:
         name: The suite's.
         code: The exit code; 5 if there was no test.
         seconds: How long it took.
+        cpu_seconds: What it and the processes that it waited for computed; daemons are not in it.
         output: What it printed.
         passed: Tests that passed.
         failed: Tests that failed, or erred outside of a test.
@@ -84,6 +87,7 @@ class Result:
     name: str
     code: int
     seconds: float
+    cpu_seconds: float
     output: str
     passed: int = 0
     failed: int = 0
@@ -162,20 +166,46 @@ async def nothing() -> None:
     """What is done where there is nothing to do."""
 
 
+_running: set[subprocess.Popen[str]] = set()
+
+
 async def command(name: str, *arguments: str) -> Result:
     """Run a program; returns when it has ended, with nothing counted."""
+    return await asyncio.to_thread(_command, name, arguments)
+
+
+def _command(name: str, arguments: Sequence[str]) -> Result:
     began = time.monotonic()
-    process = await asyncio.create_subprocess_exec(
-        *arguments, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    process = subprocess.Popen(
+        arguments,
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
     )
-    output, _ = await process.communicate()
-    assert process.returncode is not None
+    _running.add(process)
+    assert process.stdout is not None
+    with process.stdout:
+        output = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    _running.discard(process)
     return Result(
         name=name,
         code=process.returncode,
         seconds=time.monotonic() - began,
-        output=output.decode(errors="replace"),
+        cpu_seconds=usage.ru_utime + usage.ru_stime,
+        output=output,
     )
+
+
+def end_all(signal_number: int, _frame: object) -> None:
+    """Interrupt what runs, so that it ends the servers that it has started, and exit when it has ended."""
+    for process in list(_running):
+        process.send_signal(signal.SIGINT)
+    sys.exit(128 + signal_number)
 
 
 def report(result: Result) -> Result:
@@ -195,7 +225,7 @@ def summary(results: Sequence[Result]) -> list[str]:
     lines += [f"{seconds:7.1f} s {name}" for name, seconds in durations.most_common(SLOWEST)]
     lines += ["", "===== all suites ====="]
     lines += [
-        f"{result.seconds:7.0f} s {result.name}: {result.passed} passed, {result.failed} failed"
+        f"{result.seconds:7.0f} s ({result.cpu_seconds:.0f} s of CPU) {result.name}: {result.passed} passed, {result.failed} failed"
         + ("" if not result.code else f", exit code {result.code}")
         for result in results
     ]
@@ -216,6 +246,7 @@ def main() -> int:
     if unknown := set(arguments.names) - set(names):
         parser.error(f"no such suite: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     suites = [suite for suite in SUITES if suite.name in (arguments.names or names)]
+    signal.signal(signal.SIGTERM, end_all)
     with tempfile.TemporaryDirectory(prefix="voiceplane-suites-") as folder:
         results = asyncio.run(Runner(Path(folder), arguments.at_once).run_all(suites, lint=arguments.lint))
     print("\n".join(summary(results)), flush=True)
