@@ -48,7 +48,7 @@ def test_the_last_line_counts_the_tests_of_all_suites(tmp_path: Path) -> None:
 
 
 async def test_a_suite_reports_how_it_ended_and_what_it_computed() -> None:
-    program = "import time; began = time.process_time()\nwhile time.process_time() < began + 0.2: pass\nprint('said')\nexit(3)"
+    program = "import time\nwhile time.process_time() < 0.2: pass\nprint('said')\nexit(3)"
     result = await command("a", sys.executable, "-c", program)
     assert (result.code, result.output) == (3, "said\n")
     assert result.cpu_seconds >= 0.2
