@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sentencex
 
-from voiceplane_worker.text.words import ABBREVIATIONS
+from voiceplane_worker.text.words import ABBREVIATIONS, BEFORE_NUMBER, word_set
 
 CLOSERS = frozenset("\"'”’»)]}›」』】）")
 CJK_STOPS = frozenset("。！？｡")
@@ -24,9 +24,9 @@ ORDINAL_STOP_LANGUAGES = frozenset(
 )
 
 # Abbreviations that often end a sentence; the library's rules decide about them.
-FINAL_ABBREVIATIONS = frozenset(
-    "etc. usw. itd. itp. enz. ecc. a.m. p.m. A.M. P.M. Inc. Ltd. Corp. Co. Jr. r. gr zł Ave. Blvd. Rd. St. min. max. Min. Std. "
-    "Str. n.e. p.n.e. d.C. a.C. Ph.D. Ud. Uds. EE.UU. al. maks. ca. est. dept. s. w. tel. o.Ä.".split()
+FINAL_ABBREVIATIONS = word_set(
+    "etc. usw. itd. itp. enz. ecc. a.m. p.m. A.M. P.M. Inc. Ltd. Corp. Co. Jr. r. gr zł Ave. Blvd. Rd. St. min. "
+    "max. Min. Std. Str. n.e. p.n.e. d.C. a.C. Ph.D. Ud. Uds. EE.UU. al. maks. ca. est. dept. s. w. tel. o.Ä."
 )
 # Names that end with a mark.
 MARKED_NAMES = ("Yahoo!", "Jeopardy!", "Wham!")
@@ -70,8 +70,10 @@ def ends_sentence(language: str, before: str, following: str) -> bool:
     last = before.rstrip("".join(CLOSERS))[-1:]
     if last not in STOPS:
         return False
-    if last == "." and (following.islower() or _abbreviates(language, before)):
+    if last == "." and (following.islower() or _abbreviates(language, before, following)):
         return False
+    if before.endswith("No.") and before[:-3][-1:].strip() == "":
+        return True  # the library takes it for "number"
     context = before[-CONTEXT_CHARS:]
     boundaries = [end for _, end in _spans(language, f"{context} {following}")]
     return len(context) in boundaries
@@ -114,8 +116,8 @@ def runs_on(language: str, text: str, index: int) -> int:
     "for you.It opens" and "Ready?Go!" are two sentences; "example.com", "Node.JS", "U.S." and an address are none.
     """
     letter, before = text[index], text[index - 1]
-    if before in "!?" and letter.isalpha() and index > 1:
-        word = text[:index].split()[-1].rstrip("!?")
+    if before in "!?" and (letter.isalpha() or letter in "¡¿") and index > 1:
+        word = text[:index].rsplit(maxsplit=1)[-1].rstrip("!?")
         return index if word[-1:].isalpha() and not set(word) & set("./:@=&#") else 0
     if index < 3 or not before.isupper() or text[index - 2] != "." or not (letter.islower() or letter in " '’"):
         return 0
@@ -133,13 +135,17 @@ def breaks_before(language: str, word: str, *, strong_only: bool) -> bool:
     return word.lower() in known
 
 
-def _abbreviates(language: str, before: str) -> bool:
+def _abbreviates(language: str, before: str, following: str) -> bool:
     """Whether the stop at the end belongs to an initial ("J. Smith"), an ordinal or a list's number."""
     words = before[-CONTEXT_CHARS:].split()
     word = words[-1].rstrip(".")
     if len(word) == 1 and word.isalpha():
         return True
+    if not word:
+        return following in STOPS  # ". . ."
     form = words[-1].lstrip("\"'“‘(«")
+    if form in BEFORE_NUMBER:
+        return following.isdecimal()
     if form in ABBREVIATIONS.get(language, {}) and form not in FINAL_ABBREVIATIONS:
         return True
     number = word.isdecimal() and len(word) <= 2

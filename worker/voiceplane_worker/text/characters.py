@@ -6,6 +6,8 @@ import functools
 import unicodedata
 from typing import TYPE_CHECKING
 
+from voiceplane_worker.text.words import word_set
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -13,9 +15,8 @@ if TYPE_CHECKING:
 
 # Kinds of compatibility decompositions whose letters only look different (UAX #15, UnicodeData.txt). Superscripts are
 # left to the normalisation, which reads "m²", and fractions, too.
-LOOK_ALIKES = frozenset(
-    f"<{kind}>"
-    for kind in "font wide narrow initial medial final isolated vertical square circle compat sub super".split()
+LOOK_ALIKES = word_set(
+    "<font> <wide> <narrow> <initial> <medial> <final> <isolated> <vertical> <square> <circle> <compat> <sub> <super>"
 )
 KEPT = frozenset("№…ªº⁰¹²³⁴⁵⁶⁷⁸⁹‼⁇⁈⁉")
 SILENT_SIGNS = frozenset("™℠®©�")
@@ -106,9 +107,14 @@ class CharacterStage:
         if self._length > MAX_SEQUENCE_CHARS or letter == "\n":
             self._sequence, belongs = "", False
         elif kind == "escape":
-            self._sequence = {"[": "csi", "]": "string", "P": "string", "X": "string", "^": "string", "_": "string"}.get(
-                letter, "escape" if " " <= letter <= "/" else ""
-            )
+            self._sequence = {
+                "[": "csi",
+                "]": "string",
+                "P": "string",
+                "X": "string",
+                "^": "string",
+                "_": "string",
+            }.get(letter, "escape" if " " <= letter <= "/" else "")
             belongs = " " <= letter <= "~"
         elif kind == "csi":
             if not " " <= letter <= "?":
@@ -121,7 +127,7 @@ class CharacterStage:
 
 
 @functools.lru_cache(maxsize=4096)
-def plain(letter: str) -> str:
+def plain(letter: str) -> str:  # noqa: PLR0911 - a table of cases
     """What is read in place of a character: itself, a plain form, or nothing.
 
     Mathematical, fullwidth, circled and similar letters, ligatures and presentation forms become plain ones (NFKC);

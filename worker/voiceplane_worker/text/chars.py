@@ -18,9 +18,9 @@ END: Char = ("", 0, 0)
 """Given to a stage where no text follows for now: it decides what it has waited with."""
 
 BOUNDARY = "\x1e"
-"""A segment ends here: the end of a heading, an item of a list, a row. Control codes of a client never get this far."""
+"""A segment ends here: after a heading, an item of a list, a row. Control codes of a client never get this far."""
 
-# A boundary with a pause of a length, as one code point of a plane for private use, which no client's text gets through.
+# A boundary with a pause, as one code point of a plane for private use, which no text of a client gets through.
 PAUSE_BASE = 0xF0000
 PAUSE_STEP_MS = 50
 MAX_PAUSE_MS = 10_000

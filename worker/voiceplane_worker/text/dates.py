@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 MONTH_FIRST = frozenset(["en", "en_US"])
 # Words after which a German ordinal ends in -n, and those after which it ends in -e.
-DATIVE = "am vom zum dem den bis ab seit im des beim einem einer der" .split()
-NOMINATIVE = "der die das".split()
+DATIVE = ["am", "vom", "zum", "dem", "den", "bis", "ab", "seit", "im", "des", "beim", "einem", "einer", "der"]
+NOMINATIVE = ["der", "die", "das"]
 _TIME = r"(?<![\d:.,/])([01]?\d|2[0-4]):([0-5]\d)(?::[0-5]\d)?(?![\d:])"
 
 
-def date_rules(numbers: NumberWords) -> list[Rule]:
+def date_rules(numbers: NumberWords) -> list[Rule]:  # noqa: C901 - the functions share the months
     """Rules for the dates of a language, each a pattern and what is said for it."""
     months = get_month_names("wide", context="format", locale=numbers.locale)
     short = get_month_names("abbreviated", context="format", locale=numbers.locale)
@@ -53,7 +53,10 @@ def date_rules(numbers: NumberWords) -> list[Rule]:
 
     rules: list[Rule] = [
         (re.compile(r"(?<![\d-])(?P<y>\d{4})-(?P<m>\d{2})-(?P<d>\d{2})(?![\d-])"), iso),
-        (re.compile(r"(?<![\d./-])(?P<a>\d{1,2})(?P<s>[./-])(?P<b>\d{1,2})(?P=s)(?P<y>\d{4}|\d{2})(?![\d/-]|\.\d)"), numeric),
+        (
+            re.compile(r"(?<![\d./-])(?P<a>\d{1,2})(?P<s>[./-])(?P<b>\d{1,2})(?P=s)(?P<y>\d{4}|\d{2})(?![\d/-]|\.\d)"),
+            numeric,
+        ),
     ]
 
     def month_first(found: re.Match[str]) -> str:
@@ -65,13 +68,25 @@ def date_rules(numbers: NumberWords) -> list[Rule]:
     day, year = r"(?P<d>[12]\d|3[01]|0?[1-9])", r"(?P<y>1\d{3}|2[01]\d{2})"
     if numbers.language == "en":
         rules += [
-            (re.compile(rf"\b(?P<m>{names})\.?\s{day}(?:st|nd|rd|th)?(?:,?\s{year})?(?![\w%]|[.,:]\d)", re.IGNORECASE), month_first),
-            (re.compile(rf"(?<![\w.,:]){day}(?:st|nd|rd|th)?\s(?P<m>{names})\b\.?(?:,?\s{year})?(?![\w])", re.IGNORECASE), day_first),
+            (
+                re.compile(
+                    rf"\b(?P<m>{names})\.?\s{day}(?:st|nd|rd|th)?(?:,?\s{year})?(?![\w%]|[.,:]\d)", re.IGNORECASE
+                ),
+                month_first,
+            ),
+            (
+                re.compile(
+                    rf"(?<![\w.,:]){day}(?:st|nd|rd|th)?\s(?P<m>{names})\b\.?(?:,?\s{year})?(?![\w])", re.IGNORECASE
+                ),
+                day_first,
+            ),
         ]
     elif numbers.language == "de":
         rules.append((re.compile(rf"(?<![\w.,:]){day}\.\s?(?P<m>{names})\b\.?(?:\s{year})?(?!\w)"), day_first))
     elif numbers.language == "pl":
-        rules.append((re.compile(rf"(?<![\w.,:]){day}\s(?P<m>{names})\b(?:\s{year}(?:\s(?:roku|r\.))?)?(?!\w)"), day_first))
+        rules.append(
+            (re.compile(rf"(?<![\w.,:]){day}\s(?P<m>{names})\b(?:\s{year}(?:\s(?:roku|r\.))?)?(?!\w)"), day_first)
+        )
     return rules
 
 
@@ -172,7 +187,9 @@ def _polish_genitive(words: str) -> str:
 
 
 def _polish_feminine(words: str) -> str:
-    return " ".join(re.sub(r"(?<=[kg])i$", "a", re.sub(r"(?<![kg])i$", "ia", re.sub(r"y$", "a", each))) for each in words.split())
+    return " ".join(
+        re.sub(r"(?<=[kg])i$", "a", re.sub(r"(?<![kg])i$", "ia", re.sub(r"y$", "a", each))) for each in words.split()
+    )
 
 
 def _polish_year(numbers: NumberWords, year: int) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-from voiceplane_worker.text.words import SYMBOLS
+from voiceplane_worker.text.words import SYMBOLS, word_set
 
-GREEK = frozenset(
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi "
-    "omega".split()
+GREEK = word_set(
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi "
+    "psi omega"
 )
 COMMANDS = {
     "times": "times",
@@ -56,7 +56,9 @@ def words(source: str, language: str) -> str:
     if language not in SYMBOLS or len(source) > MAX_SPOKEN_CHARS:
         return " "
     say = SYMBOLS[language]
-    text = re.sub(r"\\(?:text|mathrm|mathbf|mathit|mathbb|operatorname|boxed|vec|hat|bar|overline)\s*(?=\{)", "", source)
+    text = re.sub(
+        r"\\(?:text|mathrm|mathbf|mathit|mathbb|operatorname|boxed|vec|hat|bar|overline)\s*(?=\{)", "", source
+    )
     text = re.sub(r"\\(?:left|right|displaystyle|quad|qquad|limits|[,;:! ])", " ", text)
     for _ in range(MAX_DEPTH):
         shorter = re.sub(rf"\\[dt]?frac\s*{_GROUP}\s*{_GROUP}", rf" \1 {say['over']} \2 ", text)
@@ -68,7 +70,7 @@ def words(source: str, language: str) -> str:
             if "{" not in text:
                 break
         text = shorter
-    text = re.sub(r"\^\s*(\\?[A-Za-z]+|\d+)", lambda found: _raised(found), text)
+    text = re.sub(r"\^\s*(\\?[A-Za-z]+|\d+)", _raised, text)
     text = re.sub(r"\x02(.*?)\x03", lambda found: f" {_power(found[1].strip(), say)} ", text)
     text = re.sub(r"\\([A-Za-z]+)", lambda found: command(found[1], language) or f" {found[1]} ", text)
     text = re.sub(r"[-+−=<>/]", lambda found: f" {say[SIGNS[found[0]]]} ", text)

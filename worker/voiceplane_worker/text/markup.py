@@ -386,7 +386,7 @@ class MarkupStage:
         else:
             self._emit((" ", first[1], first[2]))
 
-    def _open_bracket(self, first: Char) -> Parser:
+    def _open_bracket(self, first: Char) -> Parser:  # noqa: C901 - a bracket has that many meanings
         following = yield from self._peek()
         if following == "[" and self._inline_phonemes:
             read, closed = yield from self._until("]]", limit=MAX_PHONEME_CHARS)
@@ -432,6 +432,9 @@ class MarkupStage:
     def _link_target(self) -> Parser:
         """A link's address and title. A long one is dropped, whatever it is; a short one with a space is text."""
         read = [(yield from self._next())]
+        if (yield from self._peek()) == "<":
+            address, _ = yield from self._until(">", limit=MAX_TARGET_CHARS)
+            read += address
         depth = 1
         titled = ""
         while depth and len(read) < MAX_TARGET_CHARS:

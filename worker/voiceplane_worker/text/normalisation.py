@@ -14,6 +14,9 @@ from voiceplane_worker.text.dates import date_rules, german_ordinal, time_rules,
 from voiceplane_worker.text.numbers import NumberWords
 from voiceplane_worker.text.words import (
     ABBREVIATIONS,
+    AFTER_NUMBER,
+    BEFORE_NAME,
+    BEFORE_NUMBER,
     CENTURY,
     COUNTED,
     FRACTIONS,
@@ -21,10 +24,11 @@ from voiceplane_worker.text.words import (
     REGNAL_NAMES,
     SCALES,
     SYMBOLS,
+    word_set,
 )
 
 if TYPE_CHECKING:
-    from voiceplane_worker.text.numbers import Rule
+    from voiceplane_worker.text.numbers import Replacement, Rule
 
 CURRENCIES = {
     "US$": "USD", "C$": "CAD", "A$": "AUD", "R$": "BRL", "$": "USD", "€": "EUR", "£": "GBP", "¥": "JPY", "₹": "INR",
@@ -51,18 +55,13 @@ UNITS = {
 # Endings of hosts that are written without a scheme.
 TOP_LEVEL = (
     "com|org|net|io|dev|ai|edu|gov|mil|info|biz|app|me|tv|co|uk|us|ca|au|nz|ie|de|at|ch|fr|be|es|it|pt|br|nl|pl|eu|mx|ar|"
-    "in|jp|cn|kr|ru|se|no|dk|fi|cz|cloud|tech|xyz|online|site|shop|blog|wiki"
+    "jp|cn|kr|ru|se|no|dk|fi|cz|cloud|tech|xyz|online|site|shop|blog|wiki"
 )
 HOST = rf"(?:[A-Za-z0-9](?:[\w-]*[A-Za-z0-9])?\.)+(?:{TOP_LEVEL})"
 ROMAN = r"(?=[IVXLCM])M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})"
 ROMAN_VALUES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
 # Words in capitals that are no numbers.
-NO_ROMANS = frozenset("I V X C D M L CD DC DI MI XL XXL LI CC CV DIM DIX MIX MD MC MM CM CIV DIV VI MCC MDC LC".split())
-BEFORE_NUMBER = frozenset("No. Nr. n. S. Fig. pp. est. Vol. n° N° nr nr. Bd. Abb. n.º nº pág. pag. núm. blz. str. godz. cf.".split())
-BEFORE_NAME = frozenset(
-    "Gen. Sen. Gov. Rep. Capt. Lt. Sgt. Col. Rev. Mt. Hr. Fr. M. D. S. mr. ir. Pr Dr St Ste dr R. al. ul. św. mgr inż.".split()
-)
-AFTER_NUMBER = frozenset("min. Min. Std. r. gr zł w.".split())
+NO_ROMANS = word_set("I V X C D M L CD DC DI MI XL XXL LI CC CV DIM DIX MIX MD MC MM CM CIV DIV VI MCC MDC LC")
 SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹"
 
 
@@ -103,7 +102,9 @@ class Normaliser:
 
     def _addresses(self) -> list[Rule]:
         def host(name: str) -> str:
-            name = re.sub(r"^www\.", "", name.partition("/")[0].partition("?")[0].partition("#")[0], flags=re.IGNORECASE)
+            name = re.sub(
+                r"^www\.", "", name.partition("/")[0].partition("?")[0].partition("#")[0], flags=re.IGNORECASE
+            )
             name = re.sub(r":\d+$", "", name)
             return f" {self._say['dot']} ".join(name.replace("-", " ").replace("_", " ").split("."))
 
@@ -120,13 +121,20 @@ class Normaliser:
             (re.compile(r"(?:mailto:)?\b([A-Za-z0-9][\w.+-]{0,63})@([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)"), mail),
             (re.compile(rf"(?<![\w.@-]){HOST}(?![\w-]|\.\w)(?:/[^\s<>\"]*)?"), url),
             # A file, a member, a product: "main.py", "Node.js".
-            (re.compile(r"(?<=[a-zA-Z_]{2})\.(?=[a-z]{2})|(?<=[a-z]{4})\.(?=[a-z](?![\w.]))"), lambda _: f" {self._say['dot']} "),
+            (
+                re.compile(r"(?<=[a-zA-Z_]{2})\.(?=[a-z]{2})|(?<=[a-z]{4})\.(?=[a-z](?![\w.]))"),
+                lambda _: f" {self._say['dot']} ",
+            ),
         ]
 
     def _names(self) -> list[Rule]:
         table = ABBREVIATIONS[self._language]
-        forms = {form: words for form, words in table.items()}
-        forms |= {form[0].upper() + form[1:]: words[0].upper() + words[1:] for form, words in table.items() if form[0].islower() and form[0].upper() + form[1:] not in table}
+        forms = dict(table)
+        forms |= {
+            form[0].upper() + form[1:]: words[0].upper() + words[1:]
+            for form, words in table.items()
+            if form[0].islower() and form[0].upper() + form[1:] not in table
+        }
         known = "|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True))
 
         def expand(found: re.Match[str]) -> str:
@@ -134,7 +142,7 @@ class Normaliser:
             before = found.string[: found.start()].rstrip()
             numbered, named = rest.lstrip()[:1].isdecimal(), rest.lstrip()[:1].isupper()
             lower = form if form in table else form[0].lower() + form[1:]
-            if lower in BEFORE_NUMBER and not numbered or lower in BEFORE_NAME and not named:
+            if (lower in BEFORE_NUMBER and not numbered) or (lower in BEFORE_NAME and not named):
                 return form
             if lower in AFTER_NUMBER and not before[-1:].isdecimal():
                 return form
@@ -142,9 +150,11 @@ class Normaliser:
             if self._language == "en" and form == "St." and not named:
                 words = "Street"
             ends = form.endswith(".") and not rest.strip("\"'”’»)]")
-            return f"{words}." if ends else words
+            return f"{words}." if ends else words + (" " if rest[:1].isalnum() else "")
 
-        letters = re.compile(r"(?<![\w.])(?:[^\W\d_]\.\s?){1,}(?:[^\W\d_]\b\.?)(?=\s|$|[,;:!?)'’\"-])|(?<![\w.])[A-ZÄÖÜ]\.(?=\s?[A-Z])")
+        letters = re.compile(
+            r"(?<![\w.])(?:[^\W\d_]\.\s?){1,}(?:[^\W\d_]\b\.?)(?=\s|$|[,;:!?)'’\"-])|(?<![\w.])[A-ZÄÖÜ]\.(?=\s?[A-Z])"
+        )
 
         def spell(found: re.Match[str]) -> str:
             if not found[0].replace(" ", "").replace(".", "").isupper():
@@ -153,7 +163,7 @@ class Normaliser:
             between = " " if re.match(r"\w", found.string[found.end() :]) else ""
             return " ".join(re.findall(r"\w", found[0])) + ("." if ends else between)
 
-        return [(re.compile(rf"(?<![\w.])(?:{known})(?!\w)"), expand), (letters, spell)]
+        return [(re.compile(rf"(?<![\w.])(?:{known})(?:(?!\w)|(?<=\.)(?=[A-ZÀ-Þ]))"), expand), (letters, spell)]
 
     def _money(self) -> list[Rule]:
         amount = self._amount
@@ -166,8 +176,18 @@ class Normaliser:
             return minus + self._numbers.money(found["n"], CURRENCIES[sign], found["scale"] or "")
 
         return [
-            (re.compile(rf"(?P<minus>[-−]?)(?<!\w)(?P<before>{signs})\s?(?P<n>{amount})(?:\s?(?P<scale>{scales})(?!\w))?(?!\w)"), money),
-            (re.compile(rf"(?<![\w.,])(?P<minus>[-−]?)(?P<n>{amount})(?:\s?(?P<scale>{scales}))?\s?(?P<after>{signs})(?!\w)"), money),
+            (
+                re.compile(
+                    rf"(?P<minus>[-−]?)(?<!\w)(?P<before>{signs})\s?(?P<n>{amount})(?:\s?(?P<scale>{scales})(?!\w))?(?!\w)"
+                ),
+                money,
+            ),
+            (
+                re.compile(
+                    rf"(?<![\w.,])(?P<minus>[-−]?)(?P<n>{amount})(?:\s?(?P<scale>{scales}))?\s?(?P<after>{signs})(?!\w)"
+                ),
+                money,
+            ),
         ]
 
     @property
@@ -190,16 +210,23 @@ class Normaliser:
             return version + f" {point} ".join(parts)
 
         return [
-            (re.compile(r"(?<![\w.,])\+\d{1,3}(?:[\s().-]{1,2}\d{1,5}){2,6}(?![\w])|(?<![\w.,])\+\d{8,15}(?!\w)"), groups),
+            (
+                re.compile(r"(?<![\w.,])\+\d{1,3}(?:[\s().-]{1,2}\d{1,5}){2,6}(?![\w])|(?<![\w.,])\+\d{8,15}(?!\w)"),
+                groups,
+            ),
             (re.compile(r"(?<![\w.,/-])(?:\(\d{3}\)\s?|\d{3}[-. ])\d{3}[-. ]\d{4}(?![\w-])"), groups),
             (re.compile(r"(?<![\w.,/-])0\d{1,4}(?:[ /-]\d{2,8}){1,5}(?![\w-])"), groups),
             (re.compile(r"(?<![\w.,/-])\d{3}-\d{4}(?![\w-])|(?<![\w.,/-])\d{4}(?:[ -]\d{4}){2,3}(?![\w-])"), groups),
             (re.compile(r"(?<![\w.,])([vV]?)(\d+(?:\.\d+){2,})(?![\w]|,\d)"), self._unless_grouped(dotted)),
             (re.compile(r"(?<![\w.,])([vV])\.?\s?(\d+(?:\.\d+)*)(?!\w)"), dotted),
-            *([] if self._language == "en" else [(re.compile(r"(?<![\w.,])()(\d+\.(?:\d{1,2}|\d{4,}))(?![\w.,])"), dotted)]),
+            *(
+                []
+                if self._language == "en"
+                else [(re.compile(r"(?<![\w.,])()(\d+\.(?:\d{1,2}|\d{4,}))(?![\w.,])"), dotted)]
+            ),
         ]
 
-    def _unless_grouped(self, dotted: object) -> object:
+    def _unless_grouped(self, dotted: Replacement) -> Replacement:
         """`1.234.567` is a number where thousands are grouped by stops."""
         grouped = re.compile(r"\d{1,3}(?:\.\d{3})+")
 
@@ -210,7 +237,7 @@ class Normaliser:
 
         return choose
 
-    def _quantities(self) -> list[Rule]:
+    def _quantities(self) -> list[Rule]:  # noqa: C901 - the functions share the patterns
         amount, number, say = self._amount, self._numbers.pattern, self._say
         units = "|".join(re.escape(unit) for unit in sorted(UNITS, key=len, reverse=True))
         minus = r"(?P<minus>(?<![\w.])[-−])?"
@@ -222,7 +249,9 @@ class Normaliser:
             return signed(found, self._numbers.unit(found["n"], UNITS[found["u"]]))
 
         def percent(found: re.Match[str]) -> str:
-            return signed(found, f"{self._numbers.amount(found['n'])} {say['percent' if found['u'] == '%' else 'permille']}")
+            return signed(
+                found, f"{self._numbers.amount(found['n'])} {say['percent' if found['u'] == '%' else 'permille']}"
+            )
 
         def fraction(found: re.Match[str]) -> str:
             whole, sign = found["w"], found["f"]
@@ -232,7 +261,10 @@ class Normaliser:
             if (top, bottom) == ("24", "7"):
                 return f"{self._numbers.cardinal(24)} {self._numbers.cardinal(7)}"
             key = f"{top}/{bottom}"
-            words = FRACTIONS[self._language].get(key) or f"{self._numbers.number(top)} {say['over']} {self._numbers.number(bottom)}"
+            words = (
+                FRACTIONS[self._language].get(key)
+                or f"{self._numbers.number(top)} {say['over']} {self._numbers.number(bottom)}"
+            )
             if not whole:
                 return words
             mixed = MIXED_FRACTIONS[self._language].get(key) or f"{say['and']} {words}"
@@ -294,6 +326,11 @@ class Normaliser:
         def german(found: re.Match[str]) -> str:
             return german_ordinal(numbers, int(found[1]), word_before(found))
 
+        def polish(found: re.Match[str]) -> str:
+            words = numbers.ordinal(int(found[1]))
+            located = word_before(found).lower() in {"na", "w", "we", "po", "o", "przy"}
+            return " ".join(f"{word}m" for word in words.split()) if located else words
+
         first_in_list: Rule = (re.compile(r"^(\d{1,3})[.)]\s+(?=\w)"), listed)
         rules: dict[str, list[Rule]] = {
             "en": [(re.compile(r"(?<![\w.,])(\d{1,9})(?:st|nd|rd|th)\b"), plain)],
@@ -306,7 +343,7 @@ class Normaliser:
             "it": [(re.compile(r"(?<![\w.,])(\d{1,9})\.?([ºª])"), gendered)],
             "pt": [(re.compile(r"(?<![\w.,])(\d{1,9})\.?([ºª])"), gendered)],
             "nl": [(re.compile(r"(?<![\w.,])(\d{1,9})(?:e|de|ste)\b"), plain)],
-            "pl": [(re.compile(r"(?<=\s)(\d{1,2})\.(?=\s[a-zćłśźż])"), plain)],
+            "pl": [(re.compile(r"(?<=\s)(\d{1,2})\.(?=\s[a-zćłśźż])"), polish)],
         }
         return [first_in_list, *rules[self._language]]
 
@@ -332,7 +369,12 @@ class Normaliser:
                 if self._language in {"es", "pt"} and number < 11:
                     words = self._numbers.ordinal(number)
                 return f"{found[1]}{words}{kept_stop}"
-            named = before[:1].isupper() and not before.isupper() and numeral not in NO_ROMANS and set(numeral) <= set("IVX")
+            named = (
+                before[:1].isupper()
+                and not before.isupper()
+                and numeral not in NO_ROMANS
+                and set(numeral) <= set("IVX")
+            )
             if before.lower() in COUNTED or named:
                 return f"{found[1]}{self._numbers.cardinal(number)}{stop}"
             return found[0]
@@ -352,9 +394,9 @@ class Normaliser:
         return [
             (re.compile(r"#(?=\d)"), lambda _: f"{say['number']} "),
             (re.compile(r"(?<=[A-Za-z])-(?=\d)|(?<=[A-Za-z])(?=\d)"), lambda _: " "),
-            (re.compile(rf"(?<![\w.,])[-−](?=\d)"), lambda _: f"{say['minus']} "),
+            (re.compile(r"(?<![\w.,])[-−](?=\d)"), lambda _: f"{say['minus']} "),
             (re.compile(r"\+(?=\d)"), lambda _: f" {say['plus']} "),
-            (re.compile(rf"~\s?(?=\d)"), lambda _: f"{say['about']} "),
+            (re.compile(r"~\s?(?=\d)"), lambda _: f"{say['about']} "),
             (re.compile(r"(?<=\d)\s?[*x×]\s?(?=\d)"), lambda _: f" {say['times']} "),
             (re.compile(r"(?<=\d)\s?/\s?(?=\d)"), lambda _: f" {say['over']} "),
             (re.compile(r"(?<=\d)\s[-−–]\s(?=\d)"), lambda _: f" {say['minus']} "),
@@ -386,8 +428,8 @@ class Normaliser:
             "&": say["and"], "=": say["equals"], "×": say["times"], "÷": say["divided"], "±": say["plus_minus"], "≈":
             say["about"], "≤": say["at_most"], "≥": say["at_least"], "≠": say["unequal"], "%": say["percent"], "‰":
             say["permille"], "°": say["degrees"], "§": say["section"], "@": say["at"], "№": say["number"], "∞":
-            say["infinity"], "√": say["root"], "<": say["less"], ">": say["greater"], "+": say["plus"], "€": "Euro", "∑":
-            say["sum"], "∫": say["integral"],
+            say["infinity"], "√": say["root"], "<": say["less"], ">": say["greater"], "+": say["plus"], "€": "Euro",
+            "∑": say["sum"], "∫": say["integral"],
         }  # fmt: skip
         return [
             (re.compile(r"(?<=\w)<-|[-=]+>(?=\s|$)|<[-=]+(?=\s|$)"), lambda _: ", "),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Callable
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 from babel.core import Locale, UnknownLocaleError
 from babel.numbers import get_currency_name
@@ -13,9 +13,6 @@ from babel.units import format_unit
 from num2words import num2words
 
 from voiceplane_worker.text.words import SCALES, SYMBOLS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 # Languages whose decimal mark is a comma, and those that also group thousands by a space.
 DECIMAL_POINT = frozenset(["en"])
@@ -134,15 +131,24 @@ class NumberWords:
         pattern = _unit_pattern(unit, str(self.locale), str(self.value(last)))
         return pattern.replace("\0", self.before_noun(self.amount(text)))
 
+    def _currency_words(self, value: float, code: str) -> str:
+        """num2words's phrase, with a bar before the cents."""
+        if self.language == "pt" and code == "BRL":
+            code = "USD"  # the library knows no other with cents; the names are replaced
+        words: str = num2words(value, lang=self.language, to="currency", currency=code, separator=" |")
+        return words
+
     def _currency(self, value: Decimal, code: str) -> tuple[str, str]:
         """Its whole units and its cents as words; the second is empty for none."""
         try:
-            text = num2words(
-                float(value), lang=self._converter, to="currency", currency=code, separator=" |", cents=True
-            )
+            text = self._currency_words(float(value), code)
         except (NotImplementedError, KeyError, ValueError, TypeError, OverflowError):
             name = get_currency_name(code, count=value, locale=self.locale)
             return f"{self.before_noun(self.number(str(value).replace('.', self._mark)))} {name}", ""
+        if code == "BRL" and self.language == "pt":
+            text = re.sub(r"\bdólares\b", "reais", re.sub(r"\bdólar\b", "real", text))
+        if code == "BRL" or self.locale.territory == "BR":
+            text = text.replace("cêntimo", "centavo")
         for long, short in SHORT_NAMES.get(self.language, {}).items():
             text = re.sub(rf"\b{long}\b", short, text)
         if self.language == "en" and value == 1:
@@ -174,4 +180,6 @@ def _unit_pattern(unit: str, locale: str, value: str) -> str:
     return re.sub(r"-?\d(?:[\d.,\u00a0\u202f\u2009’]*\d)?", "\0", text, count=1).replace("\u00a0", " ")
 
 
-Rule = tuple["re.Pattern[str]", "Callable[[re.Match[str]], str]"]
+Replacement = Callable[[re.Match[str]], str]
+Rule = tuple[re.Pattern[str], Replacement]
+"""A pattern, and what is said for a match."""

@@ -16,15 +16,20 @@ from voiceplane_worker.text.markup import MarkupStage
 from voiceplane_worker.text.normalisation import normaliser
 from voiceplane_worker.text.pictographs import PictographStage
 from voiceplane_worker.text.segmenter import TextSegmenter
-from voiceplane_worker.text.tidy import outside_phonemes, tidied, without_pictures
+from voiceplane_worker.text.tidy import outside_phonemes, tidied, with_pauses, without_pictures
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from voiceplane_worker.text.chars import Char
     from voiceplane_worker.text.policy import TextPolicy
     from voiceplane_worker.text.segmenter import Segmentation, TextSegment
 
+# The words of a long row of digits are many more characters than the digits: a model takes them in several parts.
+MAX_SPOKEN_CHARS = 600
+
 # What is undecided begins with one of these where more text decides its meaning, however long it takes.
-OPEN_MARKS = frozenset("<&[\\`【")
+OPEN_MARKS = frozenset(["<", "&", "[", "\\", "【"])
 
 
 class TextReader:
@@ -44,9 +49,7 @@ class TextReader:
         self._stages: list[CharacterStage | MarkupStage | PictographStage] = [CharacterStage()]
         if policy.markup != "speak":
             self._stages.append(
-                MarkupStage(
-                    ssml=policy.markup == "ssml", language=primary, inline_phonemes=policy.inline_phonemes
-                )
+                MarkupStage(ssml=policy.markup == "ssml", language=primary, inline_phonemes=policy.inline_phonemes)
             )
         self._stages.append(PictographStage(emoji=policy.emoji, language=primary))
         self._segmenter = TextSegmenter(
@@ -63,7 +66,9 @@ class TextReader:
     def finished_sentence(self) -> bool:
         """Whether a whole sentence waits only for what follows it."""
         held = "".join(stage.held for stage in self._stages)
-        return held[:1] not in OPEN_MARKS and self._segmenter.ends_sentence(held)
+        if held[:1] in OPEN_MARKS or (held[:1] == "]" and len(held) > 1):
+            return False
+        return self._segmenter.ends_sentence(held.rstrip("*_~"))
 
     def push(self, text: str) -> list[TextSegment]:
         """Add text of any length; returns the segments that it completes."""
@@ -85,8 +90,14 @@ class TextReader:
         return chars
 
     def _spoken(self, segments: list[TextSegment]) -> list[TextSegment]:
-        spoken = (replace(segment, text=self._words(segment.text)) for segment in segments)
-        return [segment for segment in spoken if speakable(segment.text)]
+        spoken: list[TextSegment] = []
+        for segment in segments:
+            pause_ms = segment.pause_ms
+            for part in _parts(self._words(segment.text)):
+                if speakable(part):
+                    spoken.append(replace(segment, text=part, pause_ms=pause_ms))
+                    pause_ms = 0
+        return spoken
 
     def _words(self, text: str) -> str:
         if not self._policy.inline_phonemes:
@@ -95,5 +106,15 @@ class TextReader:
         return " ".join(filter(None, parts))
 
     def _words_of(self, text: str) -> str:
-        text = tidied(without_pictures(text, named=self._policy.emoji == "name"))
-        return tidied(self._normaliser.spoken(text)) if self._normaliser is not None else text
+        text = with_pauses(without_pictures(text, named=self._policy.emoji == "name"))
+        return tidied(self._normaliser.spoken(text) if self._normaliser is not None else text)
+
+
+def _parts(words: str) -> Iterator[str]:
+    """Cut what is said into parts that are not too long, at their last spaces."""
+    while len(words) > MAX_SPOKEN_CHARS:
+        end = words.rfind(" ", MAX_SPOKEN_CHARS // 2, MAX_SPOKEN_CHARS)
+        end = end if end > 0 else MAX_SPOKEN_CHARS
+        yield words[:end].strip()
+        words = words[end:].strip()
+    yield words

@@ -16,10 +16,10 @@ from voiceplane_worker.text.boundary_rules import (
     STOPS,
     breaks_before,
     ends_clause,
-    ends_sentence,
-    primary_language,
     ends_line,
+    ends_sentence,
     is_final,
+    primary_language,
     runs_on,
     speakable,
 )

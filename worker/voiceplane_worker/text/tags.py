@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 
+from voiceplane_worker.text.words import word_set
+
 # Elements whose content is not for the listener: programs and styles, and what a model says to itself or to tools.
-MUTED_ELEMENTS = frozenset(
-    "script style svg head title metadata desc template noscript "
-    "think thinking thought thoughts reasoning reflection scratchpad analysis "
-    "tool_call tool_calls tool_response tool_responses tool_result tool_results tool_use tool_code tool "
-    "function_call function_calls function_response function_results invoke".split()
+MUTED_ELEMENTS = word_set(
+    "script style svg head title metadata desc template noscript think thinking thought thoughts reasoning "
+    "reflection scratchpad analysis tool_call tool_calls tool_response tool_responses tool_result tool_results "
+    "tool_use tool_code tool function_call function_calls function_response function_results invoke"
 )
 MUTED_BRACKETS = {"[THINK]": "[/THINK]", "[TOOL_CALLS]": "\n", "[TOOL_RESULTS]": "[/TOOL_RESULTS]"}
 """Mistral's marks around the same."""
-BLOCK_ELEMENTS = frozenset(
-    "p div br li ul ol dl dt dd h1 h2 h3 h4 h5 h6 tr table thead tbody section article blockquote pre hr header footer "
-    "nav main aside figure figcaption form fieldset option details summary address paragraph sentence speak".split()
+BLOCK_ELEMENTS = word_set(
+    "p div br li ul ol dl dt dd h1 h2 h3 h4 h5 h6 tr table thead tbody section article blockquote pre hr header "
+    "footer nav main aside figure figcaption form fieldset option details summary address paragraph sentence "
+    "speak"
 )
 CELL_ELEMENTS = frozenset(["td", "th"])
 SPELLED = frozenset(["characters", "spell-out", "verbatim", "digits", "telephone"])
@@ -28,7 +30,9 @@ TAG = re.compile(
     r"(?P<attributes>(?:\s+[A-Za-z_:@][\w:.-]*(?:\s*=\s*(?:\"[^\"]*\"|'[^']*'|[^\s\"'<>=]+))?)*)\s*(?P<empty>/?)"
 )
 ATTRIBUTE = re.compile(r"([A-Za-z_:@][\w:.-]*)(?:\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'<>=]+)))?")
-BARE_ATTRIBUTES = frozenset("allowfullscreen async checked controls defer disabled hidden open readonly required selected".split())
+BARE_ATTRIBUTES = word_set(
+    "allowfullscreen async checked controls defer disabled hidden open readonly required selected"
+)
 AUTOLINK = re.compile(r"[a-z][a-z0-9+.-]{1,31}://\S*|mailto:\S+|[^\s@]+@[^\s@]+\.[^\s@]+", re.IGNORECASE)
 
 

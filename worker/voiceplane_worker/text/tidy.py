@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_EMOTICON = re.compile(r"(?<![\w:;=])[:;=8][-'^o]?[)(\]\[DPp/\\|*3<>](?![\w/])|(?<!\w)(?:<3|\^_\^|¯\\_\(ツ\)_/¯|[xX]D)(?!\w)")
+_EMOTICON = re.compile(
+    r"(?<![\w:;=])[:;=8][-'^o]?[)(\]\[DPp/\\|*3<>](?![\w/])|(?<!\w)(?:<3|\^_\^|¯\\_\(ツ\)_/¯|[xX]D)(?!\w)"
+)
 _SHORTCODE = re.compile(r"(?<![\w:]):([a-z][a-z0-9_+-]{1,31}):(?![\w:])")
-_RULES = (
-    (re.compile(r"[\x00-\x1f\x7f]|\s+"), " "),
+_SPACES = re.compile(r"[\x00-\x1f\x7f]|\s+")
+_PAUSES = (
     (re.compile(r"[•·◦▪‣←-⇿⟵-⟿]+"), ", "),
     (re.compile(r"(?<=\w)\s?--+\s?(?=\w)"), ", "),
     (re.compile(r"\s[-–—―]+(?=\s)|\s?[—―]+\s?(?=\S)"), ", "),
@@ -16,7 +18,9 @@ _RULES = (
     (re.compile(r"\s*(?:…|\.{2,}|(?:\s\.){2,})\s*(?=[^\s…\"'”’»)\].,])"), ", "),
     (re.compile(r"…|\.{2,}|(?:\s\.){2,}"), "."),
     (re.compile(r"([!?]){3,}"), r"\1"),
-    (re.compile(r"[*_`~^|\\{}#]+"), " "),
+)
+_LEFTOVERS = (
+    (re.compile(r"[*_`~^|\\{}#$]+"), " "),
     (re.compile(r"(?:^|(?<=\s))!(?=\w)"), ""),
     (re.compile(r"\(\s*\)|\[\s*\]|[\[\]]"), " "),
     (re.compile(r"\s+"), " "),
@@ -24,7 +28,7 @@ _RULES = (
     (re.compile(r"[,;:](?:\s*,)+"), ","),
     (re.compile(r",\s*(?=[.;:!?])"), ""),
     (re.compile(r"([.!?;:])\s*,"), r"\1"),
-    (re.compile(r"^[\s,;:.]+(?=\S)|[\s,]+$"), ""),
+    (re.compile(r"^(?:[\s,;:.]|[-–—]\s)+(?=\S)|[\s,]+$"), ""),
 )
 _PHONEMES = re.compile(r"\[\[[^\[\]]*\]\]")
 
@@ -35,10 +39,18 @@ def without_pictures(text: str, *, named: bool) -> str:
     return _EMOTICON.sub("", text)
 
 
+def with_pauses(text: str) -> str:
+    """Text in one line, in NFC, whose ellipses, dashes and bullets are marks at which every model pauses."""
+    text = _SPACES.sub(" ", unicodedata.normalize("NFC", text))
+    for pattern, replacement in _PAUSES:
+        text = pattern.sub(replacement, text)
+    return text
+
+
 def tidied(text: str) -> str:
-    """Text in one line, in NFC, whose ellipses, dashes and bullets are pauses that every model knows."""
-    text = unicodedata.normalize("NFC", text)
-    for pattern, replacement in _RULES:
+    """Text without signs that have no sound, and without doubled marks and blanks."""
+    text = _SPACES.sub(" ", text)
+    for pattern, replacement in _LEFTOVERS:
         text = pattern.sub(replacement, text)
     return text.strip()
 

@@ -2,56 +2,71 @@
 
 from __future__ import annotations
 
+
+def word_set(words: str) -> frozenset[str]:
+    """A set of the words in a string."""
+    return frozenset(words.split())
+
+
 _KEYS = (
-    "point minus plus times divided over equals unequal less greater at_most at_least about plus_minus percent permille "
-    "degrees and at dot slash number to in squared cubed power root infinity sum integral section version per half_past"
-).split()
+    "point minus plus times divided over equals unequal less greater at_most at_least about plus_minus percent "
+    "permille degrees and at dot slash number to in squared cubed power root infinity sum integral section "
+    "version per half_past"
+)
 
 
 def _symbols(words: str) -> dict[str, str]:
-    return dict(zip(_KEYS, (word.strip() for word in words.split("|")), strict=True))
+    return dict(zip(_KEYS.split(), (word.strip() for word in words.split("|")), strict=True))
 
 
 SYMBOLS = {
     "en": _symbols(
-        "point|minus|plus|times|divided by|over|equals|is not equal to|is less than|is greater than|is at most|"
-        "is at least|about|plus or minus|percent|per mille|degrees|and|at|dot|slash|number|to|in|squared|cubed|"
-        "to the power of|square root of|infinity|the sum of|the integral of|section|version|per|half"
+        "point|minus|plus|times|divided by|over|equals|is not equal to|is less than|is greater than|"
+        "is at most|is at least|about|plus or minus|percent|per mille|degrees|and|at|dot|slash|number|"
+        "to|in|squared|cubed|to the power of|square root of|infinity|the sum of|the integral of|section|"
+        "version|per|half"
     ),
     "de": _symbols(
         "Komma|minus|plus|mal|geteilt durch|durch|gleich|ungleich|kleiner als|größer als|höchstens|"
-        "mindestens|ungefähr|plus minus|Prozent|Promille|Grad|und|at|Punkt|Schrägstrich|Nummer|bis|in|Quadrat|hoch drei|"
-        "hoch|Wurzel aus|unendlich|Summe von|Integral von|Paragraf|Version|pro|halb"
+        "mindestens|ungefähr|plus minus|Prozent|Promille|Grad|und|at|Punkt|Schrägstrich|Nummer|bis|"
+        "in|Quadrat|hoch drei|hoch|Wurzel aus|unendlich|Summe von|Integral von|Paragraf|Version|pro|"
+        "halb"
     ),
     "fr": _symbols(
         "virgule|moins|plus|fois|divisé par|sur|égale|différent de|inférieur à|supérieur à|au plus|"
-        "au moins|environ|plus ou moins|pour cent|pour mille|degrés|et|arobase|point|barre oblique|numéro|à|dans|au carré|"
-        "au cube|puissance|racine carrée de|l'infini|la somme de|l'intégrale de|paragraphe|version|par|et demie"
+        "au moins|environ|plus ou moins|pour cent|pour mille|degrés|et|arobase|point|barre oblique|"
+        "numéro|à|dans|au carré|au cube|puissance|racine carrée de|l'infini|la somme de|l'intégrale de|"
+        "paragraphe|version|par|et demie"
     ),
     "es": _symbols(
         "coma|menos|más|por|dividido por|sobre|igual a|distinto de|menor que|mayor que|como máximo|"
-        "como mínimo|aproximadamente|más menos|por ciento|por mil|grados|y|arroba|punto|barra|número|a|en|al cuadrado|"
-        "al cubo|elevado a|raíz cuadrada de|infinito|la suma de|la integral de|sección|versión|por|y media"
+        "como mínimo|aproximadamente|más menos|por ciento|por mil|grados|y|arroba|punto|barra|número|"
+        "a|en|al cuadrado|al cubo|elevado a|raíz cuadrada de|infinito|la suma de|la integral de|sección|"
+        "versión|por|y media"
     ),
     "it": _symbols(
-        "virgola|meno|più|per|diviso|su|uguale a|diverso da|minore di|maggiore di|al massimo|"
-        "almeno|circa|più o meno|per cento|per mille|gradi|e|chiocciola|punto|barra|numero|a|in|al quadrato|"
-        "al cubo|elevato a|radice quadrata di|infinito|la somma di|l'integrale di|paragrafo|versione|al|e mezza"
+        "virgola|meno|più|per|diviso|su|uguale a|diverso da|minore di|maggiore di|al massimo|almeno|"
+        "circa|più o meno|per cento|per mille|gradi|e|chiocciola|punto|barra|numero|a|in|al quadrato|"
+        "al cubo|elevato a|radice quadrata di|infinito|la somma di|l'integrale di|paragrafo|versione|al|"
+        "e mezza"
     ),
     "pt": _symbols(
-        "vírgula|menos|mais|vezes|dividido por|sobre|igual a|diferente de|menor que|maior que|no máximo|"
-        "no mínimo|cerca de|mais ou menos|por cento|por mil|graus|e|arroba|ponto|barra|número|a|em|ao quadrado|"
-        "ao cubo|elevado a|raiz quadrada de|infinito|a soma de|a integral de|seção|versão|por|e meia"
+        "vírgula|menos|mais|vezes|dividido por|sobre|igual a|diferente de|menor que|maior que|"
+        "no máximo|no mínimo|cerca de|mais ou menos|por cento|por mil|graus|e|arroba|ponto|barra|"
+        "número|a|em|ao quadrado|ao cubo|elevado a|raiz quadrada de|infinito|a soma de|a integral de|"
+        "seção|versão|por|e meia"
     ),
     "nl": _symbols(
-        "komma|min|plus|keer|gedeeld door|op|is gelijk aan|is niet gelijk aan|kleiner dan|groter dan|hoogstens|"
-        "minstens|ongeveer|plus of min|procent|promille|graden|en|apenstaartje|punt|schuine streep|nummer|tot|in|kwadraat|"
-        "tot de derde|tot de macht|wortel uit|oneindig|de som van|de integraal van|paragraaf|versie|per|half"
+        "komma|min|plus|keer|gedeeld door|op|is gelijk aan|is niet gelijk aan|kleiner dan|groter dan|"
+        "hoogstens|minstens|ongeveer|plus of min|procent|promille|graden|en|apenstaartje|punt|"
+        "schuine streep|nummer|tot|in|kwadraat|tot de derde|tot de macht|wortel uit|oneindig|de som van|"
+        "de integraal van|paragraaf|versie|per|half"
     ),
     "pl": _symbols(
-        "przecinek|minus|plus|razy|podzielić przez|przez|równa się|nie równa się|mniejsze niż|większe niż|najwyżej|"
-        "co najmniej|około|plus minus|procent|promil|stopni|i|małpa|kropka|ukośnik|numer|do|w|do kwadratu|"
-        "do sześcianu|do potęgi|pierwiastek z|nieskończoność|suma|całka z|paragraf|wersja|na|w pół do"
+        "przecinek|minus|plus|razy|podzielić przez|przez|równa się|nie równa się|mniejsze niż|"
+        "większe niż|najwyżej|co najmniej|około|plus minus|procent|promil|stopni|i|małpa|kropka|"
+        "ukośnik|numer|do|w|do kwadratu|do sześcianu|do potęgi|pierwiastek z|nieskończoność|suma|"
+        "całka z|paragraf|wersja|na|w pół do"
     ),
 }
 
@@ -91,7 +106,7 @@ SCALES = {
     },
     "fr": {"k": "mille", "M": "millions", "Md": "milliards", "millions": "millions de", "milliards": "milliards de"},
     "es": {"millones": "millones de", "mil": "mil"},
-    "it": {"mila": "mila", "milioni": "milioni di", "miliardi": "miliardi di", "mln": "milioni di", "mld": "miliardi di"},
+    "it": {"mila": "mila", "milioni": "milioni di", "miliardi": "miliardi di"},
     "pt": {"mil": "mil", "milhões": "milhões de", "bilhões": "bilhões de"},
     "nl": {"mln.": "miljoen", "mld.": "miljard", "miljoen": "miljoen", "miljard": "miljard"},
     "pl": {"tys.": "tysięcy", "mln": "milionów", "mld": "miliardów"},
@@ -164,26 +179,27 @@ ABBREVIATIONS = {
         "np.": "na przykład", "itd.": "i tak dalej", "itp.": "i tym podobne", "tzn.": "to znaczy", "tj.": "to jest",
         "m.in.": "między innymi", "m. in.": "między innymi", "dr": "doktor", "prof.": "profesor", "mgr": "magister",
         "inż.": "inżynier", "ul.": "ulica", "al.": "aleja", "nr": "numer", "godz.": "godzina", "ok.": "około", "tel.":
-        "telefon", "str.": "strona", "św.": "święty", "tzw.": "tak zwany", "ww.": "wyżej wymieniony", "zł": "złotych",
-        "gr": "groszy", "min.": "minut", "maks.": "maksymalnie", "p.n.e.": "przed naszą erą", "n.e.": "naszej ery",
+        "telefon", "str.": "strona", "św.": "święty", "tzw.": "tak zwany", "ww.": "wyżej wymieniony",
+        "min.": "minut", "maks.": "maksymalnie", "p.n.e.": "przed naszą erą", "n.e.": "naszej ery",
         "r.": "roku", "w.": "wieku",
     },
 }  # fmt: skip
 
 # Before a Roman numeral: a king or pope, whose number is an ordinal in some languages, and a thing that is counted.
-REGNAL_NAMES = frozenset(
-    "Louis Henry Charles Elizabeth George Edward William James Richard Philip Pius Benedict Paul Peter Catherine Nicholas "
-    "Alexander Frederick Napoleon Leo Gregory Innocent Clement Urban Ivan Mary Victoria Ludwig Karl Heinrich Friedrich "
-    "Wilhelm Otto Elisabeth Katharina Nikolaus Philipp Johannes Papst Luigi Carlo Enrico Vittorio Emanuele Umberto "
-    "Francesco Giovanni Benedetto Pio Luis Carlos Felipe Juan Alfonso Fernando Isabel Benedicto Luís João Pedro Afonso "
-    "Manuel Filipe Lodewijk Willem Karel Filips Beatrix Jan Zygmunt Kazimierz Bolesław Władysław Stanisław Paweł "
-    "Henri François Philippe Jean Albert Ramses Cleopatra Ptolemy Harald Gustav Christian".split()
+REGNAL_NAMES = word_set(
+    "Louis Henry Charles Elizabeth George Edward William James Richard Philip Pius Benedict Paul Peter Catherine "
+    "Nicholas Alexander Frederick Napoleon Leo Gregory Innocent Clement Urban Ivan Mary Victoria Ludwig Karl "
+    "Heinrich Friedrich Wilhelm Otto Elisabeth Katharina Nikolaus Philipp Johannes Papst Luigi Carlo Enrico "
+    "Vittorio Emanuele Umberto Francesco Giovanni Benedetto Pio Luis Carlos Felipe Juan Alfonso Fernando Isabel "
+    "Benedicto Luís João Pedro Afonso Manuel Filipe Lodewijk Willem Karel Filips Beatrix Jan Zygmunt Kazimierz "
+    "Bolesław Władysław Stanisław Paweł Henri François Philippe Jean Albert Ramses Cleopatra Ptolemy Harald "
+    "Gustav Christian"
 )
-COUNTED = frozenset(
-    "chapter part war act volume section book scene phase stage type level class title article appendix rocky bowl "
-    "kapitel teil band akt weltkrieg artikel abschnitt chapitre partie tome acte livre guerre titre article capítulo parte "
-    "tomo acto volumen capitolo volume atto libro guerra título ato hoofdstuk deel wereldoorlog boek rozdział część tom "
-    "akt wojna".split()
+COUNTED = word_set(
+    "chapter part war act volume section book scene phase stage type level class title article appendix rocky "
+    "bowl kapitel teil band akt weltkrieg artikel abschnitt chapitre partie tome acte livre guerre titre article "
+    "capítulo parte tomo acto volumen capitolo volume atto libro guerra título ato hoofdstuk deel wereldoorlog "
+    "boek rozdział część tom akt wojna"
 )
 CENTURY = {
     "en": "century centuries",
@@ -195,3 +211,12 @@ CENTURY = {
     "nl": "eeuw",
     "pl": "wiek wieku",
 }
+
+# Abbreviations that are read as such only before a number, before a name, or after a number.
+BEFORE_NUMBER = word_set(
+    "No. Nr. n. S. Fig. pp. est. Vol. n° N° nr nr. Bd. Abb. n.º nº pág. pag. núm. blz. str. godz. cf."
+)
+BEFORE_NAME = word_set(
+    "Gen. Sen. Gov. Rep. Capt. Lt. Sgt. Col. Rev. Mt. Hr. Fr. M. D. S. mr. ir. Pr Dr St Ste dr R. al. ul. św. mgr inż."
+)
+AFTER_NUMBER = word_set("min. Min. Std. r. gr zł w.")
