@@ -19,7 +19,9 @@ def utterance() -> UtteranceText:
     return UtteranceText(utterance_id="u", epoch=1, reader=reader, quiet_ms=QUIET_MS)
 
 
-async def released(text: UtteranceText, arrivals: list[tuple[float, str]], *, until_s: float) -> list[tuple[float, str]]:
+async def released(
+    text: UtteranceText, arrivals: list[tuple[float, str]], *, until_s: float
+) -> list[tuple[float, str]]:
     """The segments, each with the second at which it left, for text that arrives at the given seconds."""
     loop = asyncio.get_running_loop()
     for at_s, chunk in arrivals:
