@@ -118,7 +118,7 @@ def time_rules(numbers: NumberWords) -> list[Rule]:
     ]
     if numbers.language == "en":
         half = re.compile(r"(?<![\w.:,])(1[0-2]|[1-9])\s?(?P<h>[AaPp])\.?[Mm]\b\.?")
-        rules.append((half, lambda found: f"{numbers.cardinal(int(found[1]))} {half_of(found)} M{_stop(found)}"))
+        rules.append((half, lambda found: f"{numbers.cardinal(int(found[1]))} {half_of(found)}M{_stop(found)}"))
     if numbers.language in {"fr", "pt"}:
         short = re.compile(r"(?<![\w.:,])([01]?\d|2[0-4])\s?h\s?([0-5]\d)?\b")
         rules.append((short, lambda found: clock(found[1], found[2] or "0")))
@@ -139,9 +139,9 @@ def _clock(numbers: NumberWords, hour: int, minute: int, half: str) -> str:
     minutes = numbers.cardinal(minute)
     if language == "en":
         if not minute:
-            return f"{hours} {half} M" if half else f"{hours} o'clock"
+            return f"{hours} {half}M" if half else f"{hours} o'clock"
         said = f"{hours} oh {minutes}" if minute < 10 else f"{hours} {minutes}"
-        return f"{said} {half} M" if half else said
+        return f"{said} {half}M" if half else said
     if language == "pl":
         hours = _polish_feminine(numbers.ordinal(hour) if hour else "zerowy")
     elif hour == 1:

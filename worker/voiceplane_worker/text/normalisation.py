@@ -144,6 +144,8 @@ class Normaliser:
             lower = form if form in table else form[0].lower() + form[1:]
             if (lower in BEFORE_NUMBER and not numbered) or (lower in BEFORE_NAME and not named):
                 return form
+            if lower.lower() in {"a.m.", "p.m."} and before[-1:].isdecimal():
+                return form  # a part of a time
             if lower in AFTER_NUMBER and not before[-1:].isdecimal():
                 return form
             words = forms[form]
@@ -157,7 +159,9 @@ class Normaliser:
         )
 
         def spell(found: re.Match[str]) -> str:
-            if not found[0].replace(" ", "").replace(".", "").isupper():
+            plain = found[0].replace(" ", "").replace(".", "")
+            of_time = plain in {"AM", "PM"} and found.string[: found.start()].rstrip()[-1:].isdecimal()
+            if of_time or not plain.isupper():
                 return found[0]
             ends = found[0].endswith(".") and not found.string[found.end() :].strip("\"'”’»)]")
             between = " " if re.match(r"\w", found.string[found.end() :]) else ""
@@ -293,7 +297,7 @@ class Normaliser:
             *(english if self._language == "en" else []),
             (re.compile(rf"(?<![\w.,]){minus}(?P<n>{amount})\s?(?P<u>[%‰])"), percent),
             (re.compile(rf"(?<![\w.,]){minus}(?P<n>{amount})[\s-]?(?P<u>{units})(?![\w²³/])"), unit),
-            (re.compile(r"(?<![\w.,/])(?P<w>\d+\s)?(?P<f>\d{1,3}[/⁄]\d{1,3})(?![\w/]|[.,]\d)|(?P<w2>)(?!)"), fraction),
+            (re.compile(r"(?<![\w.,/])(?P<w>\d+\s)?(?P<f>\d{1,3}[/⁄]\d{1,3})(?![\w/]|[.,]\d)"), fraction),
             (re.compile(r"(?<![.,])(?P<w>\d+\s?)?(?P<f>[¼½¾⅐-⅞])"), fraction),
             (re.compile(rf"(?<![\w.,–-])({number})\s?[-–—]\s?({number})(?![\w–-]|[.,]\d)"), span),
         ]

@@ -14,9 +14,10 @@ _PAUSES = (
     (re.compile(r"[•·◦▪‣←-⇿⟵-⟿]+"), ", "),
     (re.compile(r"(?<=\w)\s?--+\s?(?=\w)"), ", "),
     (re.compile(r"\s[-–—―]+(?=\s)|\s?[—―]+\s?(?=\S)"), ", "),
-    (re.compile(r"\s*(?:…|\.{2,})(?:\s*(?:…|\.{2,}))*(?=\s*[?!])"), ""),
-    (re.compile(r"\s*(?:…|\.{2,}|(?:\s\.){2,})\s*(?=[^\s…\"'”’»)\].,])"), ", "),
-    (re.compile(r"…|\.{2,}|(?:\s\.){2,}"), "."),
+    # A run of stops is read once, from its first one: it may be as long as the segment.
+    (re.compile(r"(?<![.… ]) ?(?:…|\.\.|\. \.)[.… ]*(?=[?!])"), ""),
+    (re.compile(r"(?<![.… ]) ?(?:…|\.\.|\. \.)[.… ]*(?=[^\s…\"'”’»)\].,])"), ", "),
+    (re.compile(r"(?<![.… ]) ?(?:…|\.\.|\. \.)[.… ]*"), ". "),
     (re.compile(r"([!?]){3,}"), r"\1"),
 )
 _LEFTOVERS = (

@@ -121,8 +121,8 @@ ABBREVIATIONS = {
         "Representative", "Capt.": "Captain", "Lt.": "Lieutenant", "Sgt.": "Sergeant", "Col.": "Colonel", "Rev.":
         "Reverend", "Mt.": "Mount", "Ave.": "Avenue", "Blvd.": "Boulevard", "Rd.": "Road", "Inc.": "Incorporated",
         "Ltd.": "Limited", "Corp.": "Corporation", "Co.": "Company", "e.g.": "for example", "i.e.": "that is",
-        "etc.": "et cetera", "vs.": "versus", "approx.": "approximately", "a.m.": "A M", "p.m.": "P M", "A.M.": "A M",
-        "P.M.": "P M", "Ph.D.": "P H D", "w/o": "without", "w/": "with", "Jan.": "January", "Feb.": "February",
+        "etc.": "et cetera", "vs.": "versus", "approx.": "approximately", "a.m.": "AM", "p.m.": "PM", "A.M.": "AM",
+        "P.M.": "PM", "Ph.D.": "P H D", "w/o": "without", "w/": "with", "Jan.": "January", "Feb.": "February",
         "Aug.": "August", "Sept.": "September", "Oct.": "October", "Nov.": "November", "Dec.": "December", "dept.":
         "department", "est.": "established", "min.": "minutes", "max.": "maximum", "et al.": "et al", "cf.": "compare",
         "Vol.": "Volume", "Fig.": "Figure", "pp.": "pages", "No.": "Number",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 
 import pytest
 from voiceplane_worker.sessions.utterance_text import UtteranceText
@@ -25,8 +26,8 @@ async def released(
     """The segments, each with the second at which it left, for text that arrives at the given seconds."""
     loop = asyncio.get_running_loop()
     for at_s, chunk in arrivals:
-        loop.call_at(at_s, lambda chunk=chunk: text.add(chunk, flush=False, end=False))
-    loop.call_at(until_s, lambda: text.add("", flush=False, end=True))
+        loop.call_at(at_s, functools.partial(text.add, chunk, flush=False, end=False))
+    loop.call_at(until_s, functools.partial(text.add, "", flush=False, end=True))
     found = []
     while (segment := await text.next_segment()) is not None:
         found.append((loop.time(), segment.text))
