@@ -21,6 +21,7 @@ GROUPED_BY_SPACE = frozenset(["fr", "pl", "es", "pt"])
 MAX_NUMBER_DIGITS = 15
 PLURAL = 5
 """A count of which every language here has the plural that follows a large number."""
+MAX_COUNTED = 10**9
 CENTS_JOINED_BY = {"en": "and", "de": "und", "fr": "et", "es": "con", "it": "e", "pt": "e", "nl": "en", "pl": "i"}
 # num2words's names that no one says.
 SHORT_NAMES = {
@@ -127,8 +128,10 @@ class NumberWords:
             text: A number or a range.
             unit: Its name in CLDR, such as "length-kilometer".
         """
-        last = re.split(r"[-–—]", text)[-1].strip()
-        pattern = _unit_pattern(unit, str(self.locale), str(self.value(last)))
+        value = self.value(re.split(r"[-–—]", text)[-1].strip())
+        # Only the plural depends on it, and Babel formats no number of many digits.
+        counted = value if value < MAX_COUNTED else Decimal(PLURAL)
+        pattern = _unit_pattern(unit, str(self.locale), f"{counted:.3f}".rstrip("0").rstrip("."))
         return pattern.replace("\0", self.before_noun(self.amount(text)))
 
     def _currency_words(self, value: float, code: str) -> str:
