@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import weakref
 from typing import TYPE_CHECKING, Self
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 DEFAULT_CREDIT_FRAMES = 50
 """One second of audio may be on its way to us, unless the caller grants otherwise."""
 
+
+# Half of a surrogate pair can't be encoded; a JSON reader gives one for each broken escape.
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 # What grpc.aio puts in place of the peer's status when a write fails that was under way as the stream ended.
 WRITE_FAILED = "Internal error from Core"
@@ -143,7 +147,7 @@ class SpeechStream:
         """Send a piece of text of any size.
 
         Args:
-            text: May begin and end anywhere.
+            text: May begin and end anywhere. A lone surrogate is sent as U+FFFD, which is not spoken.
             utterance_id: The utterance that it belongs to.
             epoch: Its generation epoch; 0 for the session's present one.
             flush: Speak it without waiting for the end of its clause.
@@ -153,6 +157,7 @@ class SpeechStream:
             VoiceplaneError: The stream has ended: the worker's reason.
         """
         self._session.epoch = max(self._session.epoch, epoch)
+        text = _SURROGATES.sub("\ufffd", text)
         self._unended[utterance_id] = epoch or self._session.epoch
         await self._write(
             tts_pb2.TextChunk(utterance_id=utterance_id, epoch=epoch, text=text, flush=flush, end_of_utterance=end)

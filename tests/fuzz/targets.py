@@ -18,12 +18,21 @@ from voiceplane_common.errors import VoiceplaneError
 from voiceplane_orchestrator.transports.messages import decode
 from voiceplane_worker.packs.metadata import METADATA_FILE, read_metadata
 from voiceplane_worker.text.boundary_rules import speakable
-from voiceplane_worker.text.segmenter import TextSegmenter
+from voiceplane_worker.text.policy import TextPolicy
+from voiceplane_worker.text.reader import TextReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LANGUAGES = ("en-US", "ja", "zh", "de", "ar", "tlh", "")
+    from voiceplane_worker.text.segmenter import TextSegment
+
+LANGUAGES = ("en-US", "ja", "zh", "de", "ar", "tlh", "", "fr", "es", "it", "pt-BR", "nl", "pl")
+POLICIES = (
+    TextPolicy(),
+    TextPolicy(markup="speak", emoji="name"),
+    TextPolicy(markup="ssml", inline_phonemes=True),
+    TextPolicy(normalise="none", inline_phonemes=True),
+)
 MAX_SEGMENT_CHARS = 1_000
 """No piece may be much longer than a speaker's breath, whatever the text is."""
 
@@ -63,26 +72,34 @@ def keys(data: bytes) -> None:
 
 
 def text(data: bytes) -> None:
-    """Text to be spoken, in chunks that the first bytes choose: nothing is lost, doubled or too long."""
+    """Text to be spoken, in chunks that the first bytes choose: they do not change what is said, or of which text."""
     sizes = [1 + byte for byte in data[:4]] or [1]
-    language = LANGUAGES[sum(sizes) % len(LANGUAGES)]
     whole = data[4:].decode(errors="replace")
-    splitter = TextSegmenter(language=language, segmentation="clause" if sizes[0] % 2 else "sentence")
-    pieces, at = [], 0
-    while at < len(whole):
-        size = sizes[at % len(sizes)]
-        pieces += splitter.push(whole[at : at + size])
-        at += size
-    pieces += splitter.flush()
-    end = 0
+
+    def segments(sizes: list[int]) -> list[TextSegment]:
+        reader = TextReader(
+            language=LANGUAGES[sum(data[:4]) % len(LANGUAGES)],
+            segmentation="clause" if sum(data[:1]) % 2 else "sentence",
+            policy=POLICIES[sum(data[:2]) % len(POLICIES)],
+        )
+        found, at = [], 0
+        while at < len(whole):
+            size = sizes[at % len(sizes)]
+            found += reader.push(whole[at : at + size])
+            at += size
+        return [*found, *reader.flush()]
+
+    pieces = segments(sizes)
+    assert pieces == segments([len(whole) or 1])
+    end, last_start = 0, 0
     for piece in pieces:
-        assert piece.start >= end
-        assert whole[piece.start : piece.end] == piece.text
+        assert last_start <= piece.start < piece.end <= len(whole)
+        assert piece.end >= end
         assert piece.text.strip() == piece.text
+        assert speakable(piece.text)
         assert len(piece.text) <= MAX_SEGMENT_CHARS
-        assert not speakable(whole[end : piece.start])
-        end = piece.end
-    assert not speakable(whole[end:])
+        assert all(letter.isprintable() for letter in piece.text if letter.isascii())
+        last_start, end = piece.start, piece.end
 
 
 def archive(data: bytes) -> None:
@@ -122,6 +139,8 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
     ),
     "keys": (b"keys:\n  - {name: a, sha256: '" + b"0" * 64 + b"', expires: 2030-01-01T00:00:00Z}\n",),
     "text": (
+        b"\x00\x00\x00\x00# A **title**\n- [a](b) `c` $x^2$ <b>d</b> &amp; | e |\n<think>f</think>$5 [[g]]",
+        b'\x00\x02\x00\x00<speak>a<break time="1s"/><sub alias="b">c</sub></speak>',
         b"\x01\x05\x02\x09Dr. Smith paid $3.50, and left at 5 p.m. It rained. \xe4\xbb\x8a\xe5\xa4\xa9\xe3\x80\x82",
     ),
     "archive": (b"\x00", b"\x04PK\x03\x04"),

@@ -9,7 +9,8 @@ from voiceplane_worker.adapters.base import Piece
 from voiceplane_worker.adapters.mock import MockAdapter
 from voiceplane_worker.audio.chain import AudioChain
 from voiceplane_worker.settings import ModelManagerSection, WorkerSection, WorkerSettings
-from voiceplane_worker.text.segmenter import TextSegmenter
+from voiceplane_worker.text.policy import TextPolicy
+from voiceplane_worker.text.reader import TextReader
 
 from tests.support.packs import mock_pack
 
@@ -35,10 +36,10 @@ def expected_pcm(text: str, *, gain_db: float, segmentation: Any = "clause") -> 
         s16le mono PCM at 48 kHz, without the padding of the last frame.
     """
     model = MockAdapter().load(mock_pack(), device="cpu", threads=1)
-    splitter = TextSegmenter(language="en-US", segmentation=segmentation)
+    reader = TextReader(language="en-US", segmentation=segmentation, policy=TextPolicy())
     chain = AudioChain(model_rate_hz=model.sample_rate_hz, gain_db=gain_db)
     frames = []
-    for piece in [*splitter.push(text), *splitter.flush()]:
+    for piece in [*reader.push(text), *reader.flush()]:
         voice = model.voices[0]
         for chunk in model.synthesize(Piece(text=piece.text, voice=voice.name, language=voice.language)):
             frames += chain.push(chunk)

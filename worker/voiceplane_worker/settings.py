@@ -37,6 +37,11 @@ class WorkerSection(Section):
         hosted_families: Families whose models run in child processes, so that an unload frees all of a model's memory.
         credentials_dir: Credentials for private sources: a folder for each set, a file in it for each key.
         accept_licences: Non-commercial licences whose voice packs may be used.
+        markup: What becomes of markup in texts: "strip", "speak" or "ssml"; a session may choose another.
+        emoji: What becomes of emoji: "drop", or "name" to speak their names; a session may choose.
+        normalise: Who writes numbers, dates and abbreviations as words: "full" for the worker, "none" for the model; a
+            session may choose.
+        quiet_ms: A finished sentence is spoken when no text followed it for this long.
         health_listen: "host:port" of the health service in plain text, since probes have no TLS. Empty for none.
     """
 
@@ -61,6 +66,10 @@ class WorkerSection(Section):
     private_sources: tuple[str, ...] = ()
     hosted_families: tuple[str, ...] = ()
     health_listen: str = ""
+    markup: Literal["strip", "speak", "ssml"] = "strip"
+    emoji: Literal["drop", "name"] = "drop"
+    normalise: Literal["full", "none"] = "full"
+    quiet_ms: int = Field(default=250, ge=0, le=10_000)
 
 
 class ModelManagerSection(Section):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,10 +10,13 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 from piper import PiperVoice, SynthesisConfig
+from piper.config import PiperConfig
 from voiceplane_family_kit.windows import MERGED_REST, WINDOWS, windows
 from voiceplane_family_piper.adapter import PiperAdapter, trial_ids, voice_inputs
 from voiceplane_worker.adapters.base import Piece
 from voiceplane_worker.packs.metadata import PackVoice
+from voiceplane_worker.text.policy import TextPolicy
+from voiceplane_worker.text.reader import TextReader
 
 from families.piper.tests.packs import PIPER_FILES, piper_pack
 
@@ -218,3 +222,20 @@ def _insert_before(graph: onnx.GraphProto, node: onnx.NodeProto, new: list[onnx.
     copies = [*new, *(onnx.NodeProto.FromString(entry.SerializeToString()) for entry in nodes[index:])]
     del graph.node[index:]
     graph.node.extend(copies)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Dr. Smith of the U.S. Government came at 8:00 a.m. for $49.95, e.g. with J. R. R. Tolkien.",
+        "Wait... what... really?",
+        "- **Version** 1.2.3 vs. 2.0 — see https://www.example.com/a.b.",
+        "No. 5 costs 3.5% of approx. 1,000.",
+    ],
+)
+def test_a_segment_is_one_sentence_for_piper_too(text: str) -> None:
+    reader = TextReader(language="en-US", segmentation="sentence", policy=TextPolicy())
+    config = json.loads((piper_pack().path / PIPER_FILES["config"]).read_text(encoding="utf-8"))
+    voice = PiperVoice(session=None, config=PiperConfig.from_dict(config))
+    segments = [*reader.push(text), *reader.flush()]
+    assert [len(voice.phonemize(segment.text)) for segment in segments] == [1]

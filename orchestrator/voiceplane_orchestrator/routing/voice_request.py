@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 Segmentation = Literal["", "clause", "sentence"]
+Markup = Literal["", "strip", "speak", "ssml"]
+Emoji = Literal["", "drop", "name"]
+Normalise = Literal["", "full", "none"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +21,9 @@ class VoiceRequest:
         language: BCP 47.
         speed: Speaking rate.
         segmentation: "clause" or "sentence".
+        markup: What becomes of markup in a text: "strip", "speak" or "ssml".
+        emoji: "drop" or "name".
+        normalise: Whether the worker writes numbers and the like as words: "full" or "none".
     """
 
     model_id: str = ""
@@ -25,3 +31,6 @@ class VoiceRequest:
     language: str = ""
     speed: float = 1.0
     segmentation: Segmentation = ""
+    markup: Markup = ""
+    emoji: Emoji = ""
+    normalise: Normalise = ""

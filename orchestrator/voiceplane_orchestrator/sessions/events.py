@@ -139,6 +139,9 @@ class Selected:
     language: str
     speed: float
     segmentation: str
+    markup: str = ""
+    emoji: str = ""
+    normalise: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from voiceplane_orchestrator.routing.voice_request import Segmentation, VoiceRequest
+from voiceplane_orchestrator.routing.voice_request import Emoji, Markup, Normalise, Segmentation, VoiceRequest
 from voiceplane_orchestrator.sessions.events import Selected
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ class VoiceSelection:
     language: str = ""
     speed: float = 1.0
     segmentation: Segmentation = ""
+    markup: Markup = ""
+    emoji: Emoji = ""
+    normalise: Normalise = ""
 
     def request(self) -> VoiceRequest:
         """The same, as a request to the router."""
@@ -33,6 +36,9 @@ class VoiceSelection:
             language=self.language,
             speed=self.speed,
             segmentation=self.segmentation,
+            markup=self.markup,
+            emoji=self.emoji,
+            normalise=self.normalise,
         )
 
     def changed(
@@ -43,6 +49,9 @@ class VoiceSelection:
         language: str | None = None,
         speed: float | None = None,
         segmentation: Segmentation | None = None,
+        markup: Markup | None = None,
+        emoji: Emoji | None = None,
+        normalise: Normalise | None = None,
     ) -> VoiceSelection:
         """A copy with the given changes; another model without a voice selects that model's first voice."""
         if model is not None and model != self.model and voice is None:
@@ -53,6 +62,9 @@ class VoiceSelection:
             language=self.language if language is None else language,
             speed=self.speed if speed is None else speed,
             segmentation=self.segmentation if segmentation is None else segmentation,
+            markup=self.markup if markup is None else markup,
+            emoji=self.emoji if emoji is None else emoji,
+            normalise=self.normalise if normalise is None else normalise,
         )
 
 
@@ -90,4 +102,7 @@ def selected_event(selection: VoiceSelection) -> Selected:
         language=selection.language,
         speed=selection.speed,
         segmentation=selection.segmentation,
+        markup=selection.markup,
+        emoji=selection.emoji,
+        normalise=selection.normalise,
     )

@@ -28,6 +28,9 @@ class VoiceChoice(_Message):
     language: str | None = Field(default=None, max_length=35)
     speed: float | None = Field(default=None, ge=0.5, le=2.0)
     segmentation: Literal["", "clause", "sentence"] | None = None
+    markup: Literal["", "strip", "speak", "ssml"] | None = None
+    emoji: Literal["", "drop", "name"] | None = None
+    normalise: Literal["", "full", "none"] | None = None
 
     def chosen(self) -> dict[str, object]:
         """Each field by its name; None for what does not change."""

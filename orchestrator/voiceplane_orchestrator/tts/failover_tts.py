@@ -216,6 +216,7 @@ class FailoverTts:
                         valid_samples=delivered.valid_samples,
                         text_start=delivered.text_start,
                         text_end=delivered.text_end,
+                        end=delivered.end,
                     )
                     yield delivered
                 raise VoiceplaneError(grpc.StatusCode.UNAVAILABLE, "STREAM_ENDED", "the worker ended the stream early")

@@ -19,11 +19,15 @@ class PlayoutProgress:
     delivered_samples: int = 0
     heard_samples: int = 0
     segment_start: int = 0
+    _ended: bool = False
     _begins: list[int] = field(default_factory=list)  # media time at which each segment begins,
     _spans: list[tuple[int, int]] = field(default_factory=list)  # and the range of text that it speaks
 
-    def delivered(self, *, media_time_samples: int, valid_samples: int, text_start: int, text_end: int) -> None:
-        """Note a frame that was delivered to the session."""
+    def delivered(
+        self, *, media_time_samples: int, valid_samples: int, text_start: int, text_end: int, end: bool = False
+    ) -> None:
+        """Note a frame that was delivered to the session; end: the last one of the utterance."""
+        self._ended = end
         if not self._spans or self._spans[-1] != (text_start, text_end):
             self._begins.append(media_time_samples)
             self._spans.append((text_start, text_end))
@@ -37,8 +41,11 @@ class PlayoutProgress:
     def text_heard(self, text: str) -> str:
         """The text that the user has heard, up to a whole word.
 
-        Within a segment the position is estimated from the share of its audio that was played.
+        At the end it is all of it, with what has no sound: a model's history keeps the code that it wrote. Within a
+        segment the position is estimated from the share of its audio that was played.
         """
+        if self._ended and self.heard_samples >= self.delivered_samples:
+            return text.strip()
         index = bisect.bisect_left(self._begins, self.heard_samples) - 1
         if index < 0:
             return ""

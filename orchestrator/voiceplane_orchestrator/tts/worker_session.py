@@ -46,6 +46,19 @@ SEGMENTATIONS = {
     "sentence": tts_pb2.SEGMENTATION_SENTENCE,
 }
 
+MARKUPS = {
+    "": tts_pb2.MARKUP_UNSPECIFIED,
+    "strip": tts_pb2.MARKUP_STRIP,
+    "speak": tts_pb2.MARKUP_SPEAK,
+    "ssml": tts_pb2.MARKUP_SSML,
+}
+EMOJIS = {"": tts_pb2.EMOJI_UNSPECIFIED, "drop": tts_pb2.EMOJI_DROP, "name": tts_pb2.EMOJI_NAME}
+NORMALISES = {
+    "": tts_pb2.NORMALISE_UNSPECIFIED,
+    "full": tts_pb2.NORMALISE_FULL,
+    "none": tts_pb2.NORMALISE_NONE,
+}
+
 _log = get_logger("tts")
 
 
@@ -172,6 +185,9 @@ class WorkerSessions:
             speed=voice.speed,
             segmentation=SEGMENTATIONS[voice.segmentation],
             credit_flow_control=True,
+            markup=MARKUPS[voice.markup],
+            emoji=EMOJIS[voice.emoji],
+            normalise=NORMALISES[voice.normalise],
         )
         try:
             session = await worker.begin(request)

@@ -52,6 +52,80 @@ SEGMENTATION_SENTENCE: Segmentation.ValueType  # 2
 """Whole sentences only: each sentence is spoken with one intonation, and first audio waits for its end."""
 Global___Segmentation: _TypeAlias = Segmentation  # noqa: Y015
 
+class _Markup:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MarkupEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Markup.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MARKUP_UNSPECIFIED: _Markup.ValueType  # 0
+    """the worker's setting"""
+    MARKUP_STRIP: _Markup.ValueType  # 1
+    """Markdown, HTML, LaTeX and blocks such as <think> are dropped; what they format is spoken."""
+    MARKUP_SPEAK: _Markup.ValueType  # 2
+    """The text is spoken as it stands."""
+    MARKUP_SSML: _Markup.ValueType  # 3
+    """The text is SSML; Markdown has no meaning."""
+
+class Markup(_Markup, metaclass=_MarkupEnumTypeWrapper):
+    """What becomes of markup in a text."""
+
+MARKUP_UNSPECIFIED: Markup.ValueType  # 0
+"""the worker's setting"""
+MARKUP_STRIP: Markup.ValueType  # 1
+"""Markdown, HTML, LaTeX and blocks such as <think> are dropped; what they format is spoken."""
+MARKUP_SPEAK: Markup.ValueType  # 2
+"""The text is spoken as it stands."""
+MARKUP_SSML: Markup.ValueType  # 3
+"""The text is SSML; Markdown has no meaning."""
+Global___Markup: _TypeAlias = Markup  # noqa: Y015
+
+class _Emoji:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _EmojiEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Emoji.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    EMOJI_UNSPECIFIED: _Emoji.ValueType  # 0
+    """the worker's setting"""
+    EMOJI_DROP: _Emoji.ValueType  # 1
+    EMOJI_NAME: _Emoji.ValueType  # 2
+    """Their names are spoken, in languages that have names for them."""
+
+class Emoji(_Emoji, metaclass=_EmojiEnumTypeWrapper):
+    """What becomes of emoji and other pictures."""
+
+EMOJI_UNSPECIFIED: Emoji.ValueType  # 0
+"""the worker's setting"""
+EMOJI_DROP: Emoji.ValueType  # 1
+EMOJI_NAME: Emoji.ValueType  # 2
+"""Their names are spoken, in languages that have names for them."""
+Global___Emoji: _TypeAlias = Emoji  # noqa: Y015
+
+class _Normalise:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _NormaliseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Normalise.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    NORMALISE_UNSPECIFIED: _Normalise.ValueType  # 0
+    """the worker's setting"""
+    NORMALISE_FULL: _Normalise.ValueType  # 1
+    """The worker, in English, German, French, Spanish, Italian, Portuguese, Dutch and Polish."""
+    NORMALISE_NONE: _Normalise.ValueType  # 2
+    """The model, each in its own way."""
+
+class Normalise(_Normalise, metaclass=_NormaliseEnumTypeWrapper):
+    """Who writes numbers, dates, units, addresses and abbreviations as words."""
+
+NORMALISE_UNSPECIFIED: Normalise.ValueType  # 0
+"""the worker's setting"""
+NORMALISE_FULL: Normalise.ValueType  # 1
+"""The worker, in English, German, French, Spanish, Italian, Portuguese, Dutch and Polish."""
+NORMALISE_NONE: Normalise.ValueType  # 2
+"""The model, each in its own way."""
+Global___Normalise: _TypeAlias = Normalise  # noqa: Y015
+
 class _UtteranceEnd:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -327,6 +401,10 @@ class StartSessionRequest(_message.Message):
     SEGMENTATION_FIELD_NUMBER: _builtins.int
     CREDIT_FLOW_CONTROL_FIELD_NUMBER: _builtins.int
     ONLY_IF_RESIDENT_FIELD_NUMBER: _builtins.int
+    MARKUP_FIELD_NUMBER: _builtins.int
+    EMOJI_FIELD_NUMBER: _builtins.int
+    NORMALISE_FIELD_NUMBER: _builtins.int
+    INLINE_PHONEMES_FIELD_NUMBER: _builtins.int
     model_id: _builtins.str
     """Empty: the worker's default model."""
     voice: _builtins.str
@@ -348,6 +426,11 @@ class StartSessionRequest(_message.Message):
     """False: wait for a model that is not resident (within the call's deadline). True: start its load and answer
     FAILED_PRECONDITION with reason MODEL_NOT_RESIDENT at once.
     """
+    markup: Global___Markup.ValueType
+    emoji: Global___Emoji.ValueType
+    normalise: Global___Normalise.ValueType
+    inline_phonemes: _builtins.bool
+    """True: `[[ ]]` in a text holds phonemes, for models that take them (Piper); so does SSML's phoneme element."""
     def __init__(
         self,
         *,
@@ -360,10 +443,14 @@ class StartSessionRequest(_message.Message):
         segmentation: Global___Segmentation.ValueType = ...,
         credit_flow_control: _builtins.bool = ...,
         only_if_resident: _builtins.bool = ...,
+        markup: Global___Markup.ValueType = ...,
+        emoji: Global___Emoji.ValueType = ...,
+        normalise: Global___Normalise.ValueType = ...,
+        inline_phonemes: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credit_flow_control", b"credit_flow_control", "language", b"language", "model_id", b"model_id", "only_if_resident", b"only_if_resident", "sample_rate_hz", b"sample_rate_hz", "segmentation", b"segmentation", "session_id", b"session_id", "speed", b"speed", "voice", b"voice"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credit_flow_control", b"credit_flow_control", "emoji", b"emoji", "inline_phonemes", b"inline_phonemes", "language", b"language", "markup", b"markup", "model_id", b"model_id", "normalise", b"normalise", "only_if_resident", b"only_if_resident", "sample_rate_hz", b"sample_rate_hz", "segmentation", b"segmentation", "session_id", b"session_id", "speed", b"speed", "voice", b"voice"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

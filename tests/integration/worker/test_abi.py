@@ -63,6 +63,24 @@ async def test_the_chunking_of_the_text_does_not_change_the_audio(worker: Worker
     assert pcm(frames) == await spoken(worker, TEXT)
 
 
+async def test_a_text_with_markup_sounds_like_its_words_and_points_to_its_source(
+    worker: Worker, client: WorkerClient
+) -> None:
+    text = "Take **one** of\ud83d them.\n- It costs $5."
+    async with await client.start_session(tts_pb2.StartSessionRequest(emoji=tts_pb2.EMOJI_DROP)) as session:
+        frames = await say(session, text)
+    assert pcm(frames) == await spoken(worker, "Take one of them. It costs five dollars.")
+    spans = sorted({(frame.text_start, frame.text_end) for frame in frames})
+    assert [text[start:end] for start, end in spans] == ["Take **one** of\ud83d them.", "It costs $5."]
+
+
+async def test_a_finished_sentence_is_spoken_before_more_text_comes(client: WorkerClient) -> None:
+    async with await client.start_session() as session, session.open_stream() as stream:
+        await stream.send("It is done.", utterance_id="u1")
+        frames = await take(stream, 3)
+    assert {(frame.text_start, frame.text_end) for frame in frames} == {(0, 11)}
+
+
 async def test_one_stream_speaks_several_utterances_in_order(client: WorkerClient) -> None:
     async with await client.start_session(CREDIT) as session, session.open_stream() as stream:
         await stream.send("First one.", utterance_id="a", end=True)

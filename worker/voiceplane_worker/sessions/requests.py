@@ -10,17 +10,27 @@ from voiceplane_common.errors import invalid, not_found
 from voiceplane_common.frames import SAMPLE_RATE_HZ
 from voiceplane_proto.v1 import tts_pb2
 
+from voiceplane_worker.text.policy import Emoji, Markup, Normalise, TextPolicy
+
 if TYPE_CHECKING:
     from voiceplane_worker.adapters.base import Voice
     from voiceplane_worker.residency.voice_catalog import VoiceCatalog
+    from voiceplane_worker.settings import WorkerSection
 
 MIN_SPEED, MAX_SPEED = 0.5, 2.0
 MAX_ID_CHARS = 128
+MARKUPS: dict[int, Markup] = {
+    tts_pb2.MARKUP_STRIP: "strip",
+    tts_pb2.MARKUP_SPEAK: "speak",
+    tts_pb2.MARKUP_SSML: "ssml",
+}
+EMOJIS: dict[int, Emoji] = {tts_pb2.EMOJI_DROP: "drop", tts_pb2.EMOJI_NAME: "name"}
+NORMALISES: dict[int, Normalise] = {tts_pb2.NORMALISE_FULL: "full", tts_pb2.NORMALISE_NONE: "none"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionRequest:
-    """A validated StartSessionRequest; the fields are the proto's."""
+    """A validated StartSessionRequest; the fields are the proto's. None leaves a choice to the worker's settings."""
 
     session_id: str
     model_id: str
@@ -28,6 +38,10 @@ class SessionRequest:
     language: str
     speed: float
     segmentation: Literal["clause", "sentence"]
+    markup: Markup | None
+    emoji: Emoji | None
+    normalise: Normalise | None
+    inline_phonemes: bool
     credit_flow_control: bool
     only_if_resident: bool
 
@@ -48,6 +62,10 @@ class SessionRequest:
             raise invalid("speed", f"speed {speed:g} is out of range: use {MIN_SPEED} to {MAX_SPEED}, or 0 for 1.0")
         if len(request.session_id) > MAX_ID_CHARS:
             raise invalid("session_id", f"session_id is longer than {MAX_ID_CHARS} characters: shorten it")
+        for field, known in (("markup", MARKUPS), ("emoji", EMOJIS), ("normalise", NORMALISES)):
+            value = getattr(request, field)
+            if value and value not in known:
+                raise invalid(field, f"{field} {value} is unknown: use one of {', '.join(map(str, known))}, or 0")
         sentence = request.segmentation == tts_pb2.SEGMENTATION_SENTENCE
         return cls(
             session_id=request.session_id,
@@ -56,8 +74,21 @@ class SessionRequest:
             language=request.language,
             speed=speed,
             segmentation="sentence" if sentence else "clause",
+            markup=MARKUPS.get(request.markup),
+            emoji=EMOJIS.get(request.emoji),
+            normalise=NORMALISES.get(request.normalise),
+            inline_phonemes=request.inline_phonemes,
             credit_flow_control=request.credit_flow_control,
             only_if_resident=request.only_if_resident,
+        )
+
+    def text_policy(self, settings: WorkerSection) -> TextPolicy:
+        """How the session's text is read: as requested, else as the worker's settings say."""
+        return TextPolicy(
+            markup=self.markup or settings.markup,
+            emoji=self.emoji or settings.emoji,
+            normalise=self.normalise or settings.normalise,
+            inline_phonemes=self.inline_phonemes,
         )
 
     def choose_voice(self, catalog: VoiceCatalog) -> Voice:

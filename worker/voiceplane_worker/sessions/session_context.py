@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from voiceplane_worker.sessions.load_metrics import LoadMetrics
     from voiceplane_worker.sessions.synthesizer import VoiceSettings
     from voiceplane_worker.settings import WorkerSection
+    from voiceplane_worker.text.policy import TextPolicy
     from voiceplane_worker.text.segmenter import Segmentation
 
 
@@ -20,6 +21,7 @@ class SessionProfile:
 
     voice_settings: VoiceSettings
     segmentation: Segmentation
+    text_policy: TextPolicy
     credit_flow_control: bool
 
 

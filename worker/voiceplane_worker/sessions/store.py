@@ -96,6 +96,7 @@ class SessionStore:
         profile = SessionProfile(
             voice_settings=voice_settings,
             segmentation=request.segmentation,
+            text_policy=request.text_policy(self._services.settings),
             credit_flow_control=request.credit_flow_control,
         )
         session = Session(session_id=session_id, model_ref=model_ref, profile=profile, services=self._services)

@@ -18,7 +18,7 @@ from voiceplane_proto.v1 import tts_pb2
 from voiceplane_worker.sessions.frame_pacer import FramePacer
 from voiceplane_worker.sessions.synthesizer import SynthesisCost, UtteranceSynthesizer
 from voiceplane_worker.sessions.utterance_text import UtteranceText
-from voiceplane_worker.text.segmenter import TextSegmenter
+from voiceplane_worker.text.reader import TextReader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -187,8 +187,16 @@ class SynthesisStream:
         if latest and not latest.ended:
             latest.add("", flush=False, end=True)  # the next utterance begins, so the one before has all its text
         profile = self._session.profile
-        segmenter = TextSegmenter(language=profile.voice_settings.language, segmentation=profile.segmentation)
-        utterance = UtteranceText(utterance_id=utterance_id or uuid.uuid4().hex, epoch=epoch, segmenter=segmenter)
+        utterance = UtteranceText(
+            utterance_id=utterance_id or uuid.uuid4().hex,
+            epoch=epoch,
+            reader=TextReader(
+                language=profile.voice_settings.language,
+                segmentation=profile.segmentation,
+                policy=profile.text_policy,
+            ),
+            quiet_ms=self._session.services.settings.quiet_ms,
+        )
         self._utterances.append(utterance)
         return utterance
 

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 from voiceplane_common.frames import FRAME_SAMPLES, FRAME_SECONDS, SILENCE
 from voiceplane_proto.v1 import tts_pb2
 
@@ -117,6 +118,9 @@ class UtteranceSynthesizer:
             )
         )
 
+        if segment.pause_ms:
+            silence = np.zeros(progress.loaded.model.sample_rate_hz * segment.pause_ms // 1000, dtype=np.float32)
+            self._frame_pacer.put(progress.frames(progress.chain.push(silence), segment))
         asked_s = 0.0
 
         def step() -> list[Frame] | None:

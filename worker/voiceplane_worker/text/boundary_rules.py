@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import sentencex
 
+from voiceplane_worker.text.words import ABBREVIATIONS, BEFORE_NUMBER, word_set
+
 CLOSERS = frozenset("\"'”’»)]}›」』】）")
 CJK_STOPS = frozenset("。！？｡")
 CJK_CLAUSE_MARKS = frozenset("，、；：")
@@ -20,6 +22,17 @@ CONTEXT_CHARS = 80
 ORDINAL_STOP_LANGUAGES = frozenset(
     ["cs", "da", "de", "et", "fi", "hr", "hu", "is", "lv", "nb", "nn", "no", "pl", "sk", "sl", "sr", "tr"]
 )
+
+# Abbreviations that often end a sentence; the library's rules decide about them.
+FINAL_ABBREVIATIONS = word_set(
+    "etc. usw. itd. itp. enz. ecc. a.m. p.m. A.M. P.M. Inc. Ltd. Corp. Co. Jr. r. gr zł Ave. Blvd. Rd. St. min. "
+    "max. Min. Std. Str. n.e. p.n.e. d.C. a.C. Ph.D. Ud. Uds. EE.UU. al. maks. ca. est. dept. s. w. tel. o.Ä."
+)
+# Names that end with a mark.
+MARKED_NAMES = ("Yahoo!", "Jeopardy!", "Wham!")
+QUOTES = (("“", "”"), ("«", "»"), ("(", ")"), ("„", "“"))
+# A line that is at least this long was wrapped; a shorter one ends where its writer wanted it to.
+WRAPPED_LINE_CHARS = 60
 
 # Words before which a speaker may pause: conjunctions and relative pronouns, and prepositions in a long clause.
 STRONG_BREAKS = {
@@ -57,8 +70,10 @@ def ends_sentence(language: str, before: str, following: str) -> bool:
     last = before.rstrip("".join(CLOSERS))[-1:]
     if last not in STOPS:
         return False
-    if last == "." and (following.islower() or _abbreviates(language, before)):
+    if last == "." and (following.islower() or _abbreviates(language, before, following)):
         return False
+    if before.endswith("No.") and before[:-3][-1:].strip() == "":
+        return True  # the library takes it for "number"
     context = before[-CONTEXT_CHARS:]
     boundaries = [end for _, end in _spans(language, f"{context} {following}")]
     return len(context) in boundaries
@@ -72,6 +87,46 @@ def ends_clause(before: str, following: str) -> bool:
     return not (ending[-2:-1].isdigit() and following.isdigit())  # "May 5, 2024"
 
 
+def is_final(language: str, before: str, *, line_ends: bool) -> bool:
+    """Whether a sentence ends at the end of `before`, whatever follows its white space.
+
+    After a question or exclamation mark it does, outside of quotes; at the end of a line after any stop, too.
+    """
+    last = before[-1:]
+    if last in "!?" and last:
+        if before.endswith(MARKED_NAMES) or before.count('"') % 2:
+            return False
+        word = before.rstrip("!?")[-1:]
+        return not word.isspace() and word != "" and all(before.count(a) <= before.count(b) for a, b in QUOTES[:3])
+    return line_ends and ends_sentence(language, before, "A")
+
+
+def ends_line(before: str, following: str) -> bool:
+    """Whether a speaker pauses at the end of a line, which comes after `before`; a wrapped line goes on."""
+    length = len(before) - before.rfind("\n") - 1
+    last = before[-1:]
+    if following.islower() or last == ",":
+        return False
+    return length < WRAPPED_LINE_CHARS or last in STOPS or last in ":;"
+
+
+def runs_on(language: str, text: str, index: int) -> int:
+    """Where a sentence begins without a space before it, seen from the character at index; 0 for nowhere.
+
+    "for you.It opens" and "Ready?Go!" are two sentences; "example.com", "Node.JS", "U.S." and an address are none.
+    """
+    letter, before = text[index], text[index - 1]
+    if before in "!?" and (letter.isalpha() or letter in "¡¿") and index > 1:
+        word = text[:index].rsplit(maxsplit=1)[-1].rstrip("!?")
+        return index if word[-1:].isalpha() and not set(word) & set("./:@=&#") else 0
+    if index < 3 or not before.isupper() or text[index - 2] != "." or not (letter.islower() or letter in " '’"):
+        return 0
+    words = text[: index - 2].split()
+    word = words[-1].strip("\"'“”‘’()«»") if words and not text[index - 3].isspace() else ""
+    plain = (word.isalpha() and len(word) > 1 and word[-1].islower()) or (word.isdecimal() and len(word) > 2)
+    return index - 1 if plain and ends_sentence(language, text[: index - 1], before) else 0
+
+
 def breaks_before(language: str, word: str, *, strong_only: bool) -> bool:
     """Whether a speaker may pause before a word."""
     known = STRONG_BREAKS.get(language, "").split()
@@ -80,11 +135,18 @@ def breaks_before(language: str, word: str, *, strong_only: bool) -> bool:
     return word.lower() in known
 
 
-def _abbreviates(language: str, before: str) -> bool:
+def _abbreviates(language: str, before: str, following: str) -> bool:
     """Whether the stop at the end belongs to an initial ("J. Smith"), an ordinal or a list's number."""
     words = before[-CONTEXT_CHARS:].split()
     word = words[-1].rstrip(".")
     if len(word) == 1 and word.isalpha():
+        return True
+    if not word:
+        return following in STOPS  # ". . ."
+    form = words[-1].lstrip("\"'“‘(«")
+    if form in BEFORE_NUMBER:
+        return following.isdecimal()
+    if form in ABBREVIATIONS.get(language, {}) and form not in FINAL_ABBREVIATIONS:
         return True
     number = word.isdecimal() and len(word) <= 2
     return number and (len(words) == 1 or language in ORDINAL_STOP_LANGUAGES)

@@ -53,7 +53,7 @@ def grant(settings: LiveKitSection, *, room: str, identity: str, choices: Mappin
         settings: The LiveKit server and its keys.
         room: LiveKit creates it when the first participant enters.
         identity: The user's participant identity.
-        choices: The voice, by name: model, voice, language, speed, segmentation.
+        choices: The voice, by name: model, voice, language, speed, segmentation, markup, emoji, normalise.
     """
     attributes = {ATTRIBUTE_PREFIX + name: value for name, value in choices.items() if value}
     token = (

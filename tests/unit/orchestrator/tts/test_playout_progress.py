@@ -98,3 +98,14 @@ def test_what_was_heard_only_grows_and_is_a_beginning_of_the_text(pieces: list[i
         assert heard.startswith(before)
         assert text.startswith(heard)
         before = heard
+
+
+def test_at_the_end_all_of_the_text_was_heard_with_what_has_no_sound() -> None:
+    progress = PlayoutProgress()
+    deliver(progress, FIRST, 10)
+    progress.delivered(media_time_samples=9600, valid_samples=FRAME, text_start=0, text_end=15, end=True)
+    text = "One small step. `code` 😊"
+    progress.heard(9600)
+    assert progress.text_heard(text) != text
+    progress.heard(9600 + FRAME)
+    assert progress.text_heard(text) == text

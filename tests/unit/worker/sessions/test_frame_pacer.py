@@ -8,7 +8,8 @@ import pytest
 from voiceplane_common.frames import FRAME_SECONDS, SILENCE
 from voiceplane_worker.sessions.frame_pacer import FramePacer, ReadyFrame
 from voiceplane_worker.sessions.utterance_text import UtteranceText
-from voiceplane_worker.text.segmenter import TextSegmenter
+from voiceplane_worker.text.policy import TextPolicy
+from voiceplane_worker.text.reader import TextReader
 
 from tests.support.virtual_time import run
 
@@ -44,7 +45,10 @@ def test_only_what_the_worker_itself_holds_up_counts_as_late() -> None:
 
 def frames(count: int, *, first: int = 0, end: bool = False) -> list[ReadyFrame]:
     utterance = UtteranceText(
-        utterance_id="u", epoch=1, segmenter=TextSegmenter(language="en", segmentation="sentence")
+        utterance_id="u",
+        epoch=1,
+        reader=TextReader(language="en", segmentation="sentence", policy=TextPolicy()),
+        quiet_ms=250,
     )
     return [
         ReadyFrame(

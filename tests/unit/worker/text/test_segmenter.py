@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from voiceplane_worker.text.boundary_rules import speakable
+from voiceplane_worker.text.chars import source_chars
 from voiceplane_worker.text.segmenter import MAX_SEGMENT_CHARS, Segmentation, TextSegment, TextSegmenter
 
 FRAGMENTS = [
@@ -40,7 +41,11 @@ SEGMENTATIONS: st.SearchStrategy[Segmentation] = st.sampled_from(["clause", "sen
 
 def split(chunks: list[str], *, language: str = "en-US", segmentation: Segmentation = "clause") -> list[TextSegment]:
     splitter = TextSegmenter(language=language, segmentation=segmentation)
-    pieces = [piece for chunk in chunks for piece in splitter.push(chunk)]
+    pieces: list[TextSegment] = []
+    position = 0
+    for chunk in chunks:
+        pieces += splitter.push(source_chars(chunk, start=position))
+        position += len(chunk)
     return pieces + splitter.flush()
 
 
@@ -133,16 +138,16 @@ def test_the_first_piece_is_a_short_clause(language: str, text: str, first: str)
 
 def test_a_piece_leaves_with_the_character_that_decides_it() -> None:
     splitter = TextSegmenter(language="en", segmentation="sentence")
-    assert splitter.push("Hello there.") == []
-    assert splitter.push(" ") == []
-    assert splitter.push("H") == [TextSegment("Hello there.", 0, 12)]
+    assert splitter.push(source_chars("Hello there.")) == []
+    assert splitter.push(source_chars(" ", start=12)) == []
+    assert splitter.push(source_chars("H", start=13)) == [TextSegment("Hello there.", 0, 12)]
 
 
 @pytest.mark.parametrize("text", ["a" + " " * 50_000, "\n" * 50_000])
 def test_white_space_is_not_kept(text: str) -> None:
     splitter = TextSegmenter(language="en", segmentation="sentence")
     for start in range(0, len(text), 512):
-        splitter.push(text[start : start + 512])
+        splitter.push(source_chars(text[start : start + 512], start=start))
     assert len(splitter._text) <= MAX_SEGMENT_CHARS
 
 
