@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Segmentation = Literal["", "clause", "sentence"]
+Pacing = Literal["realtime", "unpaced"]
+"""When audio leaves the worker: at the pace of speech, or as fast as it is computed and read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

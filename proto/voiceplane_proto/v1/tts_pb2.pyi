@@ -52,6 +52,34 @@ SEGMENTATION_SENTENCE: Segmentation.ValueType  # 2
 """Whole sentences only: each sentence is spoken with one intonation, and first audio waits for its end."""
 Global___Segmentation: _TypeAlias = Segmentation  # noqa: Y015
 
+class _Pacing:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PacingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Pacing.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PACING_UNSPECIFIED: _Pacing.ValueType  # 0
+    """the same as REALTIME"""
+    PACING_REALTIME: _Pacing.ValueType  # 1
+    """At the pace of speech, with a small lead: for a listener."""
+    PACING_UNPACED: _Pacing.ValueType  # 2
+    """As fast as the model computes and the client reads: for a file. Its inference steps run when no realtime session
+    needs the device.
+    """
+
+class Pacing(_Pacing, metaclass=_PacingEnumTypeWrapper):
+    """When frames leave."""
+
+PACING_UNSPECIFIED: Pacing.ValueType  # 0
+"""the same as REALTIME"""
+PACING_REALTIME: Pacing.ValueType  # 1
+"""At the pace of speech, with a small lead: for a listener."""
+PACING_UNPACED: Pacing.ValueType  # 2
+"""As fast as the model computes and the client reads: for a file. Its inference steps run when no realtime session
+needs the device.
+"""
+Global___Pacing: _TypeAlias = Pacing  # noqa: Y015
+
 class _UtteranceEnd:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -327,6 +355,7 @@ class StartSessionRequest(_message.Message):
     SEGMENTATION_FIELD_NUMBER: _builtins.int
     CREDIT_FLOW_CONTROL_FIELD_NUMBER: _builtins.int
     ONLY_IF_RESIDENT_FIELD_NUMBER: _builtins.int
+    PACING_FIELD_NUMBER: _builtins.int
     model_id: _builtins.str
     """Empty: the worker's default model."""
     voice: _builtins.str
@@ -338,7 +367,7 @@ class StartSessionRequest(_message.Message):
     session_id: _builtins.str
     """Chosen by the client to correlate logs; empty: the worker makes one. ALREADY_EXISTS if it is in use."""
     speed: _builtins.float
-    """Speaking rate, 0.5 to 2.0; 0 means 1.0."""
+    """Speaking rate, 0.25 to 4.0; 0 means 1.0."""
     segmentation: Global___Segmentation.ValueType
     credit_flow_control: _builtins.bool
     """False: the stream is limited by pacing and by HTTP/2's own flow control. True: besides, the worker sends no more frames
@@ -348,6 +377,8 @@ class StartSessionRequest(_message.Message):
     """False: wait for a model that is not resident (within the call's deadline). True: start its load and answer
     FAILED_PRECONDITION with reason MODEL_NOT_RESIDENT at once.
     """
+    pacing: Global___Pacing.ValueType
+    """Use credit flow control with UNPACED: otherwise only HTTP/2's flow control bounds what is on its way."""
     def __init__(
         self,
         *,
@@ -360,10 +391,11 @@ class StartSessionRequest(_message.Message):
         segmentation: Global___Segmentation.ValueType = ...,
         credit_flow_control: _builtins.bool = ...,
         only_if_resident: _builtins.bool = ...,
+        pacing: Global___Pacing.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credit_flow_control", b"credit_flow_control", "language", b"language", "model_id", b"model_id", "only_if_resident", b"only_if_resident", "sample_rate_hz", b"sample_rate_hz", "segmentation", b"segmentation", "session_id", b"session_id", "speed", b"speed", "voice", b"voice"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credit_flow_control", b"credit_flow_control", "language", b"language", "model_id", b"model_id", "only_if_resident", b"only_if_resident", "pacing", b"pacing", "sample_rate_hz", b"sample_rate_hz", "segmentation", b"segmentation", "session_id", b"session_id", "speed", b"speed", "voice", b"voice"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

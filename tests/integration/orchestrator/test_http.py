@@ -9,6 +9,7 @@ import hmac
 import io
 import json
 import struct
+import time
 import wave
 from typing import TYPE_CHECKING, Any
 
@@ -132,6 +133,15 @@ async def test_a_speech_file_is_the_same_as_wav_and_as_pcm_and_as_over_the_webso
         await speaking.until("done")
         spoken = b"".join(frame.pcm[: 2 * frame.valid_samples] for frame in speaking.frames(1))
         assert spoken == samples
+
+
+async def test_a_speech_file_is_sent_faster_than_it_plays() -> None:
+    async with http() as (web, _):
+        began_s = time.monotonic()
+        response = await web.post("/v1/audio/speech", json={"input": MINUTES[:1000], "response_format": "pcm"})
+        seconds = len(await response.read()) / 2 / 48_000
+        assert seconds > 50
+        assert time.monotonic() - began_s < seconds / 5
 
 
 async def test_a_speech_file_begins_before_its_end_is_made() -> None:

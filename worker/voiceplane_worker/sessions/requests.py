@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from voiceplane_worker.adapters.base import Voice
     from voiceplane_worker.residency.voice_catalog import VoiceCatalog
 
-MIN_SPEED, MAX_SPEED = 0.5, 2.0
+MIN_SPEED, MAX_SPEED = 0.25, 4.0
 MAX_ID_CHARS = 128
 
 
@@ -30,6 +30,7 @@ class SessionRequest:
     segmentation: Literal["clause", "sentence"]
     credit_flow_control: bool
     only_if_resident: bool
+    unpaced: bool
 
     @classmethod
     def from_proto(cls, request: tts_pb2.StartSessionRequest) -> SessionRequest:
@@ -48,6 +49,8 @@ class SessionRequest:
             raise invalid("speed", f"speed {speed:g} is out of range: use {MIN_SPEED} to {MAX_SPEED}, or 0 for 1.0")
         if len(request.session_id) > MAX_ID_CHARS:
             raise invalid("session_id", f"session_id is longer than {MAX_ID_CHARS} characters: shorten it")
+        if request.pacing not in tts_pb2.Pacing.values():
+            raise invalid("pacing", f"pacing {request.pacing} is unknown: use PACING_REALTIME or PACING_UNPACED")
         sentence = request.segmentation == tts_pb2.SEGMENTATION_SENTENCE
         return cls(
             session_id=request.session_id,
@@ -58,6 +61,7 @@ class SessionRequest:
             segmentation="sentence" if sentence else "clause",
             credit_flow_control=request.credit_flow_control,
             only_if_resident=request.only_if_resident,
+            unpaced=request.pacing == tts_pb2.PACING_UNPACED,
         )
 
     def choose_voice(self, catalog: VoiceCatalog) -> Voice:

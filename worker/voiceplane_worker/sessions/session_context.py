@@ -21,6 +21,7 @@ class SessionProfile:
     voice_settings: VoiceSettings
     segmentation: Segmentation
     credit_flow_control: bool
+    unpaced: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

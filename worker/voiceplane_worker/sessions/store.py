@@ -97,6 +97,7 @@ class SessionStore:
             voice_settings=voice_settings,
             segmentation=request.segmentation,
             credit_flow_control=request.credit_flow_control,
+            unpaced=request.unpaced,
         )
         session = Session(session_id=session_id, model_ref=model_ref, profile=profile, services=self._services)
         self._sessions[session_id] = session

@@ -56,7 +56,7 @@ class SpeechEndpoint:
         check_text_length(wanted.input, max_chars=self._factory.settings.limits.max_text_chars, field="input")
         selection = await self._factory.selection("", model=wanted.model, voice=wanted.voice, speed=wanted.speed)
         with self._admission.admit("file") as session_id, tracing.new_trace("file", session_id=session_id):
-            tts = self._factory.tts(session_id=session_id, selection=selection)
+            tts = self._factory.tts(session_id=session_id, selection=selection, pacing="unpaced")
             speech = tts.speak(single_chunk(wanted.input), utterance_id="1", epoch=1)
             try:
                 async with contextlib.aclosing(speech) as frames:
