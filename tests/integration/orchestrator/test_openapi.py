@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 from voiceplane_orchestrator.transports.http.openapi import document
-from voiceplane_orchestrator.transports.http.speech import SpeechRequest
+from voiceplane_orchestrator.transports.http.speech_request import SpeechRequest
 from voiceplane_orchestrator.transports.livekit.endpoints import AgentRequest, GrantRequest, RoomEndpoints
 
 from tests.support.json_schema import problems, refs, resolve
@@ -78,10 +78,21 @@ def test_a_request_has_the_fields_that_are_read(name: str) -> None:
 
 async def test_answers_are_as_the_document_says() -> None:
     async with orchestrator() as running, aiohttp.ClientSession(running.url) as web:
-        for path in ("/v1/models", "/v1/workers", "/v1/transports", "/healthz", "/readyz", "/openapi.json"):
+        for path in (
+            "/v1/models",
+            "/v1/audio/models",
+            "/v1/audio/voices",
+            "/v1/workers",
+            "/v1/transports",
+            "/healthz",
+            "/readyz",
+            "/openapi.json",
+        ):
             async with web.get(path) as response:
                 assert response.status == 200
                 check(await response.json(), path, 200)
+        async with web.get("/v1/models/tts-1") as response:
+            check(await response.json(), "/v1/models/{id}", 200)
         async with web.post("/v1/models/mock/load") as response:
             check(await response.json(), "/v1/models/{id}/{action}", response.status, "post")
         async with web.post("/v1/models/unknown/load") as response:
