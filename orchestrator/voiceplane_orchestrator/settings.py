@@ -12,7 +12,7 @@ from voiceplane_common.addresses import HostAndPort, host_and_port
 from voiceplane_common.settings import Section
 from voiceplane_common.tls import ClientTlsSection
 from voiceplane_common.worker_registry.settings import RedisSection
-from voiceplane_speech_input.asr.settings import AsrSection
+from voiceplane_speech_input.asr.settings import AsrSection, TranscriptionSection
 from voiceplane_speech_input.turns.settings import EndpointingSection, InterruptionsSection
 from voiceplane_speech_input.vad.settings import VadSection
 
@@ -280,6 +280,7 @@ class OrchestratorSettings(Section):
     worker_tls: ClientTlsSection = ClientTlsSection()
     redis: RedisSection = RedisSection()
     speech: SpeechSection = SpeechSection()
+    transcription: TranscriptionSection = TranscriptionSection()
     limits: LimitsSection = LimitsSection()
     privacy: PrivacySection = PrivacySection()
     log: LogSection = LogSection()

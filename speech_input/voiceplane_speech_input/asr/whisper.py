@@ -46,7 +46,9 @@ _log = get_logger("asr")
 
 
 @dataclass(frozen=True, slots=True)
-class _Device:
+class Device:
+    """Where the model runs, and with how many threads."""
+
     name: str
     compute_type: str
     workers: int
@@ -63,7 +65,7 @@ class WhisperRecognizer:
     async def start(self) -> None:
         """See Recognizer."""
         folder = await asyncio.to_thread(find_model, self._settings.model)
-        device = await asyncio.to_thread(_choose_device, self._settings)
+        device = await asyncio.to_thread(choose_device, self._settings)
         self._model = await asyncio.to_thread(_load, folder, device, self._settings)
         self._queue = ComputeQueue(
             workers=device.workers, max_waiting=self._settings.max_waiting, name="speech recognition"
@@ -139,7 +141,12 @@ def find_model(model: str) -> Path:
     return folder
 
 
-def _choose_device(settings: AsrSection) -> _Device:
+def choose_device(settings: AsrSection) -> Device:
+    """The device that the settings mean here.
+
+    Raises:
+        VoiceplaneError: NO_GPU.
+    """
     import ctranslate2  # noqa: PLC0415  # slow to import; needed only when a model is loaded
 
     has_gpu = settings.device != "cpu" and ctranslate2.get_cuda_device_count() > 0
@@ -150,10 +157,10 @@ def _choose_device(settings: AsrSection) -> _Device:
     compute_type = settings.compute_type
     if compute_type == "auto":
         compute_type = "float16" if has_gpu else "int8"
-    return _Device("cuda", compute_type, 2) if has_gpu else _Device("cpu", compute_type, 1)
+    return Device("cuda", compute_type, 2) if has_gpu else Device("cpu", compute_type, 1)
 
 
-def _load(folder: Path, device: _Device, settings: AsrSection) -> WhisperModel:
+def _load(folder: Path, device: Device, settings: AsrSection) -> WhisperModel:
     from voiceplane_speech_input.asr.short_window_whisper import ShortWindowWhisper  # noqa: PLC0415  # takes seconds to import
 
     try:

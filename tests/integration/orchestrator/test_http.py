@@ -437,7 +437,7 @@ PREFLIGHT = {"Access-Control-Request-Method": "POST", "Access-Control-Request-He
 
 async def test_a_page_of_an_allowed_origin_may_send_and_read() -> None:
     server = {"listen": "127.0.0.1:0", "allowed_origins": ["https://friend.example"]}
-    friend, stranger = {"Origin": "https://friend.example"}, {"Origin": "https://evil.example"}
+    friend, unknown = {"Origin": "https://friend.example"}, {"Origin": "https://evil.example"}
     async with http(server=server, auth={"api_keys": ["sesame"]}) as (web, _):
         preflight = await web.options("/v1/audio/speech", headers=friend | PREFLIGHT)
         assert preflight.status == 204
@@ -452,8 +452,8 @@ async def test_a_page_of_an_allowed_origin_may_send_and_read() -> None:
         assert (speech.status, speech.headers["Access-Control-Allow-Origin"]) == (200, "https://friend.example")
         assert "Voiceplane-Model" in speech.headers["Access-Control-Expose-Headers"]
         for response in (
-            await web.options("/v1/audio/speech", headers=stranger | PREFLIGHT),
-            await web.get("/v1/models", headers=stranger | key),
+            await web.options("/v1/audio/speech", headers=unknown | PREFLIGHT),
+            await web.get("/v1/models", headers=unknown | key),
         ):
             assert "Access-Control-Allow-Origin" not in response.headers
             assert response.headers["Vary"] == "Origin"

@@ -14,11 +14,14 @@ from voiceplane_orchestrator.transports.http.models import ModelEndpoints
 from voiceplane_orchestrator.transports.http.openapi import openapi
 from voiceplane_orchestrator.transports.http.page import ASSET_PATTERN, page
 from voiceplane_orchestrator.transports.http.speech import SpeechEndpoint
+from voiceplane_orchestrator.transports.http.transcriptions import TranscriptionEndpoints
 from voiceplane_orchestrator.transports.http.voice_names import VoiceNames
 from voiceplane_orchestrator.transports.http.workers import WorkerEndpoints
 from voiceplane_orchestrator.transports.websocket.endpoints import WebSocketEndpoints
 
 if TYPE_CHECKING:
+    from voiceplane_speech_input.asr.file_transcriber import FileRecognizer
+
     from voiceplane_orchestrator.routing.router import Router
     from voiceplane_orchestrator.sessions.factory import SessionFactory
     from voiceplane_orchestrator.transports.admission import SessionAdmission
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 def make_app(
     *,
     factory: SessionFactory,
+    file_recognizer: FileRecognizer,
     router: Router,
     admission: SessionAdmission,
     api_keys: ApiKeyStore,
@@ -41,7 +45,8 @@ def make_app(
     names = VoiceNames(factory.settings.speech, workers=router.workers)
     speech = SpeechEndpoint(factory, admission=admission, names=names)
     workers = WorkerEndpoints(router)
-    models = ModelEndpoints(workers, names=names, asr_models=())
+    models = ModelEndpoints(workers, names=names, asr_models=factory.settings.transcription.models)
+    transcriptions = TranscriptionEndpoints(file_recognizer, settings=factory.settings, metrics=factory.metrics)
     health = HealthEndpoints(factory=factory, router=router, admission=admission)
 
     app = web.Application(
@@ -51,6 +56,8 @@ def make_app(
     app.router.add_get("/v1/talk", sessions.talk)
     app.router.add_get("/v1/speak", sessions.speak)
     app.router.add_post("/v1/audio/speech", speech.speech)
+    app.router.add_post("/v1/audio/transcriptions", transcriptions.transcriptions)
+    app.router.add_post("/v1/audio/translations", transcriptions.translations)
     app.router.add_get("/v1/audio/models", models.audio_models)
     app.router.add_get("/v1/audio/voices", models.voices)
     app.router.add_get("/v1/models", models.models)

@@ -30,6 +30,8 @@ OPENAI_TYPES = {
     429: "rate_limit_error",
 }
 """The `type` of OpenAI's error object for each status; others are "server_error"."""
+TOO_LARGE = frozenset({"BODY_TOO_LARGE", "AUDIO_TOO_LONG"})
+"""Reasons of INVALID_ARGUMENT with status 413."""
 TOO_MANY_REQUESTS = frozenset({"RATE_LIMITED", "TOO_MANY_CONNECTIONS"})
 """Reasons of RESOURCE_EXHAUSTED that a caller causes itself: status 429. The others are the server's: 503."""
 
@@ -50,7 +52,9 @@ def error_body(error: VoiceplaneError) -> dict[str, dict[str, object]]:
 
 
 def _status(error: VoiceplaneError) -> int:
-    return 429 if error.reason in TOO_MANY_REQUESTS else STATUSES.get(error.code, 500)
+    if error.reason in TOO_MANY_REQUESTS:
+        return 429
+    return 413 if error.reason in TOO_LARGE else STATUSES.get(error.code, 500)
 
 
 def error_response(error: VoiceplaneError) -> web.Response:
