@@ -269,10 +269,10 @@ def cut_at(speech: list[tuple[int, int]], size: int) -> int:
 
 def _model(options: WhisperOptions) -> WhisperModel:
     if options not in _models:
-        from faster_whisper import WhisperModel  # noqa: PLC0415
+        from voiceplane_speech_input.asr.short_window_whisper import ShortWindowWhisper  # noqa: PLC0415  # likewise
 
         try:
-            _models[options] = WhisperModel(
+            _models[options] = ShortWindowWhisper(
                 options.folder,
                 device=options.device,
                 compute_type=options.compute_type,
@@ -293,8 +293,8 @@ def _is_speech(segment: Segment, options: WhisperOptions) -> bool:
 
 def _segment(segment: Segment, offset_s: float) -> TranscriptSegment:
     return TranscriptSegment(
-        start_s=offset_s + segment.start,
-        end_s=offset_s + segment.end,
+        start_s=offset_s + float(segment.start),
+        end_s=offset_s + float(segment.end),
         text=segment.text.strip(),
         tokens=tuple(segment.tokens),
         temperature=segment.temperature or 0.0,
