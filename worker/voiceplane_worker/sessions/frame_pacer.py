@@ -47,6 +47,7 @@ class FramePacer:
     """The frames of one stream. Confined to the event loop.
 
     Attributes:
+        unpaced: Whether frames leave as soon as they are ready.
         underruns: Times that a listener without a jitter buffer ran dry within an utterance.
     """
 
@@ -76,7 +77,7 @@ class FramePacer:
         self._credit = credit_frames
         self._burst_frames = burst_frames
         self._burst_left = burst_frames
-        self._unpaced = unpaced
+        self.unpaced = unpaced
         self._on_late_frame = on_late_frame
         self._frames: deque[ReadyFrame] = deque()
         self._paused_at: float | None = None
@@ -96,7 +97,7 @@ class FramePacer:
     def deadline(self) -> float:
         """When the listener runs dry unless more frames are put: the deadline of the next chunk's step."""
         now = self._loop.time()
-        if self._unpaced:
+        if self.unpaced:
             return now + UNPACED_SLACK_S
         shift = now - self._paused_at if self._paused_at is not None else 0.0
         return max(now, self._pacing.played_out_at() + shift) + self.ahead_s
@@ -108,7 +109,7 @@ class FramePacer:
 
     def hold_start(self, hold: bool) -> None:
         """Whether to hold an utterance that has not started: started now, it would soon run dry."""
-        self._held = hold and not self._unpaced
+        self._held = hold and not self.unpaced
         self._wake.set()
 
     async def room(self) -> None:
@@ -129,7 +130,7 @@ class FramePacer:
         while True:
             self._wake.clear()
             if self._frames and self._may_leave():
-                wait = 0.0 if self._unpaced else self._pacing.due() - self._loop.time()
+                wait = 0.0 if self.unpaced else self._pacing.due() - self._loop.time()
                 if wait <= 0:
                     return self._leave()
                 alarm = self._loop.call_later(wait, self._wake.set)
@@ -193,7 +194,7 @@ class FramePacer:
     def _leave(self) -> ReadyFrame:
         frame = self._frames.popleft()
         now = self._loop.time()
-        if not self._unpaced:
+        if not self.unpaced:
             self._account(now)
         self._in_utterance = not frame.end
         if self._credit is not None:
