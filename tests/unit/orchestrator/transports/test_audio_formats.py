@@ -73,6 +73,18 @@ def test_a_file_has_the_format_the_length_and_the_sound(name: FormatName, channe
     assert first <= (5 if name == "flac" else 4), "the first packet comes within 80 ms of speech (flac: 100)"
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_what_was_spoken_is_in_the_file_within_150_ms(name: FormatName) -> None:
+    audio_format = FORMATS[name]
+    encoder = AudioEncoder(audio_format, sample_rate_hz=audio_format.sample_rate_hz, channels=1)
+    half = speech()[: SECONDS * 24_000]
+    file = b"".join(encoder.encode(half[start : start + FRAME].tobytes()) for start in range(0, half.size, FRAME))
+    encoder.finish()
+    rate_hz = audio_format.sample_rate_hz
+    *_, samples = decoded(file, name, rate_hz=rate_hz, channels=1)
+    assert samples.size / rate_hz >= SECONDS / 2 - 0.15
+
+
 @pytest.mark.parametrize(
     ("name", "rate_hz"), [(name, rate) for name, format_ in FORMATS.items() for rate in format_.sample_rates_hz]
 )
