@@ -127,7 +127,7 @@ def say(
     model: Model = None,
     voice: Voice = None,
     language: Language = None,
-    speed: Annotated[float | None, typer.Option(min=0.5, max=2.0, help="Speaking rate.")] = None,
+    speed: Annotated[float | None, typer.Option(min=0.25, max=4.0, help="Speaking rate.")] = None,
     sentence: Annotated[bool, typer.Option("--sentence", help="Wait for whole sentences: calmer, later.")] = False,
     server: Server = None,
     json_: Json = False,
@@ -138,7 +138,14 @@ def say(
     if json_ and output == "-":
         raise CliError("--json and -o - both want stdout: write the audio to a file", code=ExitCode.USAGE)
     segmentation = "sentence" if sentence else None
-    wanted = saying.SpeechOptions(model=model, voice=voice, language=language, speed=speed, segmentation=segmentation)
+    wanted = saying.SpeechOptions(
+        model=model,
+        voice=voice,
+        language=language,
+        speed=speed,
+        segmentation=segmentation,
+        pacing="unpaced" if output not in {None, "-"} else None,  # what reads a pipe may play it
+    )
     spoken = _run(_say(_globals(ctx, server), text, output=output, raw=raw, wanted=wanted))
     if json_:
         print_json(asdict(spoken))

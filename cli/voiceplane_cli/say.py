@@ -34,6 +34,7 @@ class SpeechOptions:
     language: str | None = None
     speed: float | None = None
     segmentation: str | None = None
+    pacing: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +47,7 @@ class Spoken:
         first_audio_ms: From the first text sent to the first frame received.
         duration_ms: Of the speech.
         elapsed_ms: From the first text to the last frame.
-        rtf: elapsed_ms over duration_ms. The server sends at the pace of speech, so it is just below 1.
+        rtf: elapsed_ms over duration_ms. Just below 1 where the server sends at the pace of speech, so not for a file.
         compute_ms: What the worker computed for it; None if the server does not tell.
     """
 

@@ -11,6 +11,7 @@ from voiceplane_common.addresses import listening
 from voiceplane_common.clock import SystemClock
 from voiceplane_common.errors import failed_precondition, unavailable
 from voiceplane_common.logs import get_logger
+from voiceplane_speech_input.asr.file_transcriber import FileTranscriber
 from voiceplane_speech_input.asr.whisper import WhisperRecognizer
 from voiceplane_speech_input.vad.silero import VoiceActivityDetector
 
@@ -29,6 +30,7 @@ from voiceplane_orchestrator.transports.rate_limit import RateLimiter
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from voiceplane_speech_input.asr.file_transcriber import FileRecognizer
     from voiceplane_speech_input.asr.recognizer import Recognizer
     from voiceplane_speech_input.audio_input import VoiceActivity
 
@@ -54,6 +56,7 @@ class Orchestrator:
         settings: OrchestratorSettings,
         *,
         recognizer: Recognizer | None = None,
+        file_recognizer: FileRecognizer | None = None,
         replier: Replier | None = None,
         voice_activity: Callable[[], VoiceActivity] = VoiceActivityDetector,
     ) -> None:
@@ -62,6 +65,7 @@ class Orchestrator:
         Args:
             settings: All settings.
             recognizer: Replaces the one that the settings name.
+            file_recognizer: Likewise, for files.
             replier: Replaces the one that the settings name.
             voice_activity: Creates the voice activity detector of a session.
         """
@@ -70,6 +74,7 @@ class Orchestrator:
         self.metrics = Metrics()
         self._discovery = make_discovery(settings, self.metrics)
         self._recognizer = recognizer or WhisperRecognizer(settings.asr)
+        self._file_recognizer = file_recognizer or FileTranscriber(settings.asr, settings.transcription)
         self._replier = replier or make_replier(settings)
         self._router = Router(discovery=self._discovery, settings=settings.routing, tls=settings.worker_tls)
         router = self._router
@@ -98,6 +103,7 @@ class Orchestrator:
         )
         app = make_app(
             factory=factory,
+            file_recognizer=self._file_recognizer,
             router=self._router,
             admission=self._admission,
             api_keys=self._api_keys,
@@ -125,6 +131,7 @@ class Orchestrator:
             await self._discovery.start()
             exits.push_async_callback(self._replier.aclose)
             exits.push_async_callback(self._recognizer.aclose)
+            exits.push_async_callback(self._file_recognizer.aclose)
             await exits.enter_async_context(self._router)  # workers load their models while ASR loads its own
             await self._recognizer.start()
             watching = asyncio.create_task(self._api_keys.watch(self._clock), name="keys")

@@ -12,7 +12,7 @@ from voiceplane_common.addresses import HostAndPort, host_and_port
 from voiceplane_common.settings import Section
 from voiceplane_common.tls import ClientTlsSection
 from voiceplane_common.worker_registry.settings import RedisSection
-from voiceplane_speech_input.asr.settings import AsrSection
+from voiceplane_speech_input.asr.settings import AsrSection, TranscriptionSection
 from voiceplane_speech_input.turns.settings import EndpointingSection, InterruptionsSection
 from voiceplane_speech_input.vad.settings import VadSection
 
@@ -31,7 +31,8 @@ class ServerSection(Section):
 
     Attributes:
         listen: "host:port"; port 0 lets the system choose.
-        allowed_origins: Origins of pages, besides our own, that may open a WebSocket.
+        allowed_origins: Origins of pages, besides our own, that may open a WebSocket, send requests and read the
+            answers (CORS). "*" is any page, which needs API keys.
         keepalive_timeout_ms: A connection that has sent no complete request for this time is closed. A proxy in front
             that keeps connections alive should close them sooner.
         drain_timeout_ms: How long sessions may continue after SIGTERM.
@@ -207,6 +208,20 @@ class RepliesSection(Section):
         return self
 
 
+class SpeechSection(Section):
+    """Speech files, POST /v1/audio/speech.
+
+    Attributes:
+        model_aliases: Further names of models, such as {"tts-1-hd": "kokoro"}; an empty one means the default model.
+            Without an entry, OpenAI's names (tts-1, tts-1-hd, gpt-4o-mini-tts) mean the default model.
+        voice_aliases: Further names of voices, such as {"alloy": "joe"}. Without an entry, each of OpenAI's names
+            means one of the model's voices.
+    """
+
+    model_aliases: dict[str, str] = Field(default_factory=dict)
+    voice_aliases: dict[str, str] = Field(default_factory=dict)
+
+
 class LimitsSection(Section):
     """Limits of one client, and of all together.
 
@@ -269,6 +284,8 @@ class OrchestratorSettings(Section):
     discovery: DiscoverySection = DiscoverySection()
     worker_tls: ClientTlsSection = ClientTlsSection()
     redis: RedisSection = RedisSection()
+    speech: SpeechSection = SpeechSection()
+    transcription: TranscriptionSection = TranscriptionSection()
     limits: LimitsSection = LimitsSection()
     privacy: PrivacySection = PrivacySection()
     log: LogSection = LogSection()
@@ -305,6 +322,15 @@ class OrchestratorSettings(Section):
             raise ValueError(
                 f"redis.url is set, but discovery.kind {self.discovery.kind} does not use it: "
                 "set discovery.kind to redis, or remove redis.url"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_any_origin_needs_keys(self) -> OrchestratorSettings:
+        if "*" in self.server.allowed_origins and self.auth.is_open:
+            raise ValueError(
+                'server.allowed_origins "*" admits every page that a user of this machine opens, and no key is needed: '
+                "set auth.api_keys or auth.keys_file, or name the origins"
             )
         return self
 

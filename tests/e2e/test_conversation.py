@@ -111,7 +111,7 @@ async def test_a_short_sound_pauses_the_reply_which_goes_on_without_a_sample_los
 
 async def test_a_posted_text_comes_back_as_a_wav_file_that_says_it(server: str, recognizer: WhisperRecognizer) -> None:
     text = "The library opens at nine and closes at six in the evening."
-    request = {"input": text}
+    request = {"input": text, "response_format": "wav"}
     async with aiohttp.ClientSession() as http, http.post(f"{server}/v1/audio/speech", json=request) as response:
         assert response.status == 200
         body = await response.read()

@@ -124,4 +124,4 @@ async def say_it_in_every_way(url: str) -> None:
             response = await http.post("/v1/audio/speech", json={"input": PHRASE}, headers=headers)
             assert response.status == status
             await response.read()
-        await http.post("/v1/audio/speech", json={"input": PHRASE, "x": PHRASE}, headers=headers)
+        await http.post("/v1/audio/speech", json={"input": PHRASE, "speed": PHRASE, "x": PHRASE}, headers=headers)

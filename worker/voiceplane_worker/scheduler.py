@@ -3,6 +3,9 @@
 A step is one call into a model: the samples of one chunk. Every waiting step has a deadline: the moment at which its
 listener would hear a gap, or for a first chunk, its arrival. The step with the earliest deadline runs first. So a
 stream that has audio buffered never delays the first audio of another one, and no stream starves.
+
+A running step can't be interrupted. So background steps, those of files, leave one thread free while there are realtime
+streams: their next step then does not wait for a long one of a file.
 """
 
 from __future__ import annotations
@@ -24,6 +27,9 @@ T = TypeVar("T")
 
 # Weight of the latest step in the moving average of its kind's duration.
 LATEST_WEIGHT = 0.2
+# A thread is kept free from background steps for this long after a realtime step. A realtime stream computes at least
+# this often, since the audio ahead of it is bounded.
+RESERVE_S = 3.0
 
 
 class DeadlineScheduler:
@@ -37,6 +43,9 @@ class DeadlineScheduler:
             name: Prefix of the threads' names.
         """
         self._waiting: list[tuple[float, int, _Step]] = []
+        self._background: list[tuple[float, int, _Step]] = []
+        self._background_running = 0
+        self._reserved_until = float("-inf")
         self._order = itertools.count()
         self._changed = threading.Condition()
         self._closed = False
@@ -51,7 +60,7 @@ class DeadlineScheduler:
     @property
     def queue_depth(self) -> int:
         """Steps that wait or run."""
-        return len(self._waiting) + len(self._running)
+        return len(self._waiting) + len(self._background) + len(self._running)
 
     def expected_s(self, kind: str, *, deadline: float) -> float:
         """Expected seconds until the end of a step that is queued now; 0 before the first step of its kind.
@@ -61,12 +70,13 @@ class DeadlineScheduler:
             deadline: Steps with an earlier one go first.
         """
         with self._changed:
-            waiting = sum(self._mean_s.get(entry.kind, 0.0) for due, _, entry in self._waiting if due <= deadline)
+            queued = itertools.chain(self._waiting, self._background)
+            waiting = sum(self._mean_s.get(entry.kind, 0.0) for due, _, entry in queued if due <= deadline)
             running = sum(self._mean_s.get(kind, 0.0) for kind in self._running)
         # On average, a running step is half done.
         return (waiting + running / 2) / len(self._threads) + self._mean_s.get(kind, 0.0)
 
-    async def run(self, step: Callable[[], T], *, deadline: float, kind: str = "") -> T:
+    async def run(self, step: Callable[[], T], *, deadline: float, kind: str = "", background: bool = False) -> T:
         """Run a step on a compute thread and return what it returns.
 
         Cancelling the caller removes a waiting step. A running step can't be interrupted: its result is dropped, and
@@ -76,14 +86,16 @@ class DeadlineScheduler:
             step: A blocking function.
             deadline: Monotonic seconds; the earliest runs first.
             kind: Steps of one kind take about the same time; see expected_s.
+            background: It belongs to no realtime stream.
         """
         loop = asyncio.get_running_loop()
-        entry = _Step(step, kind, loop, loop.create_future())
+        entry = _Step(step, kind, loop, loop.create_future(), background=background)
+        queue = self._background if background else self._waiting
         with self._changed:
             if self._closed:
                 raise RuntimeError("the scheduler is closed")
-            heapq.heappush(self._waiting, (deadline, next(self._order), entry))
-            self._changed.notify()
+            heapq.heappush(queue, (deadline, next(self._order), entry))
+            self._changed.notify_all()  # one thread may have to leave it to another
         try:
             await asyncio.wait([entry.future])
         except asyncio.CancelledError:
@@ -97,10 +109,11 @@ class DeadlineScheduler:
         """Stop after the running steps; waiting ones are cancelled."""
         with self._changed:
             self._closed = True
-            for _, _, entry in self._waiting:
+            for _, _, entry in itertools.chain(self._waiting, self._background):
                 if entry.withdraw():
                     entry.resolve(None, asyncio.CancelledError())
             self._waiting.clear()
+            self._background.clear()
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
@@ -113,6 +126,9 @@ class DeadlineScheduler:
             took = time.monotonic() - began
             with self._changed:  # before the caller resumes, who may read the statistics at once
                 self._running.remove(entry.kind)
+                self._background_running -= entry.background
+                if not entry.background:
+                    self._reserved_until = time.monotonic() + RESERVE_S
                 mean = self._mean_s.get(entry.kind, took)
                 self._mean_s[entry.kind] = mean + LATEST_WEIGHT * (took - mean)
             entry.resolve(*outcome)
@@ -120,22 +136,40 @@ class DeadlineScheduler:
     def _next(self) -> _Step | None:
         with self._changed:
             while True:
-                while self._waiting:
-                    entry = heapq.heappop(self._waiting)[2]
+                while queue := self._choose_queue():
+                    entry = heapq.heappop(queue)[2]
                     if entry.start():
                         self._running.append(entry.kind)
+                        self._background_running += entry.background
                         return entry
                 if self._closed:
                     return None
-                self._changed.wait()
+                # A background step that must wait is tried again when a thread is free, or when none is reserved.
+                rest_s = self._reserved_until - time.monotonic()
+                self._changed.wait(max(0.0, rest_s) if self._background and rest_s > 0 else None)
+
+    def _choose_queue(self) -> list[tuple[float, int, _Step]] | None:
+        """The queue with the earliest step that may start now."""
+        is_reserved = bool(self._waiting) or time.monotonic() < self._reserved_until
+        free = len(self._threads) - is_reserved
+        if not self._background or self._background_running >= max(1, free):
+            return self._waiting or None
+        return self._background if not self._waiting or self._background[0] < self._waiting[0] else self._waiting
 
 
 class _Step:
     """A queued step: it is either withdrawn by its caller or started by a thread, never both."""
 
     def __init__(
-        self, step: Callable[[], Any], kind: str, loop: asyncio.AbstractEventLoop, future: asyncio.Future[Any]
+        self,
+        step: Callable[[], Any],
+        kind: str,
+        loop: asyncio.AbstractEventLoop,
+        future: asyncio.Future[Any],
+        *,
+        background: bool,
     ) -> None:
+        self.background = background
         self.kind = kind
         self.future = future
         self._step = step

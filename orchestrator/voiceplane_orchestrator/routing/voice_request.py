@@ -9,6 +9,8 @@ Segmentation = Literal["", "clause", "sentence"]
 Markup = Literal["", "strip", "speak", "ssml"]
 Emoji = Literal["", "drop", "name"]
 Normalise = Literal["", "full", "none"]
+Pacing = Literal["realtime", "unpaced"]
+"""When audio leaves the worker: at the pace of speech, or as fast as it is computed and read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

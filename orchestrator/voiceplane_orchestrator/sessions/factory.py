@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from voiceplane_orchestrator.metrics import Metrics
     from voiceplane_orchestrator.replies.base import Replier
     from voiceplane_orchestrator.routing.router import Router
+    from voiceplane_orchestrator.routing.voice_request import Pacing
     from voiceplane_orchestrator.sessions.output_transport import OutputTransport
     from voiceplane_orchestrator.settings import OrchestratorSettings
     from voiceplane_orchestrator.tts.base import TtsState
@@ -118,7 +119,12 @@ class SessionFactory:
         )
 
     def tts(
-        self, *, session_id: str, selection: VoiceSelection, on_state: Callable[[TtsState], None] = lambda _: None
+        self,
+        *,
+        session_id: str,
+        selection: VoiceSelection,
+        on_state: Callable[[TtsState], None] = lambda _: None,
+        pacing: Pacing = "realtime",
     ) -> FailoverTts:
         """A TTS that is not open yet."""
         return FailoverTts(
@@ -127,6 +133,7 @@ class SessionFactory:
             session_key=session_id,
             recovery_timeout_s=self.settings.routing.recovery_timeout_ms / 1000,
             on_state=on_state,
+            pacing=pacing,
         )
 
     def conversation(
@@ -159,14 +166,19 @@ class SessionFactory:
         return conversation
 
     def streaming_tts(
-        self, *, session_id: str, output: OutputTransport, selection: VoiceSelection
+        self,
+        *,
+        session_id: str,
+        output: OutputTransport,
+        selection: VoiceSelection,
+        pacing: Pacing = "realtime",
     ) -> StreamingTtsSession:
         """A streaming TTS session; the caller must run() and close() it."""
         relay = _TtsStateRelay(self.metrics)
         session = StreamingTtsSession(
             session_id=session_id,
             output=output,
-            tts=self.tts(session_id=session_id, selection=selection, on_state=relay.forward),
+            tts=self.tts(session_id=session_id, selection=selection, on_state=relay.forward, pacing=pacing),
             selection=selection,
             max_text_chars=self.settings.limits.max_text_chars,
             metrics=self.metrics,

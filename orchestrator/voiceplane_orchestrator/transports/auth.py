@@ -29,7 +29,7 @@ def is_allowed_origin(request: web.Request, *, allowed: Iterable[str]) -> bool:
         netloc = urlsplit(origin).netloc
     except ValueError:
         return False
-    return netloc == request.host or origin in set(allowed)
+    return netloc == request.host or not {origin, "*"}.isdisjoint(allowed)
 
 
 def allowed_hosts(allowed_origins: Iterable[str]) -> frozenset[str]:

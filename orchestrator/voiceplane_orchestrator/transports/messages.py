@@ -26,7 +26,7 @@ class VoiceChoice(_Message):
     model: str | None = Field(default=None, max_length=256)
     voice: str | None = Field(default=None, max_length=256)
     language: str | None = Field(default=None, max_length=35)
-    speed: float | None = Field(default=None, ge=0.5, le=2.0)
+    speed: float | None = Field(default=None, ge=0.25, le=4.0)
     segmentation: Literal["", "clause", "sentence"] | None = None
     markup: Literal["", "strip", "speak", "ssml"] | None = None
     emoji: Literal["", "drop", "name"] | None = None
@@ -43,6 +43,7 @@ class Hello(VoiceChoice):
     type: Literal["hello"]
     version: int
     sample_rate_hz: int | None = None
+    pacing: Literal["realtime", "unpaced"] | None = None
     client_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]{1,64}$")
 
 

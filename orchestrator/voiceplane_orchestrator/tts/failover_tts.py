@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from voiceplane_client import SpeechStream
 
     from voiceplane_orchestrator.routing.router import Router
-    from voiceplane_orchestrator.routing.voice_request import VoiceRequest
+    from voiceplane_orchestrator.routing.voice_request import Pacing, VoiceRequest
     from voiceplane_orchestrator.tts.worker_session import OpenSession
 
 # The session has timed out, or the worker at the address was replaced. The same worker may open another session.
@@ -34,6 +34,8 @@ MAX_ATTEMPTS_WITHOUT_PROGRESS = 3
 CHUNK_CHARS = 4096
 # Half a second. It bounds the audio that is buffered for a slow client.
 CREDIT_FRAMES = 25
+# Five seconds: without a pace, a grant's way to the worker and back must not make the model wait.
+UNPACED_CREDIT_FRAMES = 250
 
 SYNTHESIZE = "voiceplane.v1.TTS/Synthesize"
 
@@ -51,6 +53,7 @@ class FailoverTts:
         session_key: str,
         recovery_timeout_s: float,
         on_state: Callable[[TtsState], None] = lambda _: None,
+        pacing: Pacing = "realtime",
     ) -> None:
         """Prepare; open() or the first utterance connects.
 
@@ -60,6 +63,7 @@ class FailoverTts:
             session_key: The conversation's id.
             recovery_timeout_s: How long to wait for a worker when there is none.
             on_state: Called with each change of what serves the conversation.
+            pacing: "unpaced" for a file.
         """
         self._key = session_key
         self._on_state = on_state
@@ -69,7 +73,9 @@ class FailoverTts:
             session_key=session_key,
             recovery_timeout_s=recovery_timeout_s,
             on_state=on_state,
+            pacing=pacing,
         )
+        self._credit_frames = UNPACED_CREDIT_FRAMES if pacing == "unpaced" else CREDIT_FRAMES
         self._control_lock = asyncio.Lock()
         self._paused = False
         self._sequence = 0
@@ -189,7 +195,7 @@ class FailoverTts:
         async with contextlib.AsyncExitStack() as exits:
             call = tracing.child_span(SYNTHESIZE, kind="client", worker_session_id=opened.session.session_id)
             headers = exits.enter_context(call).headers()
-            stream = opened.session.open_stream(credit_frames=CREDIT_FRAMES, headers=headers)
+            stream = opened.session.open_stream(credit_frames=self._credit_frames, headers=headers)
             await exits.enter_async_context(stream)
             if self._paused:
                 await self._send_pause_state()  # before any text, so that no frame leaves

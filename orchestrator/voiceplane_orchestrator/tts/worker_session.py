@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from voiceplane_orchestrator.routing.routed_worker import RoutedWorker
     from voiceplane_orchestrator.routing.router import Router
     from voiceplane_orchestrator.routing.score import RoutingDecision
-    from voiceplane_orchestrator.routing.voice_request import VoiceRequest
+    from voiceplane_orchestrator.routing.voice_request import Pacing, VoiceRequest
 
 REROUTED_CODES = frozenset(
     {
@@ -58,6 +58,7 @@ NORMALISES = {
     "full": tts_pb2.NORMALISE_FULL,
     "none": tts_pb2.NORMALISE_NONE,
 }
+PACINGS = {"realtime": tts_pb2.PACING_REALTIME, "unpaced": tts_pb2.PACING_UNPACED}
 
 _log = get_logger("tts")
 
@@ -97,6 +98,7 @@ class WorkerSessions:
         session_key: str,
         recovery_timeout_s: float,
         on_state: Callable[[TtsState], None],
+        pacing: Pacing = "realtime",
     ) -> None:
         self.request = request
         self.current: OpenSession | None = None
@@ -104,6 +106,7 @@ class WorkerSessions:
         self._key = session_key
         self._recovery_timeout_s = recovery_timeout_s
         self._on_state = on_state
+        self._pacing = PACINGS[pacing]
         self._lock = asyncio.Lock()
         self._ending: set[asyncio.Task[None]] = set()
 
@@ -188,6 +191,7 @@ class WorkerSessions:
             markup=MARKUPS[voice.markup],
             emoji=EMOJIS[voice.emoji],
             normalise=NORMALISES[voice.normalise],
+            pacing=self._pacing,
         )
         try:
             session = await worker.begin(request)

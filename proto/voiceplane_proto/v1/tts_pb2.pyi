@@ -126,6 +126,34 @@ NORMALISE_NONE: Normalise.ValueType  # 2
 """The model, each in its own way."""
 Global___Normalise: _TypeAlias = Normalise  # noqa: Y015
 
+class _Pacing:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PacingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Pacing.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PACING_UNSPECIFIED: _Pacing.ValueType  # 0
+    """the same as REALTIME"""
+    PACING_REALTIME: _Pacing.ValueType  # 1
+    """At the pace of speech, with a small lead: for a listener."""
+    PACING_UNPACED: _Pacing.ValueType  # 2
+    """As fast as the model computes and the client reads: for a file. Its inference steps run when no realtime session
+    needs the device.
+    """
+
+class Pacing(_Pacing, metaclass=_PacingEnumTypeWrapper):
+    """When frames leave."""
+
+PACING_UNSPECIFIED: Pacing.ValueType  # 0
+"""the same as REALTIME"""
+PACING_REALTIME: Pacing.ValueType  # 1
+"""At the pace of speech, with a small lead: for a listener."""
+PACING_UNPACED: Pacing.ValueType  # 2
+"""As fast as the model computes and the client reads: for a file. Its inference steps run when no realtime session
+needs the device.
+"""
+Global___Pacing: _TypeAlias = Pacing  # noqa: Y015
+
 class _UtteranceEnd:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -405,6 +433,7 @@ class StartSessionRequest(_message.Message):
     EMOJI_FIELD_NUMBER: _builtins.int
     NORMALISE_FIELD_NUMBER: _builtins.int
     INLINE_PHONEMES_FIELD_NUMBER: _builtins.int
+    PACING_FIELD_NUMBER: _builtins.int
     model_id: _builtins.str
     """Empty: the worker's default model."""
     voice: _builtins.str
@@ -416,7 +445,7 @@ class StartSessionRequest(_message.Message):
     session_id: _builtins.str
     """Chosen by the client to correlate logs; empty: the worker makes one. ALREADY_EXISTS if it is in use."""
     speed: _builtins.float
-    """Speaking rate, 0.5 to 2.0; 0 means 1.0."""
+    """Speaking rate, 0.25 to 4.0; 0 means 1.0."""
     segmentation: Global___Segmentation.ValueType
     credit_flow_control: _builtins.bool
     """False: the stream is limited by pacing and by HTTP/2's own flow control. True: besides, the worker sends no more frames
@@ -431,6 +460,8 @@ class StartSessionRequest(_message.Message):
     normalise: Global___Normalise.ValueType
     inline_phonemes: _builtins.bool
     """True: `[[ ]]` in a text holds phonemes, for models that take them (Piper); so does SSML's phoneme element."""
+    pacing: Global___Pacing.ValueType
+    """Use credit flow control with UNPACED: otherwise only HTTP/2's flow control bounds what is on its way."""
     def __init__(
         self,
         *,
@@ -447,10 +478,11 @@ class StartSessionRequest(_message.Message):
         emoji: Global___Emoji.ValueType = ...,
         normalise: Global___Normalise.ValueType = ...,
         inline_phonemes: _builtins.bool = ...,
+        pacing: Global___Pacing.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credit_flow_control", b"credit_flow_control", "emoji", b"emoji", "inline_phonemes", b"inline_phonemes", "language", b"language", "markup", b"markup", "model_id", b"model_id", "normalise", b"normalise", "only_if_resident", b"only_if_resident", "sample_rate_hz", b"sample_rate_hz", "segmentation", b"segmentation", "session_id", b"session_id", "speed", b"speed", "voice", b"voice"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credit_flow_control", b"credit_flow_control", "emoji", b"emoji", "inline_phonemes", b"inline_phonemes", "language", b"language", "markup", b"markup", "model_id", b"model_id", "normalise", b"normalise", "only_if_resident", b"only_if_resident", "pacing", b"pacing", "sample_rate_hz", b"sample_rate_hz", "segmentation", b"segmentation", "session_id", b"session_id", "speed", b"speed", "voice", b"voice"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -78,3 +78,27 @@ class AsrSection(Section):
         if values.get("model", name) != name:
             raise ValueError(f"asr.engine {engine} and asr.model {values['model']} name two models: remove one of them")
         return values | {"engine": "faster-whisper", "model": name}
+
+
+class TranscriptionSection(Section):
+    """Transcription of files, POST /v1/audio/transcriptions and /v1/audio/translations, with the model of asr.
+
+    It runs in a process of its own with a lower priority, so that a long file does not delay a conversation.
+
+    Attributes:
+        models: Names that requests may use for the model.
+        max_upload_bytes: A larger upload gets status 413.
+        max_duration_ms: Longer audio gets status 413.
+        max_files: Files that are recognized at once, taking turns; more get status 503.
+        cpu_threads: Threads of the recognizer; 0 uses half of the cores, at most 4.
+        step_timeout_ms: How long the decoding of a file, or the recognition of half a minute of it, may take.
+        idle_timeout_ms: The process ends when no file came for this time.
+    """
+
+    models: tuple[str, ...] = ("whisper-1", "gpt-4o-transcribe", "gpt-4o-mini-transcribe")
+    max_upload_bytes: int = Field(default=25 * 1024 * 1024, ge=1024)
+    max_duration_ms: int = Field(default=3_600_000, ge=1000, le=6 * 3_600_000)
+    max_files: int = Field(default=4, ge=1, le=64)
+    cpu_threads: int = Field(default=0, ge=0, le=256)
+    step_timeout_ms: int = Field(default=120_000, ge=1000)
+    idle_timeout_ms: int = Field(default=600_000, ge=0)

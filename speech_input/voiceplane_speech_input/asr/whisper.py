@@ -47,7 +47,9 @@ _log = get_logger("asr")
 
 
 @dataclass(frozen=True, slots=True)
-class _Device:
+class Device:
+    """Where the model runs, and with how many threads."""
+
     name: str
     compute_type: str
     workers: int
@@ -64,7 +66,14 @@ class WhisperRecognizer:
     async def start(self) -> None:
         """See Recognizer."""
         folder = await asyncio.to_thread(find_model, self._settings.model)
-        self._model, device = await asyncio.to_thread(_load_on_a_device, folder, self._settings)
+        wanted = await asyncio.to_thread(choose_device, self._settings)
+        self._model, device = await asyncio.to_thread(
+            load_on_a_device,
+            folder,
+            wanted,
+            cpu_threads=self._settings.cpu_threads or min(4, os.cpu_count() or 1),
+            may_fall_back=self._settings.device == "auto",
+        )
         self._queue = ComputeQueue(
             workers=device.workers, max_waiting=self._settings.max_waiting, name="speech recognition"
         )
@@ -143,23 +152,38 @@ def find_model(model: str) -> Path:
     return folder
 
 
-def _load_on_a_device(folder: Path, settings: AsrSection) -> tuple[WhisperModel, _Device]:
-    """Load the model and recognize silence with it.
+def load_on_a_device(
+    folder: Path, device: Device, *, cpu_threads: int, may_fall_back: bool
+) -> tuple[WhisperModel, Device]:
+    """Load a model and recognize silence with it. Blocking.
 
     A GPU's driver tells nothing of the libraries that CTranslate2 needs there, such as cuBLAS: only a recognition does.
+
+    Args:
+        folder: See `find_model`.
+        device: Where it is to run.
+        cpu_threads: Threads of each recognition on a CPU.
+        may_fall_back: Whether it may run on the CPU if it can't run on the GPU.
+
+    Raises:
+        VoiceplaneError: ASR_MODEL_BROKEN.
     """
-    device = _choose_device(settings)
     try:
-        return _load(folder, device, settings), device
+        return _load(folder, device, cpu_threads), device
     except VoiceplaneError as error:
-        if device.name == "cpu" or settings.device != "auto":
+        if device.name == "cpu" or not may_fall_back:
             raise
         _log.warning("the GPU can't be used for speech recognition, which runs on the CPU", reason=error.message)
-        device = _cpu(settings)
-        return _load(folder, device, settings), device
+        device = _cpu(device.compute_type)
+        return _load(folder, device, cpu_threads), device
 
 
-def _choose_device(settings: AsrSection) -> _Device:
+def choose_device(settings: AsrSection) -> Device:
+    """The device that the settings mean here.
+
+    Raises:
+        VoiceplaneError: NO_GPU.
+    """
     import ctranslate2  # noqa: PLC0415  # slow to import; needed only when a model is loaded
 
     has_gpu = settings.device != "cpu" and ctranslate2.get_cuda_device_count() > 0
@@ -168,17 +192,17 @@ def _choose_device(settings: AsrSection) -> _Device:
             "NO_GPU", "asr.device is cuda, but no GPU can be used: set it to auto or cpu", field="asr.device"
         )
     if not has_gpu:
-        return _cpu(settings)
-    return _Device("cuda", "float16" if settings.compute_type == "auto" else settings.compute_type, 2)
+        return _cpu(settings.compute_type)
+    return Device("cuda", "float16" if settings.compute_type == "auto" else settings.compute_type, 2)
 
 
-def _cpu(settings: AsrSection) -> _Device:
+def _cpu(compute_type: str) -> Device:
     # Types of a GPU are none of a CPU's.
-    given = settings.compute_type if settings.compute_type in {"int8", "int8_float32", "int16", "float32"} else "int8"
-    return _Device("cpu", given, 1)
+    is_of_a_cpu = compute_type in {"int8", "int8_float32", "int16", "float32"}
+    return Device("cpu", compute_type if is_of_a_cpu else "int8", 1)
 
 
-def _load(folder: Path, device: _Device, settings: AsrSection) -> WhisperModel:
+def _load(folder: Path, device: Device, cpu_threads: int) -> WhisperModel:
     from voiceplane_speech_input.asr.short_window_whisper import ShortWindowWhisper  # noqa: PLC0415  # takes seconds to import
 
     try:
@@ -186,7 +210,7 @@ def _load(folder: Path, device: _Device, settings: AsrSection) -> WhisperModel:
             str(folder),
             device=device.name,
             compute_type=device.compute_type,
-            cpu_threads=settings.cpu_threads or min(4, os.cpu_count() or 1),
+            cpu_threads=cpu_threads,
             num_workers=device.workers,
             local_files_only=True,
         )

@@ -9,6 +9,7 @@ import hmac
 import io
 import json
 import struct
+import time
 import wave
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,8 @@ async def error_of(response: aiohttp.ClientResponse) -> dict[str, Any]:
     """The error in a response: always JSON, always with the same fields."""
     assert response.content_type == "application/json"
     error: dict[str, Any] = (await response.json())["error"]
-    assert error.keys() == {"code", "reason", "field", "message", "retry_after_ms"}
+    assert error.keys() == {"code", "reason", "field", "message", "retry_after_ms", "type", "param"}
+    assert error["param"] == (error["field"] or None)
     assert error["message"]
     return error
 
@@ -119,19 +121,38 @@ async def test_workers_tells_each_worker_with_its_load() -> None:
 async def test_a_speech_file_is_the_same_as_wav_and_as_pcm_and_as_over_the_websocket() -> None:
     async with http() as (web, running), client(running, "/v1/speak") as speaking:
         text = "Hello, world. How are you?"
-        wav = await web.post("/v1/audio/speech", json={"input": text})
-        pcm = await web.post("/v1/audio/speech", json={"input": text, "response_format": "pcm"})
+        wav = await web.post("/v1/audio/speech", json={"input": text, "response_format": "wav"})
+        raw = {"response_format": "pcm", "sample_rate": 48_000}
+        pcm = await web.post("/v1/audio/speech", json={"input": text, **raw})
         assert (wav.status, wav.content_type) == (200, "audio/wav")
         assert (pcm.status, pcm.content_type) == (200, "audio/pcm")
         content, samples = await wav.read(), await pcm.read()
         assert content[44:] == samples
-        assert struct.unpack_from("<4sI4s", content) == (b"RIFF", 0xFFFF_FFFF, b"WAVE")
         with wave.open(io.BytesIO(content)) as file:
             assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (48_000, 1, 2)
+            assert file.readframes(file.getnframes()) == samples, "it ended soon, so its length is known"
         await speaking.send("text", text=text, end=True)
         await speaking.until("done")
         spoken = b"".join(frame.pcm[: 2 * frame.valid_samples] for frame in speaking.frames(1))
         assert spoken == samples
+
+
+async def test_a_wav_file_that_takes_longer_is_sent_before_its_length_is_known() -> None:
+    async with http() as (web, _):
+        response = await web.post("/v1/audio/speech", json={"input": MINUTES, "response_format": "wav"})
+        head = await response.content.readexactly(44)
+        assert struct.unpack_from("<4sI4s", head) == (b"RIFF", 0xFFFF_FFFF, b"WAVE")
+        assert struct.unpack_from("<4sI", head, 36) == (b"data", 0xFFFF_FFFF)
+        response.close()
+
+
+async def test_a_speech_file_is_sent_faster_than_it_plays() -> None:
+    async with http() as (web, _):
+        began_s = time.monotonic()
+        response = await web.post("/v1/audio/speech", json={"input": MINUTES[:1000], "response_format": "pcm"})
+        seconds = len(await response.read()) / 2 / 24_000
+        assert seconds > 50
+        assert time.monotonic() - began_s < seconds / 5
 
 
 async def test_a_speech_file_begins_before_its_end_is_made() -> None:
@@ -167,8 +188,12 @@ async def test_a_speech_file_that_is_not_read_is_given_up() -> None:
         ({"input": ""}, 400, "NOTHING_TO_SPEAK", "input"),
         ({}, 400, "INVALID_MESSAGE", "input"),
         ({"input": "Hi.", "speed": 9}, 400, "INVALID_MESSAGE", "speed"),
-        ({"input": "Hi.", "response_format": "mp3"}, 400, "INVALID_MESSAGE", "response_format"),
-        ({"input": "Hi.", "typo": 1}, 400, "INVALID_MESSAGE", "typo"),
+        ({"input": "Hi.", "response_format": "midi"}, 400, "INVALID_MESSAGE", "response_format"),
+        ({"input": "Hi.", "sample_rate": 96_000}, 400, "INVALID_ARGUMENT", "sample_rate"),
+        ({"input": "Hi.", "response_format": "opus", "sample_rate": 44_100}, 400, "INVALID_ARGUMENT", "sample_rate"),
+        ({"input": "Hi.", "channels": 3}, 400, "INVALID_MESSAGE", "channels"),
+        ({"input": "Hi.", "voice": {"name": "low"}}, 400, "INVALID_MESSAGE", "voice"),
+        ({"input": "Hi.", "stream_format": "rtp"}, 400, "INVALID_MESSAGE", "stream_format"),
         ([], 400, "INVALID_MESSAGE", ""),
         ({"input": "x" * 2_000_000}, 413, "BODY_TOO_LARGE", ""),
     ],
@@ -229,7 +254,7 @@ async def test_without_a_worker_it_lives_is_not_ready_and_says_why() -> None:
         assert (ready.status, await ready.json()) == (503, {"status": "no_worker", "reason": "no worker is ready"})
         speech = await web.post("/v1/audio/speech", json={"input": "Hi."})
         assert (speech.status, (await error_of(speech))["reason"]) == (503, "NO_WORKER")
-        assert (await (await web.get("/v1/models")).json()) == {"models": []}
+        assert (await (await web.get("/v1/models")).json())["models"] == []
 
 
 async def test_metrics_count_sessions_errors_and_first_audio() -> None:
@@ -405,6 +430,51 @@ async def test_only_pages_of_our_own_and_of_allowed_origins_may_change_things(or
             assert (await error_of(response))["reason"] == "ORIGIN_REFUSED"
         own = await web.post("/v1/models/mock/load", headers={"Origin": running.url})
         assert own.status == 200
+
+
+PREFLIGHT = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,x-stainless-os"}
+
+
+async def test_a_page_of_an_allowed_origin_may_send_and_read() -> None:
+    server = {"listen": "127.0.0.1:0", "allowed_origins": ["https://friend.example"]}
+    friend, unknown = {"Origin": "https://friend.example"}, {"Origin": "https://evil.example"}
+    async with http(server=server, auth={"api_keys": ["sesame"]}) as (web, _):
+        preflight = await web.options("/v1/audio/speech", headers=friend | PREFLIGHT)
+        assert preflight.status == 204
+        assert preflight.headers["Access-Control-Allow-Origin"] == "https://friend.example"
+        assert preflight.headers["Access-Control-Allow-Headers"] == PREFLIGHT["Access-Control-Request-Headers"]
+        assert "POST" in preflight.headers["Access-Control-Allow-Methods"]
+        assert "Access-Control-Allow-Credentials" not in preflight.headers
+        refused = await web.get("/v1/models", headers=friend)
+        assert (refused.status, refused.headers["Access-Control-Allow-Origin"]) == (401, "https://friend.example")
+        key = {"Authorization": "Bearer sesame"}
+        speech = await web.post("/v1/audio/speech", json={"input": "Hi."}, headers=friend | key)
+        assert (speech.status, speech.headers["Access-Control-Allow-Origin"]) == (200, "https://friend.example")
+        assert "Voiceplane-Model" in speech.headers["Access-Control-Expose-Headers"]
+        for response in (
+            await web.options("/v1/audio/speech", headers=unknown | PREFLIGHT),
+            await web.get("/v1/models", headers=unknown | key),
+        ):
+            assert "Access-Control-Allow-Origin" not in response.headers
+            assert response.headers["Vary"] == "Origin"
+
+
+async def test_without_allowed_origins_no_page_may_read() -> None:
+    async with http() as (web, running):
+        for origin in ("https://evil.example", running.url):
+            response = await web.options("/v1/audio/speech", headers={"Origin": origin} | PREFLIGHT)
+            assert response.status in {403, 405}
+            assert not [name for name in response.headers if name.startswith("Access-Control")]
+
+
+async def test_any_origin_may_be_allowed_where_keys_are_needed() -> None:
+    server = {"listen": "127.0.0.1:0", "allowed_origins": ["*"]}
+    async with http(server=server, auth={"api_keys": ["sesame"]}) as (web, _):
+        headers = {"Origin": "https://any.example", "Authorization": "Bearer sesame"}
+        response = await web.post("/v1/audio/speech", json={"input": "Hi."}, headers=headers)
+        assert (response.status, response.headers["Access-Control-Allow-Origin"]) == (200, "https://any.example")
+    with pytest.raises(ValueError, match=r"allowed_origins.*keys"):
+        OrchestratorSettings.model_validate({"server": server})
 
 
 @pytest.mark.parametrize(

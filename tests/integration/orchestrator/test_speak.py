@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 
 import pytest
+import websockets
 
 from tests.support.orchestrators import Client, client, orchestrator
 
@@ -41,6 +42,27 @@ async def test_pauses_lose_and_repeat_not_one_sample() -> None:
         assert pcm(speaking, 1) == expected
         assert len(expected) == 2 * done["samples"]
         assert 0 < done["compute_ms"] < 1000 * done["samples"] / 48_000
+
+
+async def test_an_unpaced_speech_is_the_same_and_faster() -> None:
+    expected = await spoken_without_a_pause(TEXT)
+    async with (
+        orchestrator() as running,
+        client(running, "/v1/speak", pacing="unpaced") as speaking,
+        asyncio.timeout(len(expected) / 2 / 48_000),
+    ):
+        await speaking.send("text", text=TEXT, end=True)
+        await speaking.until("done", result="complete")
+        assert pcm(speaking, 1) == expected
+
+
+async def test_a_conversation_has_no_pacing() -> None:
+    async with orchestrator() as running:
+        with pytest.raises(websockets.ConnectionClosed) as closed:
+            async with client(running, "/v1/talk", sample_rate_hz=16_000, pacing="unpaced"):
+                pass
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 4400
 
 
 async def test_a_paused_speech_is_silent_until_it_is_resumed() -> None:

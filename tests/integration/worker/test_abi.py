@@ -218,7 +218,8 @@ async def test_text_without_anything_to_speak_ends_with_an_empty_utterance(clien
         ({"model_id": "unknown"}, grpc.StatusCode.NOT_FOUND, "model_id", "mock"),
         ({"voice": "unknown"}, grpc.StatusCode.NOT_FOUND, "voice", "use one of"),
         ({"language": "tlh"}, grpc.StatusCode.NOT_FOUND, "language", "en-US"),
-        ({"speed": 9.0}, grpc.StatusCode.INVALID_ARGUMENT, "speed", "0.5 to 2.0"),
+        ({"speed": 9.0}, grpc.StatusCode.INVALID_ARGUMENT, "speed", "0.25 to 4.0"),
+        ({"pacing": 7}, grpc.StatusCode.INVALID_ARGUMENT, "pacing", "PACING_UNPACED"),
         ({"session_id": "x" * 200}, grpc.StatusCode.INVALID_ARGUMENT, "session_id", "128"),
     ],
 )

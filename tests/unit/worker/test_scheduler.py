@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from voiceplane_worker import scheduler
 from voiceplane_worker.scheduler import DeadlineScheduler
 
 if TYPE_CHECKING:
@@ -53,6 +54,42 @@ async def test_the_earliest_deadline_runs_first(pool: DeadlineScheduler) -> None
     gate.open()
     await asyncio.gather(blocker, *steps)
     assert order == ["first", "first too", "middle", "late"]
+
+
+async def test_files_leave_a_thread_to_realtime_streams_and_use_all_without_them() -> None:
+    pool = DeadlineScheduler(workers=2)
+    try:
+        gates = [Gate(), Gate()]
+        files = [asyncio.create_task(pool.run(gate, deadline=1e9, background=True)) for gate in gates]
+        await asyncio.gather(*(entered(gate) for gate in gates))  # without realtime streams, on both threads
+        gates[0].open()
+        assert await files[0] == "done"
+        assert await pool.run(lambda: "realtime", deadline=0.0) == "realtime"
+        later = Gate()
+        waiting = asyncio.create_task(pool.run(later, deadline=1e9, background=True))
+        assert await pool.run(lambda: "realtime", deadline=2e9) == "realtime", "a file's step does not take its thread"
+        assert not later.entered.is_set()
+        gates[1].open()
+        await entered(later)  # one file at a time goes on
+        later.open()
+        await asyncio.gather(waiting, *files)
+    finally:
+        pool.close()
+
+
+async def test_files_use_all_threads_again_when_realtime_streams_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduler, "RESERVE_S", 0.05)
+    pool = DeadlineScheduler(workers=2)
+    try:
+        await pool.run(lambda: "realtime", deadline=0.0)
+        gates = [Gate(), Gate()]
+        files = [asyncio.create_task(pool.run(gate, deadline=1e9, background=True)) for gate in gates]
+        await asyncio.gather(*(entered(gate) for gate in gates))
+        for gate in gates:
+            gate.open()
+        await asyncio.gather(*files)
+    finally:
+        pool.close()
 
 
 async def test_a_steps_error_reaches_its_caller(pool: DeadlineScheduler) -> None:

@@ -3,6 +3,9 @@
 A frame leaves when it is ready, its time has come (PacingClock), the session is not paused and the listener has granted
 credit for it; and an utterance begins to leave only when its next chunk is expected before the first has been played.
 A full queue makes the model wait; that, and nothing else, is what bounds the audio computed ahead.
+
+In an unpaced session, such as that of a file, there is no time to wait for: a frame leaves when it is ready and the
+reader has granted credit. Its inference yields to every realtime session.
 """
 
 from __future__ import annotations
@@ -20,6 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from voiceplane_worker.sessions.utterance_text import UtteranceText
+
+# Later than any deadline of a realtime stream, which never has more than seconds of audio ahead. It is not endless, so
+# that a file still progresses on a device that realtime streams keep busy.
+UNPACED_SLACK_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +47,7 @@ class FramePacer:
     """The frames of one stream. Confined to the event loop.
 
     Attributes:
+        unpaced: Whether frames leave as soon as they are ready.
         underruns: Times that a listener without a jitter buffer ran dry within an utterance.
     """
 
@@ -50,6 +58,7 @@ class FramePacer:
         buffer_ms: int,
         credit_frames: int | None,
         on_late_frame: Callable[[float], None] = lambda _: None,
+        unpaced: bool = False,
     ) -> None:
         """Make an empty queue.
 
@@ -59,6 +68,7 @@ class FramePacer:
             credit_frames: Initial credit; None for no credit flow control.
             on_late_frame: Called for each frame after an utterance's first burst, with its
                 lateness in seconds. A frame that waited for the listener (a pause, or no credit) is left out.
+            unpaced: Send frames as soon as they are ready, with credit only.
         """
         self.underruns = 0
         self._loop = asyncio.get_running_loop()
@@ -66,7 +76,8 @@ class FramePacer:
         self._capacity = buffer_ms // FRAME_MS
         self._credit = credit_frames
         self._burst_frames = burst_frames
-        self._unpaced = burst_frames
+        self._burst_left = burst_frames
+        self.unpaced = unpaced
         self._on_late_frame = on_late_frame
         self._frames: deque[ReadyFrame] = deque()
         self._paused_at: float | None = None
@@ -86,6 +97,8 @@ class FramePacer:
     def deadline(self) -> float:
         """When the listener runs dry unless more frames are put: the deadline of the next chunk's step."""
         now = self._loop.time()
+        if self.unpaced:
+            return now + UNPACED_SLACK_S
         shift = now - self._paused_at if self._paused_at is not None else 0.0
         return max(now, self._pacing.played_out_at() + shift) + self.ahead_s
 
@@ -96,7 +109,7 @@ class FramePacer:
 
     def hold_start(self, hold: bool) -> None:
         """Whether to hold an utterance that has not started: started now, it would soon run dry."""
-        self._held = hold
+        self._held = hold and not self.unpaced
         self._wake.set()
 
     async def room(self) -> None:
@@ -117,7 +130,7 @@ class FramePacer:
         while True:
             self._wake.clear()
             if self._frames and self._may_leave():
-                wait = self._pacing.due() - self._loop.time()
+                wait = 0.0 if self.unpaced else self._pacing.due() - self._loop.time()
                 if wait <= 0:
                     return self._leave()
                 alarm = self._loop.call_later(wait, self._wake.set)
@@ -136,7 +149,7 @@ class FramePacer:
         """Add credit: the listener accepts this many more frames."""
         if self._credit is not None and frames:
             if self._credit == 0:
-                self._unpaced = max(self._unpaced, self._burst_frames)
+                self._burst_left = max(self._burst_left, self._burst_frames)
             self._credit += frames
             self._wake.set()
 
@@ -149,7 +162,7 @@ class FramePacer:
         """Continue with the next frame."""
         if self._paused_at is not None:
             self._pacing.shift(self._loop.time() - self._paused_at)
-            self._unpaced = max(self._unpaced, 1)
+            self._burst_left = max(self._burst_left, 1)
             self._paused_at = None
             self._wake.set()
 
@@ -181,20 +194,24 @@ class FramePacer:
     def _leave(self) -> ReadyFrame:
         frame = self._frames.popleft()
         now = self._loop.time()
-        if self._in_utterance and now > self._pacing.played_out_at():
-            self.underruns += 1
-        if not self._in_utterance:
-            self._unpaced = self._burst_frames
-        if self._unpaced:
-            self._unpaced -= 1
-        else:
-            self._on_late_frame(max(0.0, now - self._pacing.due()))
+        if not self.unpaced:
+            self._account(now)
         self._in_utterance = not frame.end
-        self._pacing.leave(now)
         if self._credit is not None:
             self._credit -= 1
         self._balance()
         return frame
+
+    def _account(self, now: float) -> None:
+        if self._in_utterance and now > self._pacing.played_out_at():
+            self.underruns += 1
+        if not self._in_utterance:
+            self._burst_left = self._burst_frames
+        if self._burst_left:
+            self._burst_left -= 1
+        else:
+            self._on_late_frame(max(0.0, now - self._pacing.due()))
+        self._pacing.leave(now)
 
     def _balance(self) -> None:
         if len(self._frames) < self._capacity:

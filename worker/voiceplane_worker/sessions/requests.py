@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from voiceplane_worker.residency.voice_catalog import VoiceCatalog
     from voiceplane_worker.settings import WorkerSection
 
-MIN_SPEED, MAX_SPEED = 0.5, 2.0
+MIN_SPEED, MAX_SPEED = 0.25, 4.0
 MAX_ID_CHARS = 128
 MARKUPS: dict[int, Markup] = {
     tts_pb2.MARKUP_STRIP: "strip",
@@ -44,6 +44,7 @@ class SessionRequest:
     inline_phonemes: bool
     credit_flow_control: bool
     only_if_resident: bool
+    unpaced: bool
 
     @classmethod
     def from_proto(cls, request: tts_pb2.StartSessionRequest) -> SessionRequest:
@@ -66,6 +67,8 @@ class SessionRequest:
             value = getattr(request, field)
             if value and value not in known:
                 raise invalid(field, f"{field} {value} is unknown: use one of {', '.join(map(str, known))}, or 0")
+        if request.pacing not in tts_pb2.Pacing.values():
+            raise invalid("pacing", f"pacing {request.pacing} is unknown: use PACING_REALTIME or PACING_UNPACED")
         sentence = request.segmentation == tts_pb2.SEGMENTATION_SENTENCE
         return cls(
             session_id=request.session_id,
@@ -80,6 +83,7 @@ class SessionRequest:
             inline_phonemes=request.inline_phonemes,
             credit_flow_control=request.credit_flow_control,
             only_if_resident=request.only_if_resident,
+            unpaced=request.pacing == tts_pb2.PACING_UNPACED,
         )
 
     def text_policy(self, settings: WorkerSection) -> TextPolicy:

@@ -23,6 +23,7 @@ class SessionProfile:
     segmentation: Segmentation
     text_policy: TextPolicy
     credit_flow_control: bool
+    unpaced: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -98,6 +98,7 @@ class SessionStore:
             segmentation=request.segmentation,
             text_policy=request.text_policy(self._services.settings),
             credit_flow_control=request.credit_flow_control,
+            unpaced=request.unpaced,
         )
         session = Session(session_id=session_id, model_ref=model_ref, profile=profile, services=self._services)
         self._sessions[session_id] = session

@@ -44,6 +44,7 @@ class SynthesisStream:
             buffer_ms=limits.buffer_ms,
             credit_frames=0 if session.profile.credit_flow_control else None,
             on_late_frame=session.services.load.frame_left,
+            unpaced=session.profile.unpaced,
         )
         self._synthesizer = UtteranceSynthesizer(
             model_ref=session.model_ref,

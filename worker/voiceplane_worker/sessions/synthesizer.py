@@ -139,7 +139,9 @@ class UtteranceSynthesizer:
                 slack_s = 0.0 if progress.chunks else FIRST_CHUNK_SLACK_S
                 deadline = self._frame_pacer.deadline() + slack_s
                 asked_s = time.monotonic()
-                frames = await self._scheduler.run(step, deadline=deadline, kind=_kind(progress.chunks))
+                frames = await self._scheduler.run(
+                    step, deadline=deadline, kind=_kind(progress.chunks), background=self._frame_pacer.unpaced
+                )
                 if frames is None:
                     return
                 ready = progress.frames(frames, segment)

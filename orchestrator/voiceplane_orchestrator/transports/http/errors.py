@@ -20,26 +20,51 @@ STATUSES = {
     grpc.StatusCode.UNAVAILABLE: 503,
     grpc.StatusCode.DEADLINE_EXCEEDED: 504,
 }
+OPENAI_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "invalid_request_error",
+    409: "invalid_request_error",
+    413: "invalid_request_error",
+    429: "rate_limit_error",
+}
+"""The `type` of OpenAI's error object for each status; others are "server_error"."""
+TOO_LARGE = frozenset({"BODY_TOO_LARGE", "AUDIO_TOO_LONG"})
+"""Reasons of INVALID_ARGUMENT with status 413."""
 TOO_MANY_REQUESTS = frozenset({"RATE_LIMITED", "TOO_MANY_CONNECTIONS"})
 """Reasons of RESOURCE_EXHAUSTED that a caller causes itself: status 429. The others are the server's: 503."""
 
 
+def error_body(error: VoiceplaneError) -> dict[str, dict[str, object]]:
+    """An error as JSON: OpenAI's error object (message, type, param, code), with our fields beside them."""
+    return {
+        "error": {
+            "message": error.message,
+            "type": OPENAI_TYPES.get(_status(error), "server_error"),
+            "param": error.field or None,
+            "code": error.code.name,
+            "reason": error.reason,
+            "field": error.field,
+            "retry_after_ms": error.retry_after_ms,
+        }
+    }
+
+
+def _status(error: VoiceplaneError) -> int:
+    if error.reason in TOO_MANY_REQUESTS:
+        return 429
+    return 413 if error.reason in TOO_LARGE else STATUSES.get(error.code, 500)
+
+
 def error_response(error: VoiceplaneError) -> web.Response:
     """The response for an error."""
-    body = {
-        "code": error.code.name,
-        "reason": error.reason,
-        "field": error.field,
-        "message": error.message,
-        "retry_after_ms": error.retry_after_ms,
-    }
     headers = {}
     if error.retry_after_ms is not None:
         headers[hdrs.RETRY_AFTER] = str(-(-error.retry_after_ms // 1000))
     if error.code is grpc.StatusCode.UNAUTHENTICATED:
         headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
-    status = 429 if error.reason in TOO_MANY_REQUESTS else STATUSES.get(error.code, 500)
-    return web.json_response({"error": body}, status=status, headers=headers)
+    return web.json_response(error_body(error), status=_status(error), headers=headers)
 
 
 def aiohttp_error_response(error: web.HTTPException) -> web.Response:
@@ -53,7 +78,7 @@ def aiohttp_error_response(error: web.HTTPException) -> web.Response:
         404: (
             grpc.StatusCode.NOT_FOUND,
             "NOT_FOUND",
-            "there is no such endpoint: docs/reference/websocket.md lists the endpoints",
+            "there is no such endpoint: docs/reference/http.md lists the endpoints",
         ),
         405: (
             grpc.StatusCode.UNIMPLEMENTED,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from voiceplane_orchestrator.metrics import Metrics
     from voiceplane_orchestrator.settings import ServerSection
     from voiceplane_orchestrator.transports.api_key_store import ApiKeyStore
+    from voiceplane_orchestrator.transports.http.cors import CorsPolicy
     from voiceplane_orchestrator.transports.rate_limit import RateLimiter
 
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -34,7 +35,10 @@ _log = get_logger("http")
 class RequestChecks:
     """Decides whether a request may pass."""
 
-    def __init__(self, server: ServerSection, *, api_keys: ApiKeyStore, rate_limiter: RateLimiter) -> None:
+    def __init__(
+        self, server: ServerSection, *, api_keys: ApiKeyStore, rate_limiter: RateLimiter, cors: CorsPolicy
+    ) -> None:
+        self._cors = cors
         self._api_keys = api_keys
         self._rate_limiter = rate_limiter
         self._allowed_origins = server.allowed_origins
@@ -49,6 +53,8 @@ class RequestChecks:
         """
         is_public = request.path in PUBLIC_PATHS or request.path.startswith("/assets/")
         self._check_host(request)
+        if (answer := self._cors.preflight(request)) is not None:
+            return answer
         caller = self._authenticate(request, is_public=is_public)
         self._check_origin(request)
         if is_public:

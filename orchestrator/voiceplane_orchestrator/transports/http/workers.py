@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
@@ -23,15 +23,15 @@ class WorkerEndpoints:
     def __init__(self, router: Router) -> None:
         self._router = router
 
-    async def models(self, _request: web.Request) -> web.Response:
-        """GET /v1/models: each model with its voices, and its state on each worker."""
+    def list_models(self) -> list[dict[str, Any]]:
+        """Each model with its voices, and its state on each worker, by id."""
         models: dict[str, dict[str, object]] = {}
         on_workers: dict[str, list[dict[str, object]]] = {}
         for worker in self._router.workers():
             for model in worker.models:
                 models.setdefault(model.model_id, _model(model))
                 on_workers.setdefault(model.model_id, []).append(_model_on_worker(model, worker))
-        return web.json_response({"models": [models[name] | {"workers": on_workers[name]} for name in sorted(models)]})
+        return [models[name] | {"workers": on_workers[name]} for name in sorted(models)]
 
     async def change_model(self, request: web.Request) -> web.Response:
         """POST /v1/models/{id}/load, unload or reload."""

@@ -102,7 +102,9 @@ class WebSocketEndpoints:
                 session_id=session_id, output=connection, selection=selection, sample_rate_hz=rate_hz
             )
         else:
-            session = self._factory.streaming_tts(session_id=session_id, output=connection, selection=selection)
+            session = self._factory.streaming_tts(
+                session_id=session_id, output=connection, selection=selection, pacing=hello.pacing or "realtime"
+            )
         tasks = [
             asyncio.create_task(session.run(), name="session-run"),
             asyncio.create_task(self._receive(connection, session, client_id), name="session-receive"),

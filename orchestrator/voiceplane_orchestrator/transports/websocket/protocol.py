@@ -44,10 +44,12 @@ def check_hello(hello: Hello, *, microphone: bool) -> int:
     """Check a hello; returns the microphone's sample rate in Hz, or 0 without a microphone.
 
     Raises:
-        VoiceplaneError: The version or the rate is not accepted.
+        VoiceplaneError: The version, the rate or the pacing is not accepted.
     """
     if hello.version != VERSION:
         raise invalid("version", f"version must be {VERSION}, not {hello.version}", reason="UNSUPPORTED_VERSION")
+    if microphone and hello.pacing is not None:
+        raise invalid("pacing", "pacing is for /v1/speak: a conversation is always at the pace of speech")
     rate = hello.sample_rate_hz
     if not microphone:
         if rate is not None:

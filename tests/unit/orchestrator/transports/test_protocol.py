@@ -63,7 +63,7 @@ def test_whatever_comes_is_a_message_or_an_invalid_message(text: str) -> None:
         ({"type": "hello", "version": 1, "client_id": "../etc"}, "client_id"),
         ({"type": "hello", "version": 1, "client_id": ""}, "client_id"),
         ({"type": "hello", "version": 1, "client_id": "a" * 65}, "client_id"),
-        ({"type": "select", "speed": 2.5}, "speed"),
+        ({"type": "select", "speed": 4.5}, "speed"),
         ({"type": "select", "segmentation": "word"}, "segmentation"),
         ({"type": "unknown"}, "type"),
         ({"text": "a"}, "type"),

@@ -85,6 +85,43 @@ def test_a_burst_leaves_at_once_and_the_rest_in_real_time() -> None:
     assert times[BURST:] == pytest.approx([FRAME_SECONDS * number for number in range(1, 16)])
 
 
+def test_an_unpaced_stream_waits_for_credit_only_and_counts_nothing_as_late() -> None:
+    async def scenario() -> tuple[list[float], int]:
+        late: list[float] = []
+        source = FramePacer(
+            burst_frames=BURST, buffer_ms=2000, credit_frames=50, on_late_frame=late.append, unpaced=True
+        )
+        source.hold_start(True)
+        source.put(frames(40))
+        loop = asyncio.get_running_loop()
+        times = await departures(source, 40)
+        loop.call_later(1.0, source.put, frames(20, first=40))
+        loop.call_later(3.0, source.grant, 10)
+        times += await departures(source, 20)
+        assert not late
+        return times, source.underruns
+
+    times, underruns = run(scenario())
+    assert times == pytest.approx([0.0] * 40 + [1.0] * 10 + [3.0] * 10)
+    assert underruns == 0
+
+
+def test_an_unpaced_stream_yields_to_every_listener_but_not_without_end() -> None:
+    async def scenario() -> tuple[float, float, float]:
+        listener, file = (
+            frame_pacer(buffer_ms=10_000),
+            FramePacer(burst_frames=BURST, buffer_ms=2000, credit_frames=None, unpaced=True),
+        )
+        listener.put(frames(499))
+        before = file.deadline()
+        await asyncio.sleep(60)
+        return listener.deadline(), before, asyncio.get_running_loop().time()
+
+    listens_until, before, later = run(scenario())
+    assert 60 < listens_until < before + 60
+    assert before < later, "a step that has waited for a minute is due"
+
+
 def test_a_pause_holds_the_next_frame_and_a_resume_sends_it_with_the_same_lead() -> None:
     async def scenario() -> tuple[list[int], list[float]]:
         source = frame_pacer()

@@ -39,7 +39,7 @@ class Options:
     speed: float = 1.0
     segmentation: Segmentation = "clause"
 
-    def request(self) -> tts_pb2.StartSessionRequest:
+    def request(self, *, unpaced: bool) -> tts_pb2.StartSessionRequest:
         """The request for a session with this voice."""
         sentence = self.segmentation == "sentence"
         return tts_pb2.StartSessionRequest(
@@ -49,6 +49,7 @@ class Options:
             speed=self.speed,
             segmentation=tts_pb2.SEGMENTATION_SENTENCE if sentence else tts_pb2.SEGMENTATION_CLAUSE,
             credit_flow_control=True,
+            pacing=tts_pb2.PACING_UNPACED if unpaced else tts_pb2.PACING_REALTIME,
         )
 
 
@@ -72,7 +73,7 @@ class TTS(tts.TTS[Literal["error", "metrics_collected"]]):
             model: A model id; empty for the worker's default model.
             voice: A voice of the model; empty for its first one.
             language: BCP 47; empty for the voice's own language.
-            speed: Speaking rate, 0.5 to 2.0.
+            speed: Speaking rate, 0.25 to 4.0.
             segmentation: "clause": audio begins after the first clause. "sentence": each sentence has one intonation.
         """
         super().__init__(capabilities=tts.TTSCapabilities(streaming=True), sample_rate=SAMPLE_RATE_HZ, num_channels=1)
@@ -127,11 +128,15 @@ class TTS(tts.TTS[Literal["error", "metrics_collected"]]):
             self._client = None
 
     @contextlib.asynccontextmanager
-    async def speech(self) -> AsyncIterator[SpeechStream]:
-        """A speech stream in a session of its own; leaving it stops the synthesis on the worker."""
+    async def speech(self, *, unpaced: bool = False) -> AsyncIterator[SpeechStream]:
+        """A speech stream in a session of its own; leaving it stops the synthesis on the worker.
+
+        Args:
+            unpaced: As fast as the worker computes, and not at the pace of speech.
+        """
         session: WorkerSession | None = None
         try:
-            session = await self._connected().start_session(self._options.request())
+            session = await self._connected().start_session(self._options.request(unpaced=unpaced))
             async with session.open_stream() as speech:
                 yield speech
         except VoiceplaneError as error:
@@ -159,7 +164,7 @@ class ChunkedStream(tts.ChunkedStream):
 
     async def _run(self, output_emitter: tts.AudioEmitter) -> None:
         _begin(output_emitter, stream=False)
-        async with self._voiceplane.speech() as speech:
+        async with self._voiceplane.speech(unpaced=True) as speech:
             await speech.send(self.input_text, utterance_id=UTTERANCE, end=True)
             await speech.finish()
             async for frame in speech:
