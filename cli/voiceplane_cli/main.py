@@ -29,6 +29,7 @@ from voiceplane_cli.comparison.compare_target import compare_target
 from voiceplane_cli.comparison.result_files import ResultFiles
 from voiceplane_cli.comparison.transcription import open_transcriber
 from voiceplane_cli.local_stack import StackOptions
+from voiceplane_cli.model_declaration import ModelDeclaration, pairs, source_uri
 from voiceplane_cli.model_info import ModelInfo, WorkerInfo
 from voiceplane_cli.options import Json
 from voiceplane_cli.orchestrator_client import DEFAULT_URL, Action, OrchestratorClient
@@ -275,10 +276,39 @@ async def _models(common: Globals, *, worker: str | None) -> list[ModelInfo]:
 
 @models_app.command()
 def load(
-    ctx: typer.Context, model_id: str, worker: WorkerAddress = None, server: Server = None, json_: Json = False
+    ctx: typer.Context,
+    model_id: str,
+    source: Annotated[str, typer.Option(help="URI of its voice pack, or a path; for a model that is new.")] = "",
+    sha256: Annotated[str, typer.Option(help="The digest of the pack.")] = "",
+    credentials: Annotated[str, typer.Option(help="The worker's set of credentials that opens the source.")] = "",
+    family: Annotated[str, typer.Option(help="Such as csm; default: as the pack says.")] = "",
+    base: Annotated[str, typer.Option(help="For a LoRA: the base model that it is attached to.")] = "",
+    option: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="A family option; repeatable.")] = None,
+    voice: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME[=LANGUAGE]", help="A voice for sessions; repeatable; default: all."),
+    ] = None,
+    residency: Annotated[
+        Literal["on_demand", "preload", "pinned"] | None, typer.Option(help="pinned: never evicted.")
+    ] = None,
+    warm_up_text: Annotated[str, typer.Option(help="Spoken once after the load, unheard.")] = "",
+    worker: WorkerAddress = None,
+    server: Server = None,
+    json_: Json = False,
 ) -> None:
-    """Make a model resident; answers when it is."""
-    _change(ctx, model_id, "load", worker=worker, server=server, json_=json_)
+    """Make a model resident, also one that no worker knows yet; answers when it is."""
+    declaration = ModelDeclaration(
+        source=source_uri(source),
+        sha256=sha256,
+        credentials=credentials,
+        family=family,
+        base=base,
+        options=pairs(option or (), flag="--option"),
+        voices=pairs(voice or (), flag="--voice", optional=True),
+        residency=residency or "",
+        warm_up_text=warm_up_text,
+    )
+    _change(ctx, model_id, "load", declaration=declaration, worker=worker, server=server, json_=json_)
 
 
 @models_app.command()
@@ -298,14 +328,21 @@ def reload(
 
 
 def _change(
-    ctx: typer.Context, model_id: str, action: Action, *, worker: str | None, server: str | None, json_: bool
+    ctx: typer.Context,
+    model_id: str,
+    action: Action,
+    *,
+    declaration: ModelDeclaration | None = None,
+    worker: str | None,
+    server: str | None,
+    json_: bool,
 ) -> None:
     common = _globals(ctx, server)
 
     async def run() -> ModelInfo:
         async with inventories.inventory(server=common.url, api_key=common.api_key, worker=worker) as source:
             with demos.progress(f"{model_id}: {action}") as tell:
-                return await inventories.change(source, model_id, action, progress=tell)
+                return await inventories.change(source, model_id, action, declaration=declaration, progress=tell)
 
     model = _run(run())
     if json_:

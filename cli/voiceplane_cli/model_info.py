@@ -24,6 +24,8 @@ class Placement:
         message: Why, for users.
         references: Sessions that hold it.
         memory_bytes: 0 if not known.
+        fetched_bytes: Bytes of its fetch so far.
+        fetch_bytes: Bytes of its fetch in all; 0 if not known.
         last_used: ISO 8601; None if not known.
         expires_at: When it would be evicted if unused; None if never or not known.
     """
@@ -34,6 +36,8 @@ class Placement:
     message: str = ""
     references: int = 0
     memory_bytes: int = 0
+    fetched_bytes: int = 0
+    fetch_bytes: int = 0
     last_used: str | None = None
     expires_at: str | None = None
 
@@ -118,6 +122,8 @@ def model_from_json(value: Mapping[str, Any]) -> ModelInfo:
                 message=each.get("message", ""),
                 references=each.get("references", 0),
                 memory_bytes=each.get("memory_bytes", 0),
+                fetched_bytes=each.get("fetched_bytes", 0),
+                fetch_bytes=each.get("fetch_bytes", 0),
                 last_used=each.get("last_used"),
                 expires_at=each.get("expires_at"),
             )
@@ -150,6 +156,8 @@ def model_from_proto(status: tts_pb2.ModelStatus, *, worker: str) -> ModelInfo:
         message=status.message,
         references=status.references,
         memory_bytes=status.memory_bytes,
+        fetched_bytes=status.fetched_bytes,
+        fetch_bytes=status.fetch_bytes,
         last_used=_iso(status.last_used) if status.HasField("last_used") else None,
         expires_at=_iso(status.expires_at) if status.HasField("expires_at") else None,
     )

@@ -24,6 +24,7 @@ from voiceplane_worker.metrics import Metrics
 from voiceplane_worker.packs.catalog import PackCatalog
 from voiceplane_worker.residency.model_manager import ModelManager
 from voiceplane_worker.residency.models_file import read_models_file
+from voiceplane_worker.residency.models_file_watcher import ModelsFileWatcher
 from voiceplane_worker.residency.pack_loader import PackLoader, adapter_of
 from voiceplane_worker.scheduler import DeadlineScheduler
 from voiceplane_worker.server.mtls_auth import MtlsAuthInterceptor
@@ -78,6 +79,11 @@ class Worker:
         self.metrics.queue_steps.set_function(lambda: scheduler.queue_depth)
         self.metrics.sessions_limit.set(worker.max_sessions)
         load = LoadMetrics(metrics=self.metrics, changed=changes.note)
+        self._models_file = (
+            ModelsFileWatcher(worker.models_file, read=_declared, metrics=self.metrics, clock=SystemClock())
+            if worker.models_file
+            else None
+        )
         self.manager = ModelManager(
             settings=settings.model_manager,
             catalog=PackCatalog(worker.packs_dir),
@@ -93,7 +99,7 @@ class Worker:
             clock=SystemClock(),
             metrics=self.metrics,
             changed=changes.note,
-            declared=_declared(worker.models_file) if worker.models_file else (),
+            declared=self._models_file.read_first() if self._models_file else (),
         )
         self.sessions = SessionStore(
             manager=self.manager,
@@ -157,6 +163,8 @@ class Worker:
         self._run(self.state.keep_health(self._health, self.metrics))
         self._run(self.sessions.reap_forever())
         await self.manager.start()
+        if self._models_file:
+            self._run(self._models_file.watch(self.manager))
         _log.info("listening", address=self.address, ready=self.state.ready)
 
     async def drain(self, *, timeout_s: float) -> None:

@@ -81,6 +81,7 @@ class Metrics:
             ["model", "reason"],
         )
         self.models_lost = count("models_lost", "Models whose process crashed.", ["model"])
+        self.models_file_valid = gauge("models_file_valid", "1 if worker.models_file could be read, else 0.")
         self.registered = gauge("registered", "1 while this worker holds its lease in Redis, else 0.")
         self.registration_failures = count(
             "registration_failures", "Heartbeats that failed to renew the lease.", ["reason"]

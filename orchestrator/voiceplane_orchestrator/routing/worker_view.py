@@ -59,6 +59,7 @@ class WorkerView:
         connected: Whether its state is being watched; if not, the other fields are the last known ones.
         barred: Whether the circuit breaker keeps sessions away.
         full: Whether it is barred because it had no room for a session.
+        families: The families whose models it can load.
     """
 
     address: str
@@ -70,6 +71,7 @@ class WorkerView:
     draining: bool = False
     worker_id: str = ""
     device: str = ""
+    families: tuple[str, ...] = ()
     models: tuple[ModelView, ...] = ()
     sessions: int = 0
     max_sessions: int = 0

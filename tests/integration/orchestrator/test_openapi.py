@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
+from voiceplane_orchestrator.transports.http.load_request import LoadRequest
 from voiceplane_orchestrator.transports.http.openapi import document
 from voiceplane_orchestrator.transports.http.speech import SpeechRequest
 from voiceplane_orchestrator.transports.livekit.endpoints import AgentRequest, GrantRequest, RoomEndpoints
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 ROOMS = {"/v1/livekit/token", "/v1/livekit/agent"}
 REQUESTS: dict[str, type[BaseModel]] = {
     "SpeechRequest": SpeechRequest,
+    "LoadRequest": LoadRequest,
     "RoomRequest": GrantRequest,
     "AgentRequest": AgentRequest,
 }

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from voiceplane_orchestrator.settings import LOOPBACK_HOSTS
 from voiceplane_orchestrator.transports.http.errors import MAX_BODY_BYTES
 from voiceplane_orchestrator.transports.http.health import HealthEndpoints
 from voiceplane_orchestrator.transports.http.middleware import RequestChecks, make_middleware
@@ -35,7 +36,8 @@ def make_app(
     checks = RequestChecks(factory.settings.server, api_keys=api_keys, rate_limiter=rate_limiter)
     sessions = WebSocketEndpoints(factory, admission=admission)
     speech = SpeechEndpoint(factory, admission=admission)
-    workers = WorkerEndpoints(router)
+    is_local = factory.settings.server.host in LOOPBACK_HOSTS
+    workers = WorkerEndpoints(router, api_keys=api_keys, is_local=is_local)
     health = HealthEndpoints(factory=factory, router=router, admission=admission)
 
     app = web.Application(
