@@ -26,6 +26,7 @@ WATCH_S = 0.3
 STATE_DEADLINE_S = 5.0
 SETTLE_S = 2.0
 RATE_WINDOW_S = 5.0
+SPEAKS = {"now": "now", "loadable": "once loaded", "never": "never"}
 UNSETTLED = frozenset({"fetching", "loading", "warming", "draining"})
 
 
@@ -218,6 +219,7 @@ def models_table(models: Sequence[ModelInfo], *, now: datetime | None = None) ->
             model.family,
             place.worker or "-",
             place.state,
+            SPEAKS.get(place.availability, "-"),
             str(place.references),
             humanise_bytes(place.memory_bytes),
             _since(place.last_used, moment),
@@ -226,7 +228,7 @@ def models_table(models: Sequence[ModelInfo], *, now: datetime | None = None) ->
         for model in models
         for place in (model.workers or (Placement(worker="", state="absent"),))
     ]
-    return table(("model", "family", "worker", "state", "sessions", "memory", "used", "expires"), rows)
+    return table(("model", "family", "worker", "state", "speaks", "sessions", "memory", "used", "expires"), rows)
 
 
 def reasons(models: Sequence[ModelInfo]) -> list[str]:

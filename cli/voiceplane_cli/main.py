@@ -144,6 +144,8 @@ def say(
     if json_:
         print_json(asdict(spoken))
     else:
+        if spoken.fallback:
+            note(f"fallback: {spoken.fallback}")
         note(f"first audio {spoken.first_audio_ms:.0f} ms, {spoken.duration_ms / 1000:.2f} s, RTF {spoken.rtf:.2f}")
 
 
@@ -151,12 +153,12 @@ async def _say(
     common: Globals, text: str | None, *, output: str | None, raw: bool, wanted: saying.SpeechOptions
 ) -> saying.Spoken:
     sink = saying.open_file(output, raw=raw) if output else await open_audio_output()
-    async with demos.reachable(common.server, api_key=common.api_key, model=wanted.model or "") as api:
+    async with (
+        saying.finishing(sink),
+        demos.reachable(common.server, api_key=common.api_key, model=wanted.model or "") as api,
+    ):
         pieces = saying.read_stream(sys.stdin.fileno()) if text is None else saying.pieces_of(text)
-        try:
-            return await saying.speak(api, pieces, wanted=wanted, sink=sink)
-        finally:
-            await sink.close()
+        return await saying.speak(api, pieces, wanted=wanted, sink=sink)
 
 
 @app.command()
@@ -203,13 +205,13 @@ async def _talk(
 ) -> talking.Talked:
     sink = saying.open_file(output, raw=False) if output else await open_audio_output()
     said = (lambda _: None) if quiet else (note if output == "-" else typer.echo)
-    async with demos.reachable(common.server, api_key=common.api_key, model=wanted.model or "") as api:
-        try:
-            return await talking.talk_with_recording(
-                api, recording, wanted=wanted, sink=sink, fast=fast, patience_s=patience_s, said=said
-            )
-        finally:
-            await sink.close()
+    async with (
+        saying.finishing(sink),
+        demos.reachable(common.server, api_key=common.api_key, model=wanted.model or "") as api,
+    ):
+        return await talking.talk_with_recording(
+            api, recording, wanted=wanted, sink=sink, fast=fast, patience_s=patience_s, said=said
+        )
 
 
 @app.command()

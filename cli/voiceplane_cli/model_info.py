@@ -20,6 +20,7 @@ class Placement:
     Attributes:
         worker: Its address.
         state: absent, fetching, loading, warming, resident, draining or failed.
+        availability: "now", "loadable", or "never": this worker can't load it, as it is.
         reason: Why, for programs.
         message: Why, for users.
         references: Sessions that hold it.
@@ -32,6 +33,7 @@ class Placement:
 
     worker: str
     state: str
+    availability: str = ""
     reason: str = ""
     message: str = ""
     references: int = 0
@@ -118,6 +120,7 @@ def model_from_json(value: Mapping[str, Any]) -> ModelInfo:
             Placement(
                 worker=each["worker"],
                 state=each["state"],
+                availability=each.get("availability", ""),
                 reason=each.get("reason", ""),
                 message=each.get("message", ""),
                 references=each.get("references", 0),
@@ -152,6 +155,7 @@ def model_from_proto(status: tts_pb2.ModelStatus, *, worker: str) -> ModelInfo:
     place = Placement(
         worker=worker,
         state=state_name(status.state),
+        availability=_availability(status),
         reason=status.reason,
         message=status.message,
         references=status.references,
@@ -183,6 +187,12 @@ def worker_from_proto(state: tts_pb2.WorkerState, *, address: str) -> WorkerInfo
         first_audio_p50_ms=round(state.load.first_audio_p50_ms, 3),
         rtf_p50=round(state.load.rtf_p50, 4),
     )
+
+
+def _availability(status: tts_pb2.ModelStatus) -> str:
+    if status.unloadable:
+        return "never"
+    return "now" if status.state == tts_pb2.MODEL_STATE_RESIDENT else "loadable"
 
 
 def _iso(moment: Timestamp) -> str:

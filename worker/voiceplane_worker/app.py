@@ -22,6 +22,7 @@ from voiceplane_proto.v1 import tts_pb2, tts_pb2_grpc
 from voiceplane_worker.adapters import plugins
 from voiceplane_worker.metrics import Metrics
 from voiceplane_worker.packs.catalog import PackCatalog
+from voiceplane_worker.residency.load_check import LoadCheck
 from voiceplane_worker.residency.model_manager import ModelManager
 from voiceplane_worker.residency.models_file import read_models_file
 from voiceplane_worker.residency.models_file_watcher import ModelsFileWatcher
@@ -84,6 +85,11 @@ class Worker:
             if worker.models_file
             else None
         )
+        load_check = LoadCheck(
+            device=worker.device,
+            accept_licences=worker.accept_licences,
+            memory_cap_bytes=lambda: settings.model_manager.memory_cap_bytes,
+        )
         self.manager = ModelManager(
             settings=settings.model_manager,
             catalog=PackCatalog(worker.packs_dir),
@@ -95,7 +101,9 @@ class Worker:
                 accept_licences=worker.accept_licences,
                 private_sources=worker.private_sources,
                 limits=FetchLimits(stall_s=settings.model_manager.fetch_stall_timeout_ms / 1000),
+                load_check=load_check,
             ),
+            check=load_check,
             clock=SystemClock(),
             metrics=self.metrics,
             changed=changes.note,

@@ -183,4 +183,5 @@ def _model_view(model: tts_pb2.ModelStatus) -> ModelView:
         languages=tuple(model.languages),
         fetched_bytes=model.fetched_bytes,
         fetch_bytes=model.fetch_bytes,
+        unloadable=model.unloadable,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +20,7 @@ class ModelView:
 
     Attributes:
         languages: The languages that it speaks; if empty, those of its voices.
+        unloadable: Whether this worker can never load it; reason and message say why.
     """
 
     model_id: str
@@ -33,6 +35,14 @@ class ModelView:
     languages: tuple[str, ...] = ()
     fetched_bytes: int = 0
     fetch_bytes: int = 0
+    unloadable: bool = False
+
+    @property
+    def availability(self) -> Literal["now", "loadable", "never"]:
+        """Whether it can speak now, after a load, or never on this worker."""
+        if self.unloadable:
+            return "never"
+        return "now" if self.resident else "loadable"
 
     @property
     def resident(self) -> bool:

@@ -666,11 +666,12 @@ class ModelStatus(_message.Message):
     LANGUAGES_FIELD_NUMBER: _builtins.int
     FETCHED_BYTES_FIELD_NUMBER: _builtins.int
     FETCH_BYTES_FIELD_NUMBER: _builtins.int
+    UNLOADABLE_FIELD_NUMBER: _builtins.int
     model_id: _builtins.str
     family: _builtins.str
     state: Global___ModelState.ValueType
     reason: _builtins.str
-    """FAILED: a stable CamelCase reason, such as "DigestMismatch"; DRAINING: why."""
+    """FAILED or unloadable: a stable CamelCase reason, such as "DigestMismatch"; DRAINING: why."""
     message: _builtins.str
     """For users; says what to do."""
     references: _builtins.int
@@ -694,6 +695,10 @@ class ModelStatus(_message.Message):
     """FETCHING: bytes that have been fetched so far."""
     fetch_bytes: _builtins.int
     """FETCHING: bytes that are to be fetched in all; 0 while that is not known."""
+    unloadable: _builtins.bool
+    """ABSENT or FAILED: this worker can never load it, for the reason that `reason` and `message` say: its family is not
+    installed, its device is not there, its licence is not accepted, or it is larger than the worker's memory.
+    """
     @_builtins.property
     def resident_since(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -734,10 +739,11 @@ class ModelStatus(_message.Message):
         languages: _abc.Iterable[_builtins.str] | None = ...,
         fetched_bytes: _builtins.int = ...,
         fetch_bytes: _builtins.int = ...,
+        unloadable: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "last_used", b"last_used", "resident_since", b"resident_since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_model_id", b"base_model_id", "declaration", b"declaration", "expires_at", b"expires_at", "family", b"family", "fetch_bytes", b"fetch_bytes", "fetched_bytes", b"fetched_bytes", "generation", b"generation", "is_default", b"is_default", "languages", b"languages", "last_used", b"last_used", "load_duration_ms", b"load_duration_ms", "memory_bytes", b"memory_bytes", "message", b"message", "model_id", b"model_id", "reason", b"reason", "references", b"references", "residency", b"residency", "resident_since", b"resident_since", "sha256", b"sha256", "state", b"state", "voices", b"voices"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_model_id", b"base_model_id", "declaration", b"declaration", "expires_at", b"expires_at", "family", b"family", "fetch_bytes", b"fetch_bytes", "fetched_bytes", b"fetched_bytes", "generation", b"generation", "is_default", b"is_default", "languages", b"languages", "last_used", b"last_used", "load_duration_ms", b"load_duration_ms", "memory_bytes", b"memory_bytes", "message", b"message", "model_id", b"model_id", "reason", b"reason", "references", b"references", "residency", b"residency", "resident_since", b"resident_since", "sha256", b"sha256", "state", b"state", "unloadable", b"unloadable", "voices", b"voices"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -65,6 +65,7 @@ async def test_models_tells_each_model_with_its_voices_and_its_state_on_the_work
         assert on.keys() == {
             "worker",
             "state",
+            "availability",
             "reason",
             "message",
             "references",

@@ -92,6 +92,17 @@ async def test_only_an_admin_may_describe_a_model(tmp_path: Path) -> None:
             assert response.status == 200, "a model that a worker knows may be loaded with any key"
 
 
+async def test_a_speech_file_names_the_model_that_speaks(tmp_path: Path) -> None:
+    async with started() as (web, _):
+        slow = {"source": write_pack(tmp_path, "slow"), "options": {"load_ms": 500}, "wait": False}
+        async with web.post("/v1/models/slow/load", json=slow) as response:
+            assert response.status == 202
+        for model, fallback in (("slow", "slow"), ("mock", None)):
+            async with web.post("/v1/audio/speech", json={"input": "Hi.", "model": model}) as response:
+                assert response.headers["X-Voiceplane-Model"] == "mock"
+                assert response.headers.get("X-Voiceplane-Fallback") == fallback
+
+
 async def test_a_load_that_fails_says_why(tmp_path: Path) -> None:
     async with started() as (web, _):
         (tmp_path / "empty").mkdir()

@@ -22,6 +22,7 @@ class Family:
         adapter: The adapter's class in it, which takes no arguments.
         needs: The modules that must be installed besides.
         install: The command that installs it with all that it needs; empty: that of `voiceplane-family-NAME`.
+        uses_device: Whether its models compute on the worker's device, which must be there then.
         file_suffixes: What the files of a pack end in, by role; `voiceplane packs add` finds them by it.
     """
 
@@ -30,6 +31,7 @@ class Family:
     adapter: str
     needs: tuple[str, ...] = ()
     install: str = ""
+    uses_device: bool = True
     file_suffixes: Mapping[str, str] = field(default_factory=dict)
 
     @property

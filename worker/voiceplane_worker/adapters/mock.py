@@ -32,6 +32,7 @@ FAMILY = Family(
     traits=FamilyTraits(name="mock", streaming=True, lora=True),
     module="voiceplane_worker.adapters.mock",
     adapter="MockAdapter",
+    uses_device=False,
 )
 
 

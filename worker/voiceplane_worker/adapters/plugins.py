@@ -81,6 +81,11 @@ def traits_of(name: str) -> FamilyTraits:
     return _installed(name).traits
 
 
+def family_of(name: str) -> Family:
+    """A family that can be used here; raises as find_adapter does, and imports no library."""
+    return _installed(name)
+
+
 def find_adapter(name: str) -> Adapter:
     """The adapter of a family.
 

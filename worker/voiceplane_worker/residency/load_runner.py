@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from voiceplane_worker.adapters.base import Model
     from voiceplane_worker.metrics import Metrics
     from voiceplane_worker.packs.catalog import CatalogPack, PackCatalog
+    from voiceplane_worker.packs.metadata import PackMetadata
     from voiceplane_worker.packs.pack import VoicePack
+    from voiceplane_worker.residency.load_check import LoadCheck
     from voiceplane_worker.residency.model_entry import ModelEntry
     from voiceplane_worker.residency.model_reference import ModelReference
     from voiceplane_worker.residency.model_spec import ModelSpec
@@ -40,11 +42,17 @@ class Loader(Protocol):
     """Does the blocking work. A cancelled method returns only after it has undone what it began."""
 
     async def fetch(
-        self, spec: ModelSpec, known: CatalogPack | None, *, fetched: Callable[[int, int], None]
+        self,
+        spec: ModelSpec,
+        known: CatalogPack | None,
+        *,
+        fetched: Callable[[int, int], None],
+        admit: Callable[[int], None],
     ) -> VoicePack:
         """Fetch a pack to this machine; `known` is the catalog's entry of the model.
 
-        Calls `fetched` on the event loop with the bytes done and the bytes in all, 0 if unknown.
+        Calls `fetched` on the event loop with the bytes done and the bytes in all, 0 if unknown. Calls `admit` there,
+        too, before anything is fetched, with the bytes that the model will need at least; what it raises ends it.
         """
         ...
 
@@ -61,6 +69,11 @@ class Loader(Protocol):
         ...
 
 
+def described(spec: ModelSpec, known: CatalogPack | None) -> PackMetadata | None:
+    """What the catalog says of the pack that a spec asks for; None if it asks for another one."""
+    return known.metadata if known and not spec.source else None
+
+
 class LoadRunner:
     """Runs loads, with a limit of concurrent ones."""
 
@@ -74,6 +87,7 @@ class LoadRunner:
         residents: ResidentModels,
         metrics: Metrics,
         acquire: Callable[[str], Coroutine[Any, Any, ModelReference]],
+        check: LoadCheck,
     ) -> None:
         self._settings = settings
         self._catalog = catalog
@@ -82,6 +96,7 @@ class LoadRunner:
         self._residents = residents
         self._metrics = metrics
         self._acquire = acquire
+        self._check = check
         self._slots = asyncio.Semaphore(settings.max_parallel_loads)
 
     def begin(self, entry: ModelEntry, spec: ModelSpec) -> ModelLoad:
@@ -93,6 +108,8 @@ class LoadRunner:
         known = self._catalog.find(spec.model_id)
         load = ModelLoad(spec=spec, started=self._clock.now())
         load.memory_bytes = (known.metadata.memory_bytes if known else None) or 0
+        if problem := self._check.memory_problem(spec.model_id, load.memory_bytes):
+            raise problem
         self._residents.admit(entry, load)
         self._residents.entries[spec.model_id] = entry
         entry.load = load
@@ -105,6 +122,9 @@ class LoadRunner:
 
     async def _run(self, entry: ModelEntry, load: ModelLoad) -> VoiceplaneError | None:
         hold = ExitStack()
+        known = self._catalog.find(load.spec.model_id)
+        if problem := self._check.problem(load.spec.family, described(load.spec, known)):
+            return problem
         try:
             # Before it takes a slot: the base may need a slot for its own load.
             base = await self._hold_base(load.spec, hold) if load.spec.base_model_id else None
@@ -182,7 +202,14 @@ class LoadRunner:
 
     async def _fetch(self, entry: ModelEntry, load: ModelLoad) -> VoicePack:
         known = self._catalog.find(entry.model_id)
-        return await self._loader.fetch(load.spec, known, fetched=functools.partial(self._fetched, load))
+
+        def admit(memory_bytes: int) -> None:
+            if problem := self._check.memory_problem(entry.model_id, memory_bytes):
+                raise problem
+            load.memory_bytes = max(load.memory_bytes, memory_bytes)
+            self._residents.check_room(entry, load)
+
+        return await self._loader.fetch(load.spec, known, fetched=functools.partial(self._fetched, load), admit=admit)
 
     async def _bring_up(
         self, entry: ModelEntry, load: ModelLoad, pack: VoicePack, base: LoadedModel | None, hold: ExitStack

@@ -17,7 +17,8 @@ from voiceplane_common.logs import get_logger
 from voiceplane_worker.metrics import Metrics
 from voiceplane_worker.residency import eviction
 from voiceplane_worker.residency.async_waits import end, ends_within
-from voiceplane_worker.residency.load_runner import LoadRunner
+from voiceplane_worker.residency.load_check import NEVER, LoadCheck
+from voiceplane_worker.residency.load_runner import LoadRunner, described
 from voiceplane_worker.residency.model_entry import ModelEntry
 from voiceplane_worker.residency.model_spec import Residency, with_content, with_rules
 from voiceplane_worker.residency.resident_models import ResidentModels
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from voiceplane_common.clock import Clock
 
-    from voiceplane_worker.packs.catalog import PackCatalog
+    from voiceplane_worker.packs.catalog import CatalogPack, PackCatalog
     from voiceplane_worker.residency.load_runner import Loader
     from voiceplane_worker.residency.model_entry import ModelLoad
     from voiceplane_worker.residency.model_reference import ModelReference
@@ -54,6 +55,7 @@ class ModelManager:
         changed: Callable[[], None] = lambda: None,
         declared: Iterable[ModelSpec] = (),
         wall: Callable[[], float] = time.time,
+        check: LoadCheck | None = None,
     ) -> None:
         """Prepare; nothing is loaded before `start`.
 
@@ -67,12 +69,14 @@ class ModelManager:
             declared: Models of the models file. Preloaded and pinned ones are loaded at the start, but the worker is
                 ready without them, so that a broken one does not block the others.
             wall: Unix seconds, for the times in statuses.
+            check: Refuses models that this worker can never load; None for one that knows no device and no licence.
         """
         self._settings = settings
         self._catalog = catalog
         self._clock = clock
         self._wall_offset = wall() - clock.now()
         metrics = metrics or Metrics()
+        self._check = check or LoadCheck(device="cpu", memory_cap_bytes=lambda: settings.memory_cap_bytes)
         self._residents = ResidentModels(
             settings=settings, catalog=catalog, closer=loader, clock=clock, metrics=metrics, changed=changed
         )
@@ -84,6 +88,7 @@ class ModelManager:
             residents=self._residents,
             metrics=metrics,
             acquire=self.acquire,
+            check=self._check,
         )
         self._watcher: asyncio.Task[None] | None = None
         self._closed = False
@@ -273,7 +278,14 @@ class ModelManager:
             known=known.metadata if known else None,
             is_default=entry.model_id == self._settings.default_model_id,
             wall_offset=self._wall_offset,
+            problem=None if entry.uses_capacity else self._problem(entry, known),
         )
+
+    def _problem(self, entry: ModelEntry, known: CatalogPack | None) -> VoiceplaneError | None:
+        """Why a model that is not loaded never can be."""
+        if entry.error and entry.error.reason in NEVER:
+            return entry.error
+        return self._check.problem(entry.spec.family, described(entry.spec, known))
 
     def _request(self, spec: ModelSpec) -> tuple[ModelEntry, bool]:
         """Record a load request in the entry; False if something else has to end first."""

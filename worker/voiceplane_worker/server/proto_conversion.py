@@ -35,6 +35,7 @@ def model_status(status: ModelStatus) -> tts_pb2.ModelStatus:
         declaration=status.declaration,
         fetched_bytes=status.fetched_bytes,
         fetch_bytes=status.fetch_bytes,
+        unloadable=status.unloadable,
     )
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import struct
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import quote
 
 from aiohttp import hdrs, web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -17,10 +19,11 @@ from voiceplane_orchestrator.sessions.text_stream import check_text_length, sing
 from voiceplane_orchestrator.transports.send_buffer import limit_unsent_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from voiceplane_orchestrator.sessions.factory import SessionFactory
     from voiceplane_orchestrator.transports.admission import SessionAdmission
+    from voiceplane_orchestrator.tts.base import TtsState
     from voiceplane_orchestrator.tts.speech_frame import SpeechFrame
 
 _WAV_UNKNOWN_SIZE = 0xFFFF_FFFF
@@ -56,16 +59,24 @@ class SpeechEndpoint:
         check_text_length(wanted.input, max_chars=self._factory.settings.limits.max_text_chars, field="input")
         selection = await self._factory.selection("", model=wanted.model, voice=wanted.voice, speed=wanted.speed)
         with self._admission.admit("file") as session_id, tracing.new_trace("file", session_id=session_id):
-            tts = self._factory.tts(session_id=session_id, selection=selection)
+            speaking: list[TtsState] = []
+            tts = self._factory.tts(session_id=session_id, selection=selection, on_state=speaking.append)
             speech = tts.speak(single_chunk(wanted.input), utterance_id="1", epoch=1)
             try:
                 async with contextlib.aclosing(speech) as frames:
-                    return await self._stream(request, frames, wav=wanted.response_format == "wav")
+                    wav = wanted.response_format == "wav"
+                    headers = functools.partial(_who_speaks, speaking, wanted=wanted.model)
+                    return await self._stream(request, frames, wav=wav, headers=headers)
             finally:
                 await tts.close()
 
     async def _stream(
-        self, request: web.Request, frames: AsyncIterator[SpeechFrame], *, wav: bool
+        self,
+        request: web.Request,
+        frames: AsyncIterator[SpeechFrame],
+        *,
+        wav: bool,
+        headers: Callable[[], dict[str, str]],
     ) -> web.StreamResponse:
         """Send audio as it comes. An error before the first audio is still an HTTP status."""
         async for first in frames:
@@ -73,7 +84,8 @@ class SpeechEndpoint:
                 break
         else:
             raise invalid("input", "input has nothing that can be spoken: send words", reason="NOTHING_TO_SPEAK")
-        response = web.StreamResponse(headers={hdrs.CONTENT_TYPE: "audio/wav" if wav else "audio/pcm"})
+        content_type = {hdrs.CONTENT_TYPE: "audio/wav" if wav else "audio/pcm"}
+        response = web.StreamResponse(headers=content_type | headers())
         await response.prepare(request)
         limit_unsent_bytes(request)
         try:
@@ -91,6 +103,17 @@ class SpeechEndpoint:
     async def _write(self, response: web.StreamResponse, data: bytes) -> None:
         async with asyncio.timeout(self._factory.settings.limits.write_timeout_ms / 1000):
             await response.write(data)
+
+
+def _who_speaks(states: Sequence[TtsState], *, wanted: str) -> dict[str, str]:
+    """Headers with the model that speaks, percent-encoded; an explicit one if it is not the one that was asked for."""
+    state = next((state for state in reversed(states) if state.kind in {"ready", "fallback"}), None)
+    if state is None:
+        return {}
+    headers = {"X-Voiceplane-Model": quote(state.model_id), "X-Voiceplane-Voice": quote(state.voice)}
+    if state.kind == "fallback":
+        headers["X-Voiceplane-Fallback"] = quote(wanted) or "default"
+    return headers
 
 
 def _pcm(frame: SpeechFrame) -> bytes:

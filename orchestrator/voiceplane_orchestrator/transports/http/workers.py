@@ -103,6 +103,7 @@ def _model_on_worker(model: ModelView, worker: WorkerView) -> dict[str, object]:
     return {
         "worker": worker.address,
         "state": model.state,
+        "availability": model.availability,
         "reason": model.reason,
         "message": model.message,
         "references": model.references,
