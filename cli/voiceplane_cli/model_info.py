@@ -89,6 +89,8 @@ class WorkerInfo:
         queue_depth: Utterances that wait or are being synthesized.
         first_audio_p50_ms: Median; 0 before the first.
         rtf_p50: Compute time over audio time, median; 0 before the first.
+        device_memory_bytes: Of its GPU; 0 if not known.
+        device_memory_used_bytes: What of it is in use.
     """
 
     address: str
@@ -100,6 +102,8 @@ class WorkerInfo:
     queue_depth: int
     first_audio_p50_ms: float
     rtf_p50: float
+    device_memory_bytes: int = 0
+    device_memory_used_bytes: int = 0
 
     @property
     def state(self) -> str:
@@ -147,6 +151,8 @@ def worker_from_json(value: Mapping[str, Any]) -> WorkerInfo:
         queue_depth=value.get("queue_depth", 0),
         first_audio_p50_ms=value.get("first_audio_p50_ms", 0.0),
         rtf_p50=value.get("rtf_p50", 0.0),
+        device_memory_bytes=value.get("device_memory_bytes", 0),
+        device_memory_used_bytes=value.get("device_memory_used_bytes", 0),
     )
 
 
@@ -186,6 +192,8 @@ def worker_from_proto(state: tts_pb2.WorkerState, *, address: str) -> WorkerInfo
         queue_depth=state.load.queue_depth,
         first_audio_p50_ms=round(state.load.first_audio_p50_ms, 3),
         rtf_p50=round(state.load.rtf_p50, 4),
+        device_memory_bytes=state.device_memory.total_bytes,
+        device_memory_used_bytes=state.device_memory.used_bytes,
     )
 
 

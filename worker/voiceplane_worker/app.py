@@ -20,6 +20,7 @@ from voiceplane_common.tls import TlsSection, server_credentials
 from voiceplane_proto.v1 import tts_pb2, tts_pb2_grpc
 
 from voiceplane_worker.adapters import plugins
+from voiceplane_worker.adapters.devices import memory_budget_bytes, read_memory
 from voiceplane_worker.metrics import Metrics
 from voiceplane_worker.packs.catalog import PackCatalog
 from voiceplane_worker.residency.load_check import LoadCheck
@@ -85,13 +86,19 @@ class Worker:
             if worker.models_file
             else None
         )
+        manager_section = settings.model_manager
+        if not manager_section.memory_cap_bytes and (budget := memory_budget_bytes(worker.device)):
+            manager_section = manager_section.model_copy(update={"memory_cap_bytes": budget})
+            _log.info("memory_budget", device=worker.device, memory_cap_bytes=budget)
         load_check = LoadCheck(
             device=worker.device,
             accept_licences=worker.accept_licences,
-            memory_cap_bytes=lambda: settings.model_manager.memory_cap_bytes,
+            memory_cap_bytes=lambda: manager_section.memory_cap_bytes,
         )
         self.manager = ModelManager(
-            settings=settings.model_manager,
+            settings=manager_section,
+            device=worker.device,
+            read_memory=lambda: read_memory(worker.device),
             catalog=PackCatalog(worker.packs_dir),
             loader=PackLoader(
                 device=worker.device,
@@ -111,7 +118,7 @@ class Worker:
         )
         self.sessions = SessionStore(
             manager=self.manager,
-            services=SessionServices(settings=worker, scheduler=self._scheduler, load=load),
+            services=SessionServices(settings=worker, scheduler=self._scheduler, load=load, memory=self.manager.memory),
             metrics=self.metrics,
             changed=changes.note,
         )
@@ -122,6 +129,7 @@ class Worker:
             manager=self.manager,
             sessions=self.sessions,
             load=load,
+            device=worker.device,
         )
         self._service = TTSService(
             worker_id=worker_id,
@@ -169,6 +177,7 @@ class Worker:
             await self._serve_health(self.settings.worker.health_listen)
         self._registration = self._register()
         self._run(self.state.keep_health(self._health, self.metrics))
+        self._run(self.state.keep_device_memory(SystemClock(), self.metrics))
         self._run(self.sessions.reap_forever())
         await self.manager.start()
         if self._models_file:

@@ -73,7 +73,8 @@ class ModelManagerSection(Section):
         min_residency_ms: A model is not evicted within this time after its load.
         evict_check_interval_ms: How often the TTL is checked.
         resident_cap: Limit of resident models.
-        memory_cap_bytes: Limit of the memory of all resident models; 0 for no limit.
+        memory_cap_bytes: Limit of the memory of all resident models; 0 for 0.9 of what is free on the GPU at the start,
+            as NVML measures it, and no limit on a CPU or where it can't be measured.
         max_parallel_loads: Limit of concurrent loads.
         load_timeout_ms: A load that takes longer fails; the time of its fetch does not count.
         fetch_stall_timeout_ms: A fetch fails when no byte came for so long. It may take as long as bytes come.

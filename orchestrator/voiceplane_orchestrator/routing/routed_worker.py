@@ -166,6 +166,8 @@ def worker_view(address: str, state: tts_pb2.WorkerState, *, device: str, famili
         queue_depth=state.load.queue_depth,
         first_audio_p50_ms=state.load.first_audio_p50_ms,
         rtf_p50=state.load.rtf_p50,
+        device_memory_bytes=state.device_memory.total_bytes,
+        device_memory_used_bytes=state.device_memory.used_bytes,
     )
 
 

@@ -69,6 +69,8 @@ class WorkerView:
         connected: Whether its state is being watched; if not, the other fields are the last known ones.
         barred: Whether the circuit breaker keeps sessions away.
         full: Whether it is barred because it had no room for a session.
+        device_memory_bytes: The memory of its GPU; 0 if it has none, or if it can't be measured.
+        device_memory_used_bytes: What of it is in use.
         families: The families whose models it can load.
     """
 
@@ -88,6 +90,8 @@ class WorkerView:
     queue_depth: int = 0
     first_audio_p50_ms: float = 0.0
     rtf_p50: float = 0.0
+    device_memory_bytes: int = 0
+    device_memory_used_bytes: int = 0
 
     @property
     def takes_sessions(self) -> bool:

@@ -112,6 +112,8 @@ async def test_workers_tells_each_worker_with_its_load() -> None:
             "queue_depth",
             "first_audio_p50_ms",
             "rtf_p50",
+            "device_memory_bytes",
+            "device_memory_used_bytes",
         }
         assert worker["address"] == running.settings.discovery.workers[0]
         assert (worker["ready"], worker["draining"], worker["sessions"]) == (True, False, 1)

@@ -12,6 +12,7 @@ from voiceplane_common.errors import VoiceplaneError, invalid, not_found, unavai
 from voiceplane_common.logs import get_logger
 
 from voiceplane_worker.adapters.base import Crashable
+from voiceplane_worker.adapters.out_of_memory import is_out_of_memory
 from voiceplane_worker.residency.async_waits import end, ends_within
 from voiceplane_worker.residency.load_errors import backoff_s, load_failed, load_timed_out
 from voiceplane_worker.residency.model_entry import LoadedModel, ModelLoad
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from voiceplane_worker.packs.metadata import PackMetadata
     from voiceplane_worker.packs.pack import VoicePack
     from voiceplane_worker.residency.load_check import LoadCheck
+    from voiceplane_worker.residency.memory_recovery import MemoryRecovery
     from voiceplane_worker.residency.model_entry import ModelEntry
     from voiceplane_worker.residency.model_reference import ModelReference
     from voiceplane_worker.residency.model_spec import ModelSpec
@@ -88,6 +90,7 @@ class LoadRunner:
         metrics: Metrics,
         acquire: Callable[[str], Coroutine[Any, Any, ModelReference]],
         check: LoadCheck,
+        memory: MemoryRecovery,
     ) -> None:
         self._settings = settings
         self._catalog = catalog
@@ -97,6 +100,7 @@ class LoadRunner:
         self._metrics = metrics
         self._acquire = acquire
         self._check = check
+        self._memory = memory
         self._slots = asyncio.Semaphore(settings.max_parallel_loads)
 
     def begin(self, entry: ModelEntry, spec: ModelSpec) -> ModelLoad:
@@ -233,6 +237,28 @@ class LoadRunner:
         load.memory_bytes = pack.metadata.memory_bytes or pack.size_bytes
         self._residents.admit(entry, load)
         await self._residents.signal.until(lambda: self._residents.room_is_free(entry, load))
+        try:
+            model, gain_db = await self._load_and_warm_up(entry, load, pack, base)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            error.__traceback__ = None  # its frames hold what the failed load had allocated
+            evicted = await self._memory.free(incoming=load)
+            _log.warning("load_retried", model_id=entry.model_id, evicted=evicted, error=type(error).__name__)
+            try:
+                model, gain_db = await self._load_and_warm_up(entry, load, pack, base)
+            except Exception as again:
+                if not is_out_of_memory(again):
+                    raise
+                needed, again.__traceback__ = load.memory_bytes, None
+                raise await self._memory.explain(
+                    entry.model_id, again, doing="loaded", needed=needed, evicted=evicted
+                ) from None
+        return LoadedModel(model=model, gain_db=gain_db, generation=entry.generation + 1, pack=pack)
+
+    async def _load_and_warm_up(
+        self, entry: ModelEntry, load: ModelLoad, pack: VoicePack, base: LoadedModel | None
+    ) -> tuple[Model, float]:
         self._enter(load, ModelState.LOADING)
         model = await self._loader.load(pack, load.spec, base=base.model if base else None)
         try:
@@ -244,7 +270,7 @@ class LoadRunner:
         except BaseException:
             await self._residents.close_model(entry, model)
             raise
-        return LoadedModel(model=model, gain_db=gain_db, generation=entry.generation + 1, pack=pack)
+        return model, gain_db
 
     def _attach_again(self, base: ModelEntry) -> None:
         """Load the LoRAs of a base again on its new generation; until then, they keep the old one."""

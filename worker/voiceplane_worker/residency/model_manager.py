@@ -19,6 +19,7 @@ from voiceplane_worker.residency import eviction
 from voiceplane_worker.residency.async_waits import end, ends_within
 from voiceplane_worker.residency.load_check import NEVER, LoadCheck
 from voiceplane_worker.residency.load_runner import LoadRunner, described
+from voiceplane_worker.residency.memory_recovery import MemoryRecovery
 from voiceplane_worker.residency.model_entry import ModelEntry
 from voiceplane_worker.residency.model_spec import Residency, with_content, with_rules
 from voiceplane_worker.residency.resident_models import ResidentModels
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from voiceplane_common.clock import Clock
 
+    from voiceplane_worker.adapters.devices import MemoryReading
     from voiceplane_worker.packs.catalog import CatalogPack, PackCatalog
     from voiceplane_worker.residency.load_runner import Loader
     from voiceplane_worker.residency.model_entry import ModelLoad
@@ -42,7 +44,11 @@ _log = get_logger("models")
 
 
 class ModelManager:
-    """The models of one worker."""
+    """The models of one worker.
+
+    Attributes:
+        memory: Frees memory when the device has run out of it.
+    """
 
     def __init__(
         self,
@@ -56,6 +62,8 @@ class ModelManager:
         declared: Iterable[ModelSpec] = (),
         wall: Callable[[], float] = time.time,
         check: LoadCheck | None = None,
+        device: str = "cpu",
+        read_memory: Callable[[], MemoryReading | None] = lambda: None,
     ) -> None:
         """Prepare; nothing is loaded before `start`.
 
@@ -69,6 +77,8 @@ class ModelManager:
             declared: Models of the models file. Preloaded and pinned ones are loaded at the start, but the worker is
                 ready without them, so that a broken one does not block the others.
             wall: Unix seconds, for the times in statuses.
+            device: For messages.
+            read_memory: Measures its memory, blocking; None if it can't be measured.
             check: Refuses models that this worker can never load; None for one that knows no device and no licence.
         """
         self._settings = settings
@@ -80,6 +90,13 @@ class ModelManager:
         self._residents = ResidentModels(
             settings=settings, catalog=catalog, closer=loader, clock=clock, metrics=metrics, changed=changed
         )
+        self.memory = MemoryRecovery(
+            self._residents,
+            device=device,
+            read_memory=read_memory,
+            clock=clock,
+            timeout_s=settings.unload_drain_timeout_ms / 1000,
+        )
         self._load_runner = LoadRunner(
             settings=settings,
             catalog=catalog,
@@ -89,6 +106,7 @@ class ModelManager:
             metrics=metrics,
             acquire=self.acquire,
             check=self._check,
+            memory=self.memory,
         )
         self._watcher: asyncio.Task[None] | None = None
         self._closed = False
