@@ -21,6 +21,7 @@ from voiceplane_proto.v1 import tts_pb2, tts_pb2_grpc
 
 from voiceplane_worker.adapters import plugins
 from voiceplane_worker.adapters.devices import memory_budget_bytes, read_memory
+from voiceplane_worker.adapters.gpu_defaults import with_gpu_defaults
 from voiceplane_worker.metrics import Metrics
 from voiceplane_worker.packs.catalog import PackCatalog
 from voiceplane_worker.residency.load_check import LoadCheck
@@ -66,7 +67,7 @@ class Worker:
     """
 
     def __init__(self, settings: WorkerSettings) -> None:
-        self.settings = settings
+        self.settings = settings = with_gpu_defaults(settings, plugins.usable())
         self.address = ""
         self.metrics = Metrics()
         worker = settings.worker
@@ -135,7 +136,7 @@ class Worker:
             worker_id=worker_id,
             version=_version(),
             settings=settings,
-            families=plugins.traits(),
+            families=plugins.usable(),
             manager=self.manager,
             sessions=self.sessions,
             state=self.state,

@@ -263,6 +263,7 @@ class Family(_message.Message):
     STREAMING_FIELD_NUMBER: _builtins.int
     VOICE_CLONING_FIELD_NUMBER: _builtins.int
     LORA_FIELD_NUMBER: _builtins.int
+    GPU_DEFAULTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     streaming: _builtins.bool
     """Audio leaves before the whole piece of text has been synthesized."""
@@ -270,6 +271,10 @@ class Family(_message.Message):
     """The family can speak with a voice given as a reference recording."""
     lora: _builtins.bool
     """LoRA adapters can be attached to a resident base model."""
+    @_builtins.property
+    def gpu_defaults(self) -> Global___GpuDefaults:
+        """What the family asks for on a GPU; unset if its models do not compute on one."""
+
     def __init__(
         self,
         *,
@@ -277,14 +282,45 @@ class Family(_message.Message):
         streaming: _builtins.bool = ...,
         voice_cloning: _builtins.bool = ...,
         lora: _builtins.bool = ...,
+        gpu_defaults: Global___GpuDefaults | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["gpu_defaults", b"gpu_defaults"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lora", b"lora", "name", b"name", "streaming", b"streaming", "voice_cloning", b"voice_cloning"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gpu_defaults", b"gpu_defaults", "lora", b"lora", "name", b"name", "streaming", b"streaming", "voice_cloning", b"voice_cloning"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Family: _TypeAlias = Family  # noqa: Y015
+
+@_typing.final
+class GpuDefaults(_message.Message):
+    """What a family needs on a GPU, where the worker's settings do not say otherwise."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPUTE_WORKERS_FIELD_NUMBER: _builtins.int
+    MAX_SESSIONS_FIELD_NUMBER: _builtins.int
+    WARM_UP_RUNS_FIELD_NUMBER: _builtins.int
+    compute_workers: _builtins.int
+    """Inference steps at the same time."""
+    max_sessions: _builtins.int
+    """Sessions at once; 0: the worker's own."""
+    warm_up_runs: _builtins.int
+    """How often the warm-up text is spoken after a load."""
+    def __init__(
+        self,
+        *,
+        compute_workers: _builtins.int = ...,
+        max_sessions: _builtins.int = ...,
+        warm_up_runs: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compute_workers", b"compute_workers", "max_sessions", b"max_sessions", "warm_up_runs", b"warm_up_runs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GpuDefaults: _TypeAlias = GpuDefaults  # noqa: Y015
 
 @_typing.final
 class Limits(_message.Message):
@@ -293,22 +329,26 @@ class Limits(_message.Message):
     MAX_SESSIONS_FIELD_NUMBER: _builtins.int
     MAX_CHUNK_CHARS_FIELD_NUMBER: _builtins.int
     RESIDENT_CAP_FIELD_NUMBER: _builtins.int
+    COMPUTE_WORKERS_FIELD_NUMBER: _builtins.int
     max_sessions: _builtins.int
     """Sessions that this worker accepts at once."""
     max_chunk_chars: _builtins.int
     """Unicode code points in the text of one TextChunk."""
     resident_cap: _builtins.int
     """Models that may be resident at once."""
+    compute_workers: _builtins.int
+    """Inference steps at the same time."""
     def __init__(
         self,
         *,
         max_sessions: _builtins.int = ...,
         max_chunk_chars: _builtins.int = ...,
         resident_cap: _builtins.int = ...,
+        compute_workers: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_chunk_chars", b"max_chunk_chars", "max_sessions", b"max_sessions", "resident_cap", b"resident_cap"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compute_workers", b"compute_workers", "max_chunk_chars", b"max_chunk_chars", "max_sessions", b"max_sessions", "resident_cap", b"resident_cap"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -845,6 +885,7 @@ class LoadModelRequest(_message.Message):
     DECLARE_ONLY_FIELD_NUMBER: _builtins.int
     VOICES_FIELD_NUMBER: _builtins.int
     LANGUAGES_FIELD_NUMBER: _builtins.int
+    LOAD_TIMEOUT_MS_FIELD_NUMBER: _builtins.int
     model_id: _builtins.str
     family: _builtins.str
     """Empty: as the pack's metadata says; otherwise the two must agree."""
@@ -867,6 +908,8 @@ class LoadModelRequest(_message.Message):
     """Make the model known by these rules without loading it: the first session that asks for it does. A model that is
     resident with other content is loaded again, as without this.
     """
+    load_timeout_ms: _builtins.int
+    """How long the load and the warm-up may take, without the fetch, which has a deadline by progress. 0: the worker's own."""
     @_builtins.property
     def source(self) -> Global___ModelSource:
         """Empty for a model that the worker's configuration or its voice packs name already."""
@@ -900,10 +943,11 @@ class LoadModelRequest(_message.Message):
         declare_only: _builtins.bool = ...,
         voices: _abc.Iterable[Global___Voice] | None = ...,
         languages: _abc.Iterable[_builtins.str] | None = ...,
+        load_timeout_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_model_id", b"base_model_id", "declaration", b"declaration", "declare_only", b"declare_only", "family", b"family", "languages", b"languages", "min_residency_ms", b"min_residency_ms", "model_id", b"model_id", "no_wait", b"no_wait", "options", b"options", "residency", b"residency", "source", b"source", "ttl_ms", b"ttl_ms", "voices", b"voices", "warm_up_text", b"warm_up_text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_model_id", b"base_model_id", "declaration", b"declaration", "declare_only", b"declare_only", "family", b"family", "languages", b"languages", "load_timeout_ms", b"load_timeout_ms", "min_residency_ms", b"min_residency_ms", "model_id", b"model_id", "no_wait", b"no_wait", "options", b"options", "residency", b"residency", "source", b"source", "ttl_ms", b"ttl_ms", "voices", b"voices", "warm_up_text", b"warm_up_text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

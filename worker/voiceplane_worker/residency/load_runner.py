@@ -102,6 +102,7 @@ class LoadRunner:
         self._check = check
         self._memory = memory
         self._slots = asyncio.Semaphore(settings.max_parallel_loads)
+        self._fetch_slots = asyncio.Semaphore(settings.max_parallel_fetches)
 
     def begin(self, entry: ModelEntry, spec: ModelSpec) -> ModelLoad:
         """Admit a load and start it.
@@ -132,9 +133,15 @@ class LoadRunner:
         try:
             # Before it takes a slot: the base may need a slot for its own load.
             base = await self._hold_base(load.spec, hold) if load.spec.base_model_id else None
-            async with self._slots:
+            async with self._fetch_slots:
                 load.started = self._clock.now()
-                return await self._bring_up_in_time(entry, load, base, hold)
+                pack = await self._fetch(entry, load)
+            if isinstance(pack, VoiceplaneError):
+                return pack
+            fetched_s = self._clock.now()
+            async with self._slots:
+                load.started += self._clock.now() - fetched_s  # waiting is not loading
+                return await self._bring_up_in_time(entry, load, pack, base, hold)
         except VoiceplaneError as error:
             return error
         finally:
@@ -173,20 +180,21 @@ class LoadRunner:
         load.ended.set()
         self._residents.settle(entry)
 
-    async def _bring_up_in_time(
-        self, entry: ModelEntry, load: ModelLoad, base: LoadedModel | None, hold: ExitStack
-    ) -> VoiceplaneError | None:
-        # A fetch has a deadline of its own, by progress: how long it takes is the network's matter, not the model's.
-        fetch = asyncio.create_task(self._fetch(entry, load))
+    async def _fetch(self, entry: ModelEntry, load: ModelLoad) -> VoicePack | VoiceplaneError:
+        """Fetch the pack. It holds no slot of loads, and its deadline is by progress: no byte for a time."""
+        fetch = asyncio.create_task(self._bring(entry, load))
         try:
             await asyncio.wait([fetch])
         except asyncio.CancelledError:
             await end(fetch)
             raise
-        if error := load_failed(entry.model_id, fetch):
-            return error
-        work = asyncio.create_task(self._bring_up(entry, load, fetch.result(), base, hold))
-        timeout_s = self._settings.load_timeout_ms / 1000
+        return load_failed(entry.model_id, fetch) or fetch.result()
+
+    async def _bring_up_in_time(
+        self, entry: ModelEntry, load: ModelLoad, pack: VoicePack, base: LoadedModel | None, hold: ExitStack
+    ) -> VoiceplaneError | None:
+        work = asyncio.create_task(self._bring_up(entry, load, pack, base, hold))
+        timeout_s = (load.spec.load_timeout_ms or self._settings.load_timeout_ms) / 1000
         try:
             in_time = await ends_within(work, clock=self._clock, seconds=timeout_s)
         except asyncio.CancelledError:
@@ -204,7 +212,7 @@ class LoadRunner:
         entry.abandoned.remove(load)
         self._residents.settle(entry)
 
-    async def _fetch(self, entry: ModelEntry, load: ModelLoad) -> VoicePack:
+    async def _bring(self, entry: ModelEntry, load: ModelLoad) -> VoicePack:
         known = self._catalog.find(entry.model_id)
 
         def admit(memory_bytes: int) -> None:

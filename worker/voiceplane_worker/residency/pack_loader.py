@@ -13,7 +13,7 @@ from voiceplane_common.errors import VoiceplaneError, failed_precondition
 
 from voiceplane_worker.adapters.base import LoraBase, Piece
 from voiceplane_worker.adapters.hosted.adapter import HostedAdapter
-from voiceplane_worker.adapters.plugins import find_adapter
+from voiceplane_worker.adapters.plugins import find_adapter, warm_up_runs
 from voiceplane_worker.audio.loudness import calibrate
 from voiceplane_worker.packs.opening import open_pack
 from voiceplane_worker.residency.async_waits import complete, end
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from voiceplane_worker.residency.model_spec import ModelSpec
 
 T = TypeVar("T")
+
+FETCH_THREADS = 64
 
 
 class PackLoader:
@@ -74,6 +76,8 @@ class PackLoader:
         self._limits = limits
         self._load_check = load_check
         self._pool = ThreadPoolExecutor(thread_name_prefix="loader")
+        # Of its own, so that slow fetches leave threads to loads; how many there are is limited by who calls.
+        self._fetch_pool = ThreadPoolExecutor(max_workers=FETCH_THREADS, thread_name_prefix="fetcher")
 
     async def fetch(
         self,
@@ -113,7 +117,7 @@ class PackLoader:
                 admit=sized,
             )
 
-        running = asyncio.create_task(self._run(work))
+        running = asyncio.create_task(self._run(work, pool=self._fetch_pool))
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
@@ -140,16 +144,29 @@ class PackLoader:
         return await self._run(load, undo=lambda model: model.close())
 
     async def warm_up(self, model: Model, pack: VoicePack) -> float:
-        """See Loader."""
-        return await self._run(lambda: speak_unheard(model, pack))
+        """See Loader. On a GPU, as often as the family says."""
+        runs = warm_up_runs(pack.metadata.family) if self._device.startswith("cuda") else 1
+
+        def work() -> float:
+            for _ in range(runs - 1):
+                speak_unheard(model, pack)
+            return speak_unheard(model, pack)
+
+        return await self._run(work)
 
     async def close(self, model: Model) -> None:
         """See Loader."""
         await self._run(model.close)
 
-    async def _run(self, work: Callable[[], T], *, undo: Callable[[T], object] = lambda _: None) -> T:
+    async def _run(
+        self,
+        work: Callable[[], T],
+        *,
+        undo: Callable[[T], object] = lambda _: None,
+        pool: ThreadPoolExecutor | None = None,
+    ) -> T:
         loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self._pool, work)
+        future = loop.run_in_executor(pool or self._pool, work)
         if not await complete(future):
             return future.result()
         if future.exception() is None:

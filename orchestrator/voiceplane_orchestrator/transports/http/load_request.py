@@ -13,8 +13,8 @@ _RESIDENCIES = {
     "preload": tts_pb2.RESIDENCY_PRELOAD,
     "pinned": tts_pb2.RESIDENCY_PINNED,
 }
-# A number of the API that is 64 bits wide.
-_MAX_MS = 2**63 - 1
+# Ten years: a larger value is a wrong unit.
+_MAX_MS = 315_360_000_000
 
 
 class _Body(BaseModel):
@@ -49,6 +49,7 @@ class LoadRequest(_Body):
         residency: When it is loaded and evicted.
         ttl_ms: 0 for the worker's setting.
         min_residency_ms: 0 for the worker's setting.
+        load_timeout_ms: 0 for the worker's setting.
         warm_up_text: Empty: the pack's own.
         workers: Addresses of the workers that load it. Empty: those that can.
         wait: Whether the answer waits until it is resident.
@@ -63,6 +64,7 @@ class LoadRequest(_Body):
     residency: Literal["on_demand", "preload", "pinned"] = "on_demand"
     ttl_ms: int = Field(default=0, ge=0, le=_MAX_MS)
     min_residency_ms: int = Field(default=0, ge=0, le=_MAX_MS)
+    load_timeout_ms: int = Field(default=0, ge=0, le=_MAX_MS)
     warm_up_text: str = ""
     workers: tuple[str, ...] = ()
     wait: bool = True
@@ -86,6 +88,7 @@ class LoadRequest(_Body):
             residency=_RESIDENCIES[self.residency],
             ttl_ms=self.ttl_ms,
             min_residency_ms=self.min_residency_ms,
+            load_timeout_ms=self.load_timeout_ms,
             warm_up_text=self.warm_up_text,
             no_wait=not self.wait,
         )

@@ -26,6 +26,7 @@ def test_a_body_describes_a_model() -> None:
         languages=["en"],
         residency="pinned",
         ttl_ms=5,
+        load_timeout_ms=9,
         warm_up_text="Hi.",
         wait=False,
     ) == {
@@ -38,6 +39,7 @@ def test_a_body_describes_a_model() -> None:
         "languages": ["en"],
         "residency": "RESIDENCY_PINNED",
         "ttlMs": "5",
+        "loadTimeoutMs": "9",
         "warmUpText": "Hi.",
         "noWait": True,
     }

@@ -50,22 +50,14 @@ def web(localhost: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[
 class Bench:
     """A worker's manager that loads from the web."""
 
-    def __init__(
-        self, tmp_path: Path, *, cap: int = CAP_BYTES, device: str = "cpu", accept: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, tmp_path: Path, *, cap: int = CAP_BYTES, **limits: Any) -> None:
         packs = tmp_path / "packs"
         packs.mkdir(exist_ok=True)
-        check = LoadCheck(device=device, accept_licences=accept, memory_cap_bytes=lambda: cap)
+        check = LoadCheck(device="cpu", memory_cap_bytes=lambda: cap)
         self.manager = ModelManager(
-            settings=ModelManagerSection(default_model_id="", memory_cap_bytes=cap),
+            settings=ModelManagerSection(default_model_id="", memory_cap_bytes=cap, **limits),
             catalog=PackCatalog(packs),
-            loader=PackLoader(
-                device=device,
-                threads=1,
-                cache_dir=tmp_path / "cache",
-                accept_licences=accept,
-                load_check=check,
-            ),
+            loader=PackLoader(device="cpu", threads=1, cache_dir=tmp_path / "cache", load_check=check),
             clock=SystemClock(),
             check=check,
         )
@@ -121,6 +113,15 @@ async def test_what_fits_is_fetched_once_with_its_description(web: FileServer, t
     spec = serve(web)
     assert (await bench.manager.load(spec)).state is ModelState.RESIDENT
     assert web.sent_bytes == sum(len(served.body) for served in web.files.values())
+    await bench.manager.close()
+
+
+async def test_a_source_slower_than_the_load_timeout_becomes_resident(web: FileServer, tmp_path: Path) -> None:
+    bench = Bench(tmp_path, cap=4 * CAP_BYTES, load_timeout_ms=200)
+    spec = serve(web, weights=WEIGHTS[:500_000])
+    web.files["/voice/model.safetensors"].bytes_per_s = 500_000
+    status = await bench.manager.load(spec)
+    assert (status.state, status.load_duration_ms > 800) == (ModelState.RESIDENT, True)
     await bench.manager.close()
 
 
