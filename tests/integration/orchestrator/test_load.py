@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import numpy as np
+from voiceplane_client.worker import Deadlines
 from voiceplane_orchestrator.app import Orchestrator
 from voiceplane_orchestrator.settings import OrchestratorSettings
 from voiceplane_worker.app import Worker
@@ -115,6 +116,17 @@ async def test_a_load_that_fails_says_why(tmp_path: Path) -> None:
         ):
             async with web.post("/v1/models/anna/load", json=body) as response:
                 assert (response.status, (await response.json())["error"]["reason"]) == (status, reason)
+
+
+async def test_a_load_may_take_longer_than_a_call(tmp_path: Path) -> None:
+    async with started() as (web, running):
+        (worker,) = running._router._workers.values()
+        worker.client.deadlines = Deadlines(load=0.1)
+        body = {"source": write_pack(tmp_path, "slow"), "options": {"load_ms": 700}}
+        async with web.post("/v1/models/slow/load", json=body) as response:
+            assert response.status == 200, await response.text()
+        async with web.post("/v1/models/none/load", json={"source": "file:///none"}) as response:
+            assert response.status == 409, "a load that fails ends the wait"
 
 
 async def test_a_load_need_not_be_waited_for(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pydantic import ValidationError
 from voiceplane_common.artifacts import digest, fetch, find
 from voiceplane_common.artifacts.archives import SUFFIXES, is_archive, unpack
 from voiceplane_common.artifacts.cache import Cache, default_cache_dir
@@ -28,8 +29,20 @@ if TYPE_CHECKING:
     from voiceplane_worker.packs.metadata import PackSource
 
 
+NO_LICENCE = "NOASSERTION"
+"""The licence of files that state none, by its name in SPDX: who names such a source answers for it."""
+
 # Sources that have single files, of which metadata.yaml can be read before the others are fetched.
 FOLDER_SCHEMES = frozenset({"hf", "s3", "gs", "az"})
+
+
+class NamedVoice(Protocol):
+    """A voice by name; its language may be empty."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def language(self) -> str: ...  # noqa: D102
 
 
 class PackRequest(Protocol):
@@ -45,6 +58,8 @@ class PackRequest(Protocol):
     def warm_up_text(self) -> str: ...  # noqa: D102
     @property
     def options(self) -> Mapping[str, str]: ...  # noqa: D102
+    @property
+    def voices(self) -> Sequence[NamedVoice]: ...  # noqa: D102
 
 
 def open_pack(
@@ -64,8 +79,8 @@ def open_pack(
     """Fetch a pack and check it. Blocking.
 
     The files come from the spec's source, else from the catalog's, else they lie beside the catalog's metadata.yaml. A
-    source may be an archive of them. A metadata.yaml among them describes the pack; otherwise the catalog's does. The
-    spec's options and warm-up text win.
+    source may be an archive of them. A metadata.yaml among them describes the pack; otherwise the catalog's does, or
+    the family and the voices of the spec. The spec's options and warm-up text win.
 
     Args:
         spec: What is asked for.
@@ -148,8 +163,11 @@ def _describe(folder: Path, spec: PackRequest, known: CatalogPack | None) -> Pac
         metadata = read_metadata(own)
     elif known:
         metadata = known.metadata
+    elif spec.family and spec.voices and all(voice.language for voice in spec.voices):
+        metadata = _from_request(spec)
     else:
-        raise _broken(spec, f"{folder} has no {METADATA_FILE}")
+        remedy = "add one, or load it with a family and with voices that have a language"
+        raise _broken(spec, f"{folder} has no {METADATA_FILE}: {remedy}")
     # Whoever names a source names the model, too: one pack may serve as several models with other options.
     if not spec.source and metadata.model_id != spec.model_id:
         raise invalid("model_id", f"the pack is {metadata.model_id!r}, and {spec.model_id!r} is asked for")
@@ -158,6 +176,18 @@ def _describe(folder: Path, spec: PackRequest, known: CatalogPack | None) -> Pac
     if spec.warm_up_text:
         changes["warm_up_text"] = spec.warm_up_text
     return metadata.model_copy(update=changes)
+
+
+def _from_request(spec: PackRequest) -> PackMetadata:
+    """The description of files that bring none, such as an adapter as a training wrote it."""
+    try:
+        voices = [{"name": voice.name, "language": voice.language} for voice in spec.voices]
+        values = {"model_id": spec.model_id, "family": spec.family, "licence": NO_LICENCE, "voices": voices}
+        return PackMetadata.model_validate(values)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(str(part) for part in problem["loc"])
+        raise invalid(field, f"{field}: {problem['msg']}") from None
 
 
 def _check_family(metadata: PackMetadata, spec: PackRequest) -> None:
