@@ -161,6 +161,13 @@ DASHBOARDS = {
             rates("Heartbeats that failed", (f"{W}registration_failures_total", "", "reason")),
             values("Resident models", (f"{W}resident_models", "", "instance")),
             values("Memory of models", (f"{W}model_memory_bytes", "", "model"), unit="bytes"),
+            values(
+                "Memory of GPUs",
+                (f"{W}device_memory_used_bytes", "used:", "instance, device"),
+                (f"{W}device_memory_bytes", "in all:", "instance, device"),
+                unit="bytes",
+            ),
+            values("Models file is valid", (f"{W}models_file_valid", "", "instance")),
             percentiles("Loads", f"{W}model_load_seconds", by="model"),
             rates("Loads by outcome", (f"{W}model_load_seconds_count", "", "outcome")),
             percentiles("Unloads", f"{W}model_unload_seconds", by="model"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -15,6 +17,7 @@ from voiceplane_common.settings import Section, load_settings
 from voiceplane_common.tls import ClientTlsSection
 from voiceplane_proto.v1 import tts_pb2
 
+from voiceplane_cli.model_declaration import ModelDeclaration
 from voiceplane_cli.model_info import ModelInfo, Placement, WorkerInfo, model_from_proto, worker_from_proto
 from voiceplane_cli.orchestrator_client import Action, OrchestratorClient
 from voiceplane_cli.output import CliError, ExitCode, humanise_age, humanise_bytes, table
@@ -22,6 +25,8 @@ from voiceplane_cli.output import CliError, ExitCode, humanise_age, humanise_byt
 WATCH_S = 0.3
 STATE_DEADLINE_S = 5.0
 SETTLE_S = 2.0
+RATE_WINDOW_S = 5.0
+SPEAKS = {"now": "now", "loadable": "once loaded", "never": "never"}
 UNSETTLED = frozenset({"fetching", "loading", "warming", "draining"})
 
 
@@ -34,7 +39,7 @@ class Inventory(Protocol):
     async def workers(self) -> list[WorkerInfo]:
         """Every worker."""
 
-    async def change(self, model_id: str, action: Action) -> None:
+    async def change(self, model_id: str, action: Action, *, declaration: ModelDeclaration | None = None) -> None:
         """Load, unload or reload; returns when it is done."""
 
 
@@ -62,14 +67,28 @@ class DirectWorker:
             raise _unreachable(self.client.address) from None
         return [worker_from_proto(state, address=self.client.address)]
 
-    async def change(self, model_id: str, action: Action) -> None:
+    async def change(self, model_id: str, action: Action, *, declaration: ModelDeclaration | None = None) -> None:
         """Load, unload or reload."""
         if action == "load":
-            await self.client.load_model(tts_pb2.LoadModelRequest(model_id=model_id))
+            await self._load((declaration or ModelDeclaration()).message(model_id))
         elif action == "unload":
             await self.client.unload_model(model_id)
         else:
             await self.client.reload_model(model_id)
+
+    async def _load(self, request: tts_pb2.LoadModelRequest) -> None:
+        """Load; for as long as the worker is at it, since a fetch may take longer than a call may."""
+        while True:
+            try:
+                await self.client.load_model(request)
+            except VoiceplaneError as error:
+                if error.reason != "DEADLINE_EXCEEDED" or (await self._state(request.model_id)) not in UNSETTLED:
+                    raise
+            else:
+                return
+
+    async def _state(self, model_id: str) -> str:
+        return next((model.state for model in await self.models() if model.model_id == model_id), "absent")
 
 
 @asynccontextmanager
@@ -110,19 +129,27 @@ def _unreachable(worker: str) -> CliError:
     return CliError(f"no worker at {worker}: {remedy}", code=ExitCode.UNREACHABLE)
 
 
-async def change(source: Inventory, model_id: str, action: Action, *, progress: Callable[[str], None]) -> ModelInfo:
-    """Load, unload or reload a model, and report its states meanwhile.
+async def change(
+    source: Inventory,
+    model_id: str,
+    action: Action,
+    *,
+    declaration: ModelDeclaration | None = None,
+    progress: Callable[[str], None],
+) -> ModelInfo:
+    """Load, unload or reload a model, and report its states and the bytes of its fetch meanwhile.
 
     Raises:
         CliError: It failed, with the worker's reason.
         VoiceplaneError: The server's reason.
     """
-    changing = asyncio.ensure_future(source.change(model_id, action))
+    changing = asyncio.ensure_future(source.change(model_id, action, declaration=declaration))
     said = ""
+    rate = FetchRate()
     try:
         while not changing.done():
             await asyncio.wait({changing}, timeout=WATCH_S)
-            now = _activity(await source.models(), model_id)
+            now = _activity(await source.models(), model_id, rate)
             if now != said and not changing.done():
                 said = now
                 progress(now)
@@ -148,11 +175,39 @@ async def settled(source: Inventory, model_id: str) -> ModelInfo:
         await asyncio.sleep(0.05)
 
 
-def _activity(models: Sequence[ModelInfo], model_id: str) -> str:
+class FetchRate:
+    """The rate of a fetch over its last seconds, from what is seen of it."""
+
+    def __init__(self, *, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def at(self, done_bytes: int) -> float:
+        """Bytes in a second, now that so many are here; 0 while it is unknown."""
+        now = self._now()
+        if self._seen and done_bytes < self._seen[-1][1]:
+            self._seen.clear()
+        self._seen.append((now, done_bytes))
+        while len(self._seen) > 2 and now - self._seen[0][0] > RATE_WINDOW_S:
+            self._seen.popleft()
+        since, before = self._seen[0]
+        return (done_bytes - before) / (now - since) if now > since else 0.0
+
+
+def _activity(models: Sequence[ModelInfo], model_id: str, rate: FetchRate) -> str:
     for model in models:
         if model.model_id == model_id:
-            return f"{model_id}: {model.state}"
+            return f"{model_id}: {model.state}{_fetched(model.best, rate)}"
     return f"{model_id}: waiting"
+
+
+def _fetched(place: Placement, rate: FetchRate) -> str:
+    """Such as " 12 MB of 63 MB, 4 MB/s"."""
+    if place.state != "fetching" or not place.fetched_bytes:
+        return ""
+    total = f" of {humanise_bytes(place.fetch_bytes)}" if place.fetch_bytes else ""
+    speed = round(rate.at(place.fetched_bytes))
+    return f" {humanise_bytes(place.fetched_bytes)}{total}" + (f", {humanise_bytes(speed)}/s" if speed else "")
 
 
 def models_table(models: Sequence[ModelInfo], *, now: datetime | None = None) -> Table:
@@ -164,6 +219,7 @@ def models_table(models: Sequence[ModelInfo], *, now: datetime | None = None) ->
             model.family,
             place.worker or "-",
             place.state,
+            SPEAKS.get(place.availability, "-"),
             str(place.references),
             humanise_bytes(place.memory_bytes),
             _since(place.last_used, moment),
@@ -172,7 +228,7 @@ def models_table(models: Sequence[ModelInfo], *, now: datetime | None = None) ->
         for model in models
         for place in (model.workers or (Placement(worker="", state="absent"),))
     ]
-    return table(("model", "family", "worker", "state", "sessions", "memory", "used", "expires"), rows)
+    return table(("model", "family", "worker", "state", "speaks", "sessions", "memory", "used", "expires"), rows)
 
 
 def reasons(models: Sequence[ModelInfo]) -> list[str]:

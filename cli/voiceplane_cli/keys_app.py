@@ -22,10 +22,11 @@ def new(
     name: Annotated[str, typer.Argument(help="Whose key it is.")],
     file: KeysFile,
     days: Annotated[int | None, typer.Option(min=1, help="Lifetime in days; default: no expiry.")] = None,
+    admin: Annotated[bool, typer.Option("--admin", help="It may load models from any source, too.")] = False,
 ) -> None:
     """Make a key, print it once, and keep its digest in the file. Older keys of the name stay good until revoked."""
     keys = read_keys(file) if file.exists() else ()
-    key, entry = new_key(name, lifetime=timedelta(days=days) if days else None)
+    key, entry = new_key(name, lifetime=timedelta(days=days) if days else None, admin=admin)
     _write(file, (*keys, entry))
     typer.echo(key)
     note(f"The key of {name}: it is not kept, and can't be shown again. {file} has its digest.")
@@ -38,8 +39,16 @@ def list_keys(file: KeysFile, json_: Json = False) -> None:
     if json_:
         print_json({"keys": [key.model_dump(mode="json") for key in keys]})
         return
-    rows = [(key.name, key.sha256[:12], key.expires.isoformat() if key.expires else "never") for key in keys]
-    stdout().print(table(("name", "sha256", "expires"), rows))
+    rows = [
+        (
+            key.name,
+            key.sha256[:12],
+            key.expires.isoformat() if key.expires else "never",
+            "admin" if key.admin else "",
+        )
+        for key in keys
+    ]
+    stdout().print(table(("name", "sha256", "expires", "may"), rows))
 
 
 @app.command()

@@ -29,6 +29,7 @@ from voiceplane_cli.comparison.compare_target import compare_target
 from voiceplane_cli.comparison.result_files import ResultFiles
 from voiceplane_cli.comparison.transcription import open_transcriber
 from voiceplane_cli.local_stack import StackOptions
+from voiceplane_cli.model_declaration import ModelDeclaration, pairs, source_uri
 from voiceplane_cli.model_info import ModelInfo, WorkerInfo
 from voiceplane_cli.options import Json
 from voiceplane_cli.orchestrator_client import DEFAULT_URL, Action, OrchestratorClient
@@ -150,6 +151,8 @@ def say(
     if json_:
         print_json(asdict(spoken))
     else:
+        if spoken.fallback:
+            note(f"fallback: {spoken.fallback}")
         note(f"first audio {spoken.first_audio_ms:.0f} ms, {spoken.duration_ms / 1000:.2f} s, RTF {spoken.rtf:.2f}")
 
 
@@ -157,12 +160,12 @@ async def _say(
     common: Globals, text: str | None, *, output: str | None, raw: bool, wanted: saying.SpeechOptions
 ) -> saying.Spoken:
     sink = saying.open_file(output, raw=raw) if output else await open_audio_output()
-    async with demos.reachable(common.server, api_key=common.api_key, model=wanted.model or "") as api:
+    async with (
+        saying.finishing(sink),
+        demos.reachable(common.server, api_key=common.api_key, model=wanted.model or "") as api,
+    ):
         pieces = saying.read_stream(sys.stdin.fileno()) if text is None else saying.pieces_of(text)
-        try:
-            return await saying.speak(api, pieces, wanted=wanted, sink=sink)
-        finally:
-            await sink.close()
+        return await saying.speak(api, pieces, wanted=wanted, sink=sink)
 
 
 @app.command()
@@ -209,13 +212,13 @@ async def _talk(
 ) -> talking.Talked:
     sink = saying.open_file(output, raw=False) if output else await open_audio_output()
     said = (lambda _: None) if quiet else (note if output == "-" else typer.echo)
-    async with demos.reachable(common.server, api_key=common.api_key, model=wanted.model or "") as api:
-        try:
-            return await talking.talk_with_recording(
-                api, recording, wanted=wanted, sink=sink, fast=fast, patience_s=patience_s, said=said
-            )
-        finally:
-            await sink.close()
+    async with (
+        saying.finishing(sink),
+        demos.reachable(common.server, api_key=common.api_key, model=wanted.model or "") as api,
+    ):
+        return await talking.talk_with_recording(
+            api, recording, wanted=wanted, sink=sink, fast=fast, patience_s=patience_s, said=said
+        )
 
 
 @app.command()
@@ -282,10 +285,39 @@ async def _models(common: Globals, *, worker: str | None) -> list[ModelInfo]:
 
 @models_app.command()
 def load(
-    ctx: typer.Context, model_id: str, worker: WorkerAddress = None, server: Server = None, json_: Json = False
+    ctx: typer.Context,
+    model_id: str,
+    source: Annotated[str, typer.Option(help="URI of its voice pack, or a path; for a model that is new.")] = "",
+    sha256: Annotated[str, typer.Option(help="The digest of the pack.")] = "",
+    credentials: Annotated[str, typer.Option(help="The worker's set of credentials that opens the source.")] = "",
+    family: Annotated[str, typer.Option(help="Such as csm; default: as the pack says.")] = "",
+    base: Annotated[str, typer.Option(help="For a LoRA: the base model that it is attached to.")] = "",
+    option: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="A family option; repeatable.")] = None,
+    voice: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME[=LANGUAGE]", help="A voice for sessions; repeatable; default: all."),
+    ] = None,
+    residency: Annotated[
+        Literal["on_demand", "preload", "pinned"] | None, typer.Option(help="pinned: never evicted.")
+    ] = None,
+    warm_up_text: Annotated[str, typer.Option(help="Spoken once after the load, unheard.")] = "",
+    worker: WorkerAddress = None,
+    server: Server = None,
+    json_: Json = False,
 ) -> None:
-    """Make a model resident; answers when it is."""
-    _change(ctx, model_id, "load", worker=worker, server=server, json_=json_)
+    """Make a model resident, also one that no worker knows yet; answers when it is."""
+    declaration = ModelDeclaration(
+        source=source_uri(source),
+        sha256=sha256,
+        credentials=credentials,
+        family=family,
+        base=base,
+        options=pairs(option or (), flag="--option"),
+        voices=pairs(voice or (), flag="--voice", optional=True),
+        residency=residency or "",
+        warm_up_text=warm_up_text,
+    )
+    _change(ctx, model_id, "load", declaration=declaration, worker=worker, server=server, json_=json_)
 
 
 @models_app.command()
@@ -305,14 +337,21 @@ def reload(
 
 
 def _change(
-    ctx: typer.Context, model_id: str, action: Action, *, worker: str | None, server: str | None, json_: bool
+    ctx: typer.Context,
+    model_id: str,
+    action: Action,
+    *,
+    declaration: ModelDeclaration | None = None,
+    worker: str | None,
+    server: str | None,
+    json_: bool,
 ) -> None:
     common = _globals(ctx, server)
 
     async def run() -> ModelInfo:
         async with inventories.inventory(server=common.url, api_key=common.api_key, worker=worker) as source:
             with demos.progress(f"{model_id}: {action}") as tell:
-                return await inventories.change(source, model_id, action, progress=tell)
+                return await inventories.change(source, model_id, action, declaration=declaration, progress=tell)
 
     model = _run(run())
     if json_:

@@ -20,20 +20,26 @@ class Placement:
     Attributes:
         worker: Its address.
         state: absent, fetching, loading, warming, resident, draining or failed.
+        availability: "now", "loadable", or "never": this worker can't load it, as it is.
         reason: Why, for programs.
         message: Why, for users.
         references: Sessions that hold it.
         memory_bytes: 0 if not known.
+        fetched_bytes: Bytes of its fetch so far.
+        fetch_bytes: Bytes of its fetch in all; 0 if not known.
         last_used: ISO 8601; None if not known.
         expires_at: When it would be evicted if unused; None if never or not known.
     """
 
     worker: str
     state: str
+    availability: str = ""
     reason: str = ""
     message: str = ""
     references: int = 0
     memory_bytes: int = 0
+    fetched_bytes: int = 0
+    fetch_bytes: int = 0
     last_used: str | None = None
     expires_at: str | None = None
 
@@ -83,6 +89,8 @@ class WorkerInfo:
         queue_depth: Utterances that wait or are being synthesized.
         first_audio_p50_ms: Median; 0 before the first.
         rtf_p50: Compute time over audio time, median; 0 before the first.
+        device_memory_bytes: Of its GPU; 0 if not known.
+        device_memory_used_bytes: What of it is in use.
     """
 
     address: str
@@ -94,6 +102,8 @@ class WorkerInfo:
     queue_depth: int
     first_audio_p50_ms: float
     rtf_p50: float
+    device_memory_bytes: int = 0
+    device_memory_used_bytes: int = 0
 
     @property
     def state(self) -> str:
@@ -114,10 +124,13 @@ def model_from_json(value: Mapping[str, Any]) -> ModelInfo:
             Placement(
                 worker=each["worker"],
                 state=each["state"],
+                availability=each.get("availability", ""),
                 reason=each.get("reason", ""),
                 message=each.get("message", ""),
                 references=each.get("references", 0),
                 memory_bytes=each.get("memory_bytes", 0),
+                fetched_bytes=each.get("fetched_bytes", 0),
+                fetch_bytes=each.get("fetch_bytes", 0),
                 last_used=each.get("last_used"),
                 expires_at=each.get("expires_at"),
             )
@@ -138,6 +151,8 @@ def worker_from_json(value: Mapping[str, Any]) -> WorkerInfo:
         queue_depth=value.get("queue_depth", 0),
         first_audio_p50_ms=value.get("first_audio_p50_ms", 0.0),
         rtf_p50=value.get("rtf_p50", 0.0),
+        device_memory_bytes=value.get("device_memory_bytes", 0),
+        device_memory_used_bytes=value.get("device_memory_used_bytes", 0),
     )
 
 
@@ -146,10 +161,13 @@ def model_from_proto(status: tts_pb2.ModelStatus, *, worker: str) -> ModelInfo:
     place = Placement(
         worker=worker,
         state=state_name(status.state),
+        availability=_availability(status),
         reason=status.reason,
         message=status.message,
         references=status.references,
         memory_bytes=status.memory_bytes,
+        fetched_bytes=status.fetched_bytes,
+        fetch_bytes=status.fetch_bytes,
         last_used=_iso(status.last_used) if status.HasField("last_used") else None,
         expires_at=_iso(status.expires_at) if status.HasField("expires_at") else None,
     )
@@ -174,7 +192,15 @@ def worker_from_proto(state: tts_pb2.WorkerState, *, address: str) -> WorkerInfo
         queue_depth=state.load.queue_depth,
         first_audio_p50_ms=round(state.load.first_audio_p50_ms, 3),
         rtf_p50=round(state.load.rtf_p50, 4),
+        device_memory_bytes=state.device_memory.total_bytes,
+        device_memory_used_bytes=state.device_memory.used_bytes,
     )
+
+
+def _availability(status: tts_pb2.ModelStatus) -> str:
+    if status.unloadable:
+        return "never"
+    return "now" if status.state == tts_pb2.MODEL_STATE_RESIDENT else "loadable"
 
 
 def _iso(moment: Timestamp) -> str:

@@ -14,6 +14,7 @@ import aiohttp
 import grpc
 from voiceplane_common.errors import VoiceplaneError
 
+from voiceplane_cli.model_declaration import ModelDeclaration
 from voiceplane_cli.model_info import ModelInfo, WorkerInfo, model_from_json, worker_from_json
 from voiceplane_cli.output import CliError, ExitCode
 from voiceplane_cli.playout import ReplyFrame
@@ -153,9 +154,12 @@ class OrchestratorClient:
             raise self._refused(status)
         return body.decode(errors="replace")
 
-    async def change(self, model_id: str, action: Action) -> None:
-        """Load, unload or reload a model; returns when it is done."""
-        await self._request("POST", f"/v1/models/{quote(model_id, safe='')}/{action}", deadline_s=LOAD_DEADLINE_S)
+    async def change(self, model_id: str, action: Action, *, declaration: ModelDeclaration | None = None) -> None:
+        """Load, unload or reload a model; returns when it is done. A load may take as long as its fetch."""
+        path = f"/v1/models/{quote(model_id, safe='')}/{action}"
+        body = (declaration.body if declaration else None) or None
+        deadline_s = None if action == "load" else LOAD_DEADLINE_S
+        await self._request("POST", path, deadline_s=deadline_s, body=body)
 
     @asynccontextmanager
     async def connect(self, path: str, **hello: Any) -> AsyncIterator[Conversation]:
@@ -205,19 +209,24 @@ class OrchestratorClient:
                 return item
         raise _broken()
 
-    async def _read(self, method: str, path: str, *, deadline_s: float) -> tuple[int, bytes]:
+    async def _read(
+        self, method: str, path: str, *, deadline_s: float | None, body: Mapping[str, Any] | None = None
+    ) -> tuple[int, bytes]:
         try:
-            async with self._http.request(method, self.url + path, timeout=_within(deadline_s)) as response:
+            async with self._http.request(method, self.url + path, timeout=_within(deadline_s), json=body) as response:
                 return response.status, await response.read()
         except TimeoutError:
-            raise CliError(f"{self.url} did not answer within {deadline_s:.0f} s", code=ExitCode.UNREACHABLE) from None
+            within = CONNECT_DEADLINE_S if deadline_s is None else deadline_s
+            raise CliError(f"{self.url} did not answer within {within:.0f} s", code=ExitCode.UNREACHABLE) from None
         except aiohttp.ClientError:
             raise self._unreachable() from None
 
-    async def _request(self, method: str, path: str, *, deadline_s: float) -> dict[str, Any]:
-        status, body = await self._read(method, path, deadline_s=deadline_s)
+    async def _request(
+        self, method: str, path: str, *, deadline_s: float | None, body: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        status, content = await self._read(method, path, deadline_s=deadline_s, body=body)
         try:
-            answer = json.loads(body) if body.strip() else {}
+            answer = json.loads(content) if content.strip() else {}
         except ValueError:
             answer = {}
         if status == 401:
@@ -275,7 +284,7 @@ def _broken() -> CliError:
     )
 
 
-def _within(seconds: float) -> aiohttp.ClientTimeout:
+def _within(seconds: float | None) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_DEADLINE_S)
 
 

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -49,6 +50,7 @@ class Spoken:
         elapsed_ms: From the first text to the last frame.
         rtf: elapsed_ms over duration_ms. Just below 1 where the server sends at the pace of speech, so not for a file.
         compute_ms: What the worker computed for it; None if the server does not tell.
+        fallback: Why another model spoke than the one that was asked for; empty if it did not.
     """
 
     model: str
@@ -58,13 +60,22 @@ class Spoken:
     elapsed_ms: float
     rtf: float
     compute_ms: float | None = None
+    fallback: str = ""
 
 
 class FileSink:
-    """A WAV file, or bare PCM, that grows with the speech."""
+    """A WAV file, or bare PCM, that grows with the speech. A file has its name once it is complete."""
 
-    def __init__(self, file: BinaryIO, *, raw: bool = False) -> None:
+    def __init__(self, file: BinaryIO, *, raw: bool = False, rename: tuple[Path, Path] | None = None) -> None:
+        """Begin to write.
+
+        Args:
+            file: Open for binary writing.
+            raw: Bare PCM.
+            rename: The name of the file, and the one that it gets in the end; None to leave its name.
+        """
         self._file = file
+        self._rename = rename
         self._wav = None if raw else WavWriter(file)
 
     async def write(self, pcm: bytes) -> None:
@@ -81,6 +92,16 @@ class FileSink:
             self._wav.close()
         if self._file is not sys.stdout.buffer:
             self._file.close()
+        if self._rename:
+            temporary, final = self._rename
+            temporary.replace(final)
+
+    def discard(self) -> None:
+        """Leave no file behind, and one of that name that was there before as it was."""
+        if self._file is not sys.stdout.buffer:
+            self._file.close()
+        if self._rename:
+            self._rename[0].unlink(missing_ok=True)
 
 
 def open_file(name: str, *, raw: bool) -> FileSink:
@@ -93,10 +114,29 @@ def open_file(name: str, *, raw: bool) -> FileSink:
         if sys.stdout.isatty():
             raise CliError("-o - writes audio: send it to a file or a player, not to a terminal", code=ExitCode.USAGE)
         return FileSink(sys.stdout.buffer, raw=raw)
+    path = Path(name)
     try:
-        return FileSink(Path(name).open("wb"), raw=raw)
+        if path.exists() and not path.is_file():  # a pipe or a device keeps its name
+            return FileSink(path.open("wb"), raw=raw)
+        final = path.resolve()
+        temporary = final.with_name(f".{final.name}.{os.getpid()}.part")
+        return FileSink(temporary.open("wb"), raw=raw, rename=(temporary, final))
     except OSError as error:
         raise CliError(f"cannot write {name}: {error.strerror}", code=ExitCode.USAGE) from None
+
+
+@asynccontextmanager
+async def finishing(sink: Sink) -> AsyncIterator[None]:
+    """Close a sink in the end; after a failure, a file leaves nothing behind."""
+    try:
+        yield
+    except BaseException:
+        if isinstance(sink, FileSink):
+            sink.discard()
+        else:
+            await sink.close()
+        raise
+    await sink.close()
 
 
 async def speak(
@@ -159,6 +199,7 @@ class _Hearing:
         self._last_heard = 0.0
         self._samples = 0
         self._compute_ms: float | None = None
+        self._fallback = ""
         self._model = str(session.ready.get("model", ""))
         self._voice = str(session.ready.get("voice", ""))
 
@@ -190,6 +231,7 @@ class _Hearing:
             elapsed_ms=round(elapsed_ms, 1),
             rtf=round(elapsed_ms / duration_ms, 3) if duration_ms else 0.0,
             compute_ms=self._compute_ms,
+            fallback=self._fallback,
         )
 
     async def _take(self, frame: ReplyFrame) -> None:
@@ -214,6 +256,8 @@ class _Hearing:
         elif kind == "utterance":
             self._model = event.get("model") or self._model
             self._voice = event.get("voice") or self._voice
+            if event.get("fallback"):
+                self._fallback = str(event.get("reason") or f"{self._model} speaks meanwhile")
         elif kind == "done":
             if event.get("result") == "interrupted":
                 raise CliError("the server stopped the speech before its end")

@@ -4,6 +4,7 @@
       - name: alice
         sha256: 5f2b…
         expires: 2027-01-01T00:00:00Z
+        admin: true
 
 A key is 256 random bits, so one round of SHA-256 protects it as well as a slow hash: it can't be guessed.
 """
@@ -39,11 +40,13 @@ class ApiKey(Section):
         name: Whose it is, in logs and limits.
         sha256: Of the key, in hexadecimal digits.
         expires: From then on it is refused; None for never.
+        admin: Whether it may load models from any source.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     expires: AwareDatetime | None = None
+    admin: bool = False
 
 
 class KeyFile(Section):
@@ -58,7 +61,7 @@ class KeyFile(Section):
         return self
 
 
-def new_key(name: str, *, lifetime: timedelta | None = None) -> tuple[str, ApiKey]:
+def new_key(name: str, *, lifetime: timedelta | None = None, admin: bool = False) -> tuple[str, ApiKey]:
     """Make a key.
 
     Returns:
@@ -70,7 +73,7 @@ def new_key(name: str, *, lifetime: timedelta | None = None) -> tuple[str, ApiKe
     key = PREFIX + secrets.token_urlsafe(KEY_BYTES)
     expires = datetime.now(UTC).replace(microsecond=0) + lifetime if lifetime else None
     try:
-        return key, ApiKey(name=name, sha256=digest(key).hex(), expires=expires)
+        return key, ApiKey(name=name, sha256=digest(key).hex(), expires=expires, admin=admin)
     except ValidationError:
         raise invalid(
             "name", f"{name!r} is not a valid name: use up to 64 letters, digits, dots, dashes and underscores"
@@ -102,7 +105,7 @@ def read_keys(file: Path) -> tuple[ApiKey, ...]:
 
 def write_keys(file: Path, keys: tuple[ApiKey, ...]) -> None:
     """Replace a file of keys as a whole, readable by its owner alone; blocking."""
-    entries = [key.model_dump(mode="json", exclude_none=True) for key in keys]
+    entries = [key.model_dump(mode="json", exclude_none=True, exclude_defaults=True) for key in keys]
     handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:

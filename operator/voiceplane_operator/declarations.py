@@ -120,6 +120,7 @@ def request_of(model: Model, base: Model | None = None) -> tts_pb2.LoadModelRequ
         residency=_RESIDENCY[spec.residency.policy],
         ttl_ms=(spec.residency.ttl_seconds or 0) * 1000,
         min_residency_ms=(spec.residency.min_residency_seconds or 0) * 1000,
+        load_timeout_ms=(spec.load_timeout_seconds or 0) * 1000,
         warm_up_text=spec.warm_up_text,
         base_model_id=base.model_id if base else "",
         options=dict(spec.options),

@@ -94,7 +94,9 @@ class Orchestrator:
         )
         self._admission = SessionAdmission(max_sessions=settings.limits.max_sessions, metrics=self.metrics)
         self._api_keys = ApiKeyStore(
-            (key.get_secret_value() for key in settings.auth.api_keys), file=settings.auth.keys_file
+            (key.get_secret_value() for key in settings.auth.api_keys),
+            admin_keys=(key.get_secret_value() for key in settings.auth.admin_keys),
+            file=settings.auth.keys_file,
         )
         rate_limiter = RateLimiter(
             requests_per_minute=settings.limits.requests_per_minute,

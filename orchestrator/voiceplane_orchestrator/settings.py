@@ -60,15 +60,17 @@ class AuthSection(Section):
     Attributes:
         api_keys: Accepted keys, in plain text or as "sha256:" and the digest. Without any, and without keys_file,
             no key is needed, which is allowed on loopback only.
+        admin_keys: Likewise, keys that may load models from any source, besides all that other keys may do.
         keys_file: A file of accepted keys, as `voiceplane keys` writes it; read again when it changes.
         allow_anonymous: Allow requests without a key on other addresses, too.
     """
 
     api_keys: tuple[SecretStr, ...] = ()
+    admin_keys: tuple[SecretStr, ...] = ()
     keys_file: str = ""
     allow_anonymous: bool = False
 
-    @field_validator("api_keys")
+    @field_validator("api_keys", "admin_keys")
     @classmethod
     def _check_api_keys(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         # An empty secret would accept an empty key.
@@ -82,7 +84,7 @@ class AuthSection(Section):
     @property
     def is_open(self) -> bool:
         """Whether no key is needed."""
-        return not self.api_keys and not self.keys_file
+        return not self.api_keys and not self.admin_keys and not self.keys_file
 
 
 class TransportSection(Section):

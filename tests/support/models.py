@@ -91,6 +91,7 @@ class FakeLoader:
         closed: The models that were closed, in order.
         fetches: What a fetch tells of its progress.
         fetching: While cleared, a fetch stays where it is.
+        needs: What a fetch learns that the model needs, in bytes; 0: nothing.
     """
 
     def __init__(self, *, by_itself: bool = False) -> None:
@@ -103,6 +104,7 @@ class FakeLoader:
         self.fetches: tuple[tuple[int, int], ...] = ()
         self.fetching = asyncio.Event()
         self.fetching.set()
+        self.needs = 0
         self._by_itself = by_itself
         self._begun = asyncio.Event()
 
@@ -114,9 +116,16 @@ class FakeLoader:
         return self.pending[0]
 
     async def fetch(
-        self, spec: ModelSpec, known: CatalogPack | None, *, fetched: Callable[[int, int], None]
+        self,
+        spec: ModelSpec,
+        known: CatalogPack | None,
+        *,
+        fetched: Callable[[int, int], None],
+        admit: Callable[[int], None] = lambda _: None,
     ) -> VoicePack:
         del known
+        if self.needs:
+            admit(self.needs)
         for done, total in self.fetches:
             fetched(done, total)
             await self.fetching.wait()

@@ -20,10 +20,14 @@ from voiceplane_common.tls import TlsSection, server_credentials
 from voiceplane_proto.v1 import tts_pb2, tts_pb2_grpc
 
 from voiceplane_worker.adapters import plugins
+from voiceplane_worker.adapters.devices import memory_budget_bytes, read_memory
+from voiceplane_worker.adapters.gpu_defaults import with_gpu_defaults
 from voiceplane_worker.metrics import Metrics
 from voiceplane_worker.packs.catalog import PackCatalog
+from voiceplane_worker.residency.load_check import LoadCheck
 from voiceplane_worker.residency.model_manager import ModelManager
 from voiceplane_worker.residency.models_file import read_models_file
+from voiceplane_worker.residency.models_file_watcher import ModelsFileWatcher
 from voiceplane_worker.residency.pack_loader import PackLoader, adapter_of
 from voiceplane_worker.scheduler import DeadlineScheduler
 from voiceplane_worker.server.mtls_auth import MtlsAuthInterceptor
@@ -63,7 +67,7 @@ class Worker:
     """
 
     def __init__(self, settings: WorkerSettings) -> None:
-        self.settings = settings
+        self.settings = settings = with_gpu_defaults(settings, plugins.usable())
         self.address = ""
         self.metrics = Metrics()
         worker = settings.worker
@@ -78,8 +82,24 @@ class Worker:
         self.metrics.queue_steps.set_function(lambda: scheduler.queue_depth)
         self.metrics.sessions_limit.set(worker.max_sessions)
         load = LoadMetrics(metrics=self.metrics, changed=changes.note)
+        self._models_file = (
+            ModelsFileWatcher(worker.models_file, read=_declared, metrics=self.metrics, clock=SystemClock())
+            if worker.models_file
+            else None
+        )
+        manager_section = settings.model_manager
+        if not manager_section.memory_cap_bytes and (budget := memory_budget_bytes(worker.device)):
+            manager_section = manager_section.model_copy(update={"memory_cap_bytes": budget})
+            _log.info("memory_budget", device=worker.device, memory_cap_bytes=budget)
+        load_check = LoadCheck(
+            device=worker.device,
+            accept_licences=worker.accept_licences,
+            memory_cap_bytes=lambda: manager_section.memory_cap_bytes,
+        )
         self.manager = ModelManager(
-            settings=settings.model_manager,
+            settings=manager_section,
+            device=worker.device,
+            read_memory=lambda: read_memory(worker.device),
             catalog=PackCatalog(worker.packs_dir),
             loader=PackLoader(
                 device=worker.device,
@@ -89,15 +109,17 @@ class Worker:
                 accept_licences=worker.accept_licences,
                 private_sources=worker.private_sources,
                 limits=FetchLimits(stall_s=settings.model_manager.fetch_stall_timeout_ms / 1000),
+                load_check=load_check,
             ),
+            check=load_check,
             clock=SystemClock(),
             metrics=self.metrics,
             changed=changes.note,
-            declared=_declared(worker.models_file) if worker.models_file else (),
+            declared=self._models_file.read_first() if self._models_file else (),
         )
         self.sessions = SessionStore(
             manager=self.manager,
-            services=SessionServices(settings=worker, scheduler=self._scheduler, load=load),
+            services=SessionServices(settings=worker, scheduler=self._scheduler, load=load, memory=self.manager.memory),
             metrics=self.metrics,
             changed=changes.note,
         )
@@ -108,12 +130,13 @@ class Worker:
             manager=self.manager,
             sessions=self.sessions,
             load=load,
+            device=worker.device,
         )
         self._service = TTSService(
             worker_id=worker_id,
             version=_version(),
             settings=settings,
-            families=plugins.traits(),
+            families=plugins.usable(),
             manager=self.manager,
             sessions=self.sessions,
             state=self.state,
@@ -155,8 +178,11 @@ class Worker:
             await self._serve_health(self.settings.worker.health_listen)
         self._registration = self._register()
         self._run(self.state.keep_health(self._health, self.metrics))
+        self._run(self.state.keep_device_memory(SystemClock(), self.metrics))
         self._run(self.sessions.reap_forever())
         await self.manager.start()
+        if self._models_file:
+            self._run(self._models_file.watch(self.manager))
         _log.info("listening", address=self.address, ready=self.state.ready)
 
     async def drain(self, *, timeout_s: float) -> None:

@@ -77,10 +77,17 @@ class Metrics:
         )
         self.model_evictions = count(
             "model_evictions",
-            "Evictions and unloads; reason: TtlExpired, MakingRoom, UnloadRequested or Closing.",
+            "Evictions and unloads; reason: TtlExpired, MakingRoom, OutOfMemory, UnloadRequested or Closing.",
             ["model", "reason"],
         )
         self.models_lost = count("models_lost", "Models whose process crashed.", ["model"])
+        self.device_memory_bytes = gauge(
+            "device_memory_bytes", "Memory of the worker's GPU, as NVML measures it.", ["device"]
+        )
+        self.device_memory_used_bytes = gauge(
+            "device_memory_used_bytes", "What of it is in use, by this and by other processes.", ["device"]
+        )
+        self.models_file_valid = gauge("models_file_valid", "1 if worker.models_file could be read, else 0.")
         self.registered = gauge("registered", "1 while this worker holds its lease in Redis, else 0.")
         self.registration_failures = count(
             "registration_failures", "Heartbeats that failed to renew the lease.", ["reason"]

@@ -26,7 +26,7 @@ class WorkerSection(Section):
         max_sessions: Limit of open sessions; further ones are refused with RESOURCE_EXHAUSTED.
         session_idle_timeout_ms: A session without a call or stream ends after this.
         max_chunk_chars: Limit of code points in one TextChunk; a longer one is refused with INVALID_ARGUMENT.
-        compute_workers: Inference steps that run at the same time.
+        compute_workers: Inference steps that run at the same time. On a GPU the default is what the families say: 1.
         threads_per_step: Threads that one step uses on a CPU.
         burst_frames: Frames sent at once when an utterance begins, so that a receiver's buffer can absorb jitter.
         buffer_ms: Audio that is computed ahead of what was sent.
@@ -82,9 +82,11 @@ class ModelManagerSection(Section):
         min_residency_ms: A model is not evicted within this time after its load.
         evict_check_interval_ms: How often the TTL is checked.
         resident_cap: Limit of resident models.
-        memory_cap_bytes: Limit of the memory of all resident models; 0 for no limit.
-        max_parallel_loads: Limit of concurrent loads.
-        load_timeout_ms: A load that takes longer fails; the time of its fetch does not count.
+        memory_cap_bytes: Limit of the memory of all resident models; 0 for 0.9 of what is free on the GPU at the start,
+            as NVML measures it, and no limit on a CPU or where it can't be measured.
+        max_parallel_loads: Limit of concurrent loads; a fetch is none.
+        max_parallel_fetches: Limit of concurrent fetches.
+        load_timeout_ms: A load that takes longer fails, without its fetch; a model may have its own.
         fetch_stall_timeout_ms: A fetch fails when no byte came for so long. It may take as long as bytes come.
         unload_drain_timeout_ms: How long UnloadModel waits for sessions, unless the call says otherwise.
     """
@@ -97,6 +99,7 @@ class ModelManagerSection(Section):
     resident_cap: int = Field(default=3, ge=1)
     memory_cap_bytes: int = Field(default=0, ge=0)
     max_parallel_loads: int = Field(default=1, ge=1)
+    max_parallel_fetches: int = Field(default=4, ge=1)
     load_timeout_ms: int = Field(default=120_000, ge=1)
     fetch_stall_timeout_ms: int = Field(default=60_000, ge=1000)
     unload_drain_timeout_ms: int = Field(default=30_000, ge=0)

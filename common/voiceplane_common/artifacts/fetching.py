@@ -50,6 +50,7 @@ def fetch(
     credentials_dir: Path | None = None,
     private_sources: Sequence[str] | None = None,
     limits: FetchLimits | None = None,
+    admit: Callable[[Mapping[str, int]], None] | None = None,
 ) -> Path:
     """Bring what a URI names to this machine's disk. Blocking: call it in a thread.
 
@@ -71,6 +72,8 @@ def fetch(
         private_sources: Networks besides the public ones that sources may lead to; None for all there are, where who
             names the source is who runs this program.
         limits: What bounds it.
+        admit: Called before the first byte of a file is fetched, with the size of each; 0 if it is not known. What it
+            raises ends the fetch. Not called for what is on this machine already.
 
     Returns:
         A file or folder, to be read only.
@@ -102,6 +105,7 @@ def fetch(
         credentials=held,
         private_sources=private_sources,
         limits=limits or FetchLimits(),
+        admit=admit,
     )
     return _fetch_remote(source, sha256=sha256, cache=cache, meter=meter)
 

@@ -56,6 +56,7 @@ class RemoteSource:
         credentials: Mapping[str, str] | None = None,
         private_sources: Sequence[str] | None = None,
         limits: FetchLimits | None = None,
+        admit: Callable[[Mapping[str, int]], None] | None = None,
     ) -> None:
         """Describe it; nothing is asked.
 
@@ -70,6 +71,7 @@ class RemoteSource:
         self._credentials = dict(credentials or {})
         self._private = None if private_sources is None else networks(private_sources)
         self._limits = limits or FetchLimits()
+        self._admit = admit
         self.is_resolved = False
         self.name = _name_of(uri)
 
@@ -118,6 +120,8 @@ class RemoteSource:
             return found
         listing = reaching.ask(lambda _: resolution.listing())
         files = self._selected(listing)
+        if self._admit is not None:
+            self._admit({each.name: each.size_bytes or 0 for each in files})
         cache.blobs.prepare()
         self._check_room(cache, files)
         download = Download(

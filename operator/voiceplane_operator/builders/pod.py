@@ -121,6 +121,8 @@ def _environment(spec: TTSWorkerPoolSpec) -> dict[str, str]:
         "MODEL_MANAGER__MEMORY_CAP_BYTES": integer_value(spec.memory_budget) if spec.memory_budget else 0,
         "CACHE_DIR": CACHE_FOLDER,
     }
+    if spec.load_timeout_seconds:  # only then: another variable replaces every pod
+        settings["MODEL_MANAGER__LOAD_TIMEOUT_MS"] = spec.load_timeout_seconds * 1000
     if spec.credentials:
         settings["WORKER__CREDENTIALS_DIR"] = CREDENTIALS_FOLDER
     if spec.tls:

@@ -205,6 +205,8 @@ class TTSWorkerPoolSpec(Described):
     """Device memory for all models of a worker together. If it is absent, only residentCap limits them."""
     max_parallel_loads: Annotated[int, Field(ge=1, le=64)] = 1
     """Models that a worker loads at the same time."""
+    load_timeout_seconds: Annotated[int, Field(ge=1, le=86_400)] | None = None
+    """Seconds that a load and its warm-up may take, without its fetch. If it is absent, 120."""
     sessions_per_worker: Annotated[int, Field(ge=1, le=10_000)] = 16
     """Sessions that a worker accepts at the same time."""
     drain_timeout_seconds: Annotated[int, Field(ge=0, le=86_400)] = 60

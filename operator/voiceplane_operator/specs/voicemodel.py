@@ -171,6 +171,8 @@ class VoiceModelSpec(Described):
     """When the model is loaded and evicted."""
     pool_selector: LabelSelector = LabelSelector()
     """Selects the TTSWorkerPools of this namespace that get the model. If it is empty, all that have its family."""
+    load_timeout_seconds: Seconds | None = None
+    """Seconds that a load and its warm-up may take, without its fetch. If it is absent or 0, the pool's value."""
     warm_up_text: Annotated[str, Field(max_length=512)] = ""
     """The text that the model speaks once, unheard, before it is resident. If it is empty, the pack's."""
     options: Annotated[dict[str, Annotated[str, Field(max_length=1024)]], Field(max_length=32)] = {}

@@ -16,7 +16,7 @@ from voiceplane_orchestrator.routing.pending_sessions import PendingSessions
 from voiceplane_orchestrator.routing.worker_view import ModelView, VoiceView, WorkerView
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from voiceplane_client import WorkerSession
     from voiceplane_common.tls import ClientTlsSection
@@ -136,7 +136,9 @@ class RoutedWorker:
                     self._breaker.succeeded()
                 self._reported_sessions = state.load.sessions
                 self._pending.snapshot(state.revision)
-                self._update(worker_view(self._view.address, state, device=update.capabilities.device))
+                families = [family.name for family in update.capabilities.families]
+                device = update.capabilities.device
+                self._update(worker_view(self._view.address, state, device=device, families=families))
             else:
                 self._pending.lost()
                 if update.connected:
@@ -148,7 +150,7 @@ class RoutedWorker:
         self._changed()
 
 
-def worker_view(address: str, state: tts_pb2.WorkerState, *, device: str) -> WorkerView:
+def worker_view(address: str, state: tts_pb2.WorkerState, *, device: str, families: Iterable[str] = ()) -> WorkerView:
     """The view of a worker's snapshot."""
     return WorkerView(
         address=address,
@@ -157,12 +159,15 @@ def worker_view(address: str, state: tts_pb2.WorkerState, *, device: str) -> Wor
         draining=state.draining,
         worker_id=state.worker_id,
         device=device,
+        families=tuple(families),
         models=tuple(_model_view(model) for model in state.models),
         sessions=state.load.sessions,
         max_sessions=state.load.max_sessions,
         queue_depth=state.load.queue_depth,
         first_audio_p50_ms=state.load.first_audio_p50_ms,
         rtf_p50=state.load.rtf_p50,
+        device_memory_bytes=state.device_memory.total_bytes,
+        device_memory_used_bytes=state.device_memory.used_bytes,
     )
 
 
@@ -180,4 +185,5 @@ def _model_view(model: tts_pb2.ModelStatus) -> ModelView:
         languages=tuple(model.languages),
         fetched_bytes=model.fetched_bytes,
         fetch_bytes=model.fetch_bytes,
+        unloadable=model.unloadable,
     )

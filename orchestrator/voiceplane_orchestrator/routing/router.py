@@ -7,15 +7,16 @@ import contextlib
 from typing import TYPE_CHECKING, Self
 
 from voiceplane_client import state_name
-from voiceplane_common.errors import VoiceplaneError, not_found, unavailable
+from voiceplane_common.errors import VoiceplaneError, unavailable
 from voiceplane_common.logs import get_logger
 from voiceplane_proto.v1 import tts_pb2
 
 from voiceplane_orchestrator.routing import score
+from voiceplane_orchestrator.routing.load_targets import load_targets, workers_with
 from voiceplane_orchestrator.routing.routed_worker import RoutedWorker
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterable
+    from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable
 
     from voiceplane_common.tls import ClientTlsSection
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 DEMAND_TIMEOUT_S = 2.0
 # A worker reports a change within about 20 ms. What it does not report in this time, something else has reverted.
 REPORT_TIMEOUT_S = 1.0
+# The states of a model whose load is under way.
+LOAD_STATES = frozenset({"fetching", "loading", "warming", "draining"})
 
 _log = get_logger("routing")
 
@@ -136,16 +139,36 @@ class Router:
             message = f"no worker became ready within {timeout_s:g} s: start one, or read its log"
             raise unavailable("NO_WORKER", message, retry_after_ms=1000) from None
 
-    async def load(self, model_id: str, *, uri: str = "", sha256: str = "", family: str = "") -> dict[str, str]:
-        """Load a model on every worker that knows it, or on all if a source is given; returns the state by address."""
-        request = tts_pb2.LoadModelRequest(model_id=model_id, family=family)
-        if uri:
-            request.source.CopyFrom(tts_pb2.ModelSource(uri=uri, sha256=sha256))
+    async def load(self, request: tts_pb2.LoadModelRequest, *, workers: Collection[str] = ()) -> dict[str, str]:
+        """Load a model on several workers; it may take as long as they take.
+
+        Args:
+            request: The model. With a source, workers that do not know it load it, too.
+            workers: Addresses of the workers to use; empty for those that know it or, with a source, all that have its
+                family and its base model.
+
+        Returns:
+            The state by address.
+
+        Raises:
+            VoiceplaneError: NOT_FOUND: no worker knows it, or has its base model. FAILED_PRECONDITION,
+                FAMILY_NOT_INSTALLED: no worker has its family. Or a worker's own.
+        """
+        addresses = load_targets(self.workers(), request, workers_asked=workers)
 
         async def one(worker: RoutedWorker) -> str:
-            return state_name((await worker.client.load_model(request)).model.state)
+            while True:
+                try:
+                    state = state_name((await worker.client.load_model(request)).model.state)
+                except VoiceplaneError as error:
+                    # The call's deadline, and not the load's: a fetch may take hours.
+                    model = worker.view().model(request.model_id)
+                    if error.reason == "DEADLINE_EXCEEDED" and model and model.state in LOAD_STATES:
+                        continue
+                    raise
+                return state
 
-        return await self._on_workers(model_id, one, all_workers=bool(uri))
+        return await self._on_workers(request.model_id, one, addresses=addresses, wait_state=not request.no_wait)
 
     async def unload(self, model_id: str) -> dict[str, str]:
         """Unload a model on every worker that knows it; returns the state by address."""
@@ -165,36 +188,52 @@ class Router:
         return await self._on_workers(model_id, one)
 
     async def _on_workers(
-        self, model_id: str, call: Callable[[RoutedWorker], Awaitable[str]], *, all_workers: bool = False
+        self,
+        model_id: str,
+        call: Callable[[RoutedWorker], Awaitable[str]],
+        *,
+        addresses: Collection[str] | None = None,
+        wait_state: bool = True,
     ) -> dict[str, str]:
-        workers = [
-            worker
-            for worker in self._workers.values()
-            if (view := worker.view()).connected and (all_workers or view.model(model_id) is not None)
-        ]
-        if not workers:
-            known = sorted({model.model_id for worker in self.workers() for model in worker.models})
-            message = f"no worker knows the model {model_id!r}: known models are {', '.join(known) or 'none'}"
-            raise not_found("model", message, reason="UNKNOWN_MODEL")
+        """Call workers at the same time, and wait until their watched state shows it.
+
+        Args:
+            model_id: The model.
+            call: What to do; returns the model's state.
+            addresses: Of the workers; None for all that know the model.
+            wait_state: Wait for that state; otherwise, only until the model is known.
+        """
+        if addresses is None:
+            addresses = workers_with(self.workers(), model_id)
+        workers = [self.worker(address) for address in addresses]
 
         async def seen(worker: RoutedWorker) -> str:
             state = await call(worker)
-            await self._wait_reported(worker, model_id, state)
+            await self._wait_reported(worker, model_id, state if wait_state else "")
             return state
 
         states = await asyncio.gather(*(seen(worker) for worker in workers), return_exceptions=True)
         errors = [state for state in states if isinstance(state, BaseException)]
-        if errors:
-            raise errors[0]
-        return {worker.view().address: str(state) for worker, state in zip(workers, states, strict=True)}
+        # Without a family in the request, every worker was asked: one that has it is enough.
+        others = [error for error in errors if getattr(error, "reason", "") != "FAMILY_NOT_INSTALLED"]
+        if errors and (others or len(errors) == len(states)):
+            raise (others or errors)[0]
+        return {
+            worker.view().address: state
+            for worker, state in zip(workers, states, strict=True)
+            if not isinstance(state, BaseException)
+        }
 
     async def _wait_reported(self, worker: RoutedWorker, model_id: str, state: str) -> None:
-        """Return when the worker's watched state has the new state, so that the caller's next session uses it."""
+        """Return when the worker's watched state has the new state, so that the caller's next session uses it.
+
+        An empty state stands for any.
+        """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(REPORT_TIMEOUT_S):
                 while (view := worker.view()).connected:
                     model = view.model(model_id)
-                    if model is not None and model.state == state:
+                    if model is not None and state in {"", model.state}:
                         return
                     await self._changed.wait()
 

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from voiceplane_common.errors import VoiceplaneError, not_found, unavailable
+from voiceplane_common.errors import VoiceplaneError, failed_precondition, not_found, unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,6 +20,8 @@ Policy = Literal["balanced", "least_loaded"]
 UNKNOWN_MODEL = "UNKNOWN_MODEL"
 NO_WORKER = "NO_WORKER"
 NO_MODEL = "NO_MODEL"
+# No worker can ever load the model, as the workers are.
+UNLOADABLE_MODEL = "UNLOADABLE_MODEL"
 
 # Weights of the balanced policy. A full worker costs as much as 200 ms of first-audio latency, because the next session
 # on it would wait for about that time. Waiting utterances are added.
@@ -69,7 +71,7 @@ def choose(
 
     Raises:
         VoiceplaneError: UNAVAILABLE, NO_WORKER: none takes sessions. NOT_FOUND: no worker knows the model, a voice
-            of that name, or the language.
+            of that name, or the language. FAILED_PRECONDITION, UNLOADABLE_MODEL: those that know it can never load it.
     """
     open_workers = [worker for worker in workers if worker.takes_sessions]
     if not open_workers:
@@ -176,7 +178,8 @@ def _model(worker: WorkerView, request: VoiceRequest) -> ModelView | None:
     """The model that would serve the session on a worker: the requested one, or one with the voice and language."""
     if request.model_id:
         model = worker.model(request.model_id)
-        return model if model is not None and model.has_voice(request.voice) else None
+        usable = model is not None and not model.unloadable and model.has_voice(request.voice)
+        return model if usable else None
     default = worker.model("")
     if default is not None and _suits(default, request):
         return default
@@ -185,7 +188,7 @@ def _model(worker: WorkerView, request: VoiceRequest) -> ModelView | None:
 
 
 def _suits(model: ModelView, request: VoiceRequest) -> bool:
-    return model.speaks(request.language) and model.has_voice(request.voice)
+    return not model.unloadable and model.speaks(request.language) and model.has_voice(request.voice)
 
 
 def _substitute(worker: WorkerView, language: str) -> ModelView | None:
@@ -227,6 +230,10 @@ def _not_served(workers: Sequence[WorkerView], request: VoiceRequest) -> Voicepl
     if request.model_id and not any(model.model_id == request.model_id for model in models):
         message = f"no worker knows the model {request.model_id!r}: known models are {known}"
         return not_found("model", message, reason=UNKNOWN_MODEL)
+    named = [model for model in models if request.model_id and model.model_id == request.model_id]
+    if named and all(model.unloadable for model in named):
+        message = f"no worker can load the model {request.model_id!r}: {named[0].message or named[0].reason}"
+        return failed_precondition(UNLOADABLE_MODEL, message, field="model")
     if request.voice:
         return _voice_not_served(models, request)
     if request.language:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +20,7 @@ class ModelView:
 
     Attributes:
         languages: The languages that it speaks; if empty, those of its voices.
+        unloadable: Whether this worker can never load it; reason and message say why.
     """
 
     model_id: str
@@ -33,6 +35,14 @@ class ModelView:
     languages: tuple[str, ...] = ()
     fetched_bytes: int = 0
     fetch_bytes: int = 0
+    unloadable: bool = False
+
+    @property
+    def availability(self) -> Literal["now", "loadable", "never"]:
+        """Whether it can speak now, after a load, or never on this worker."""
+        if self.unloadable:
+            return "never"
+        return "now" if self.resident else "loadable"
 
     @property
     def resident(self) -> bool:
@@ -59,6 +69,9 @@ class WorkerView:
         connected: Whether its state is being watched; if not, the other fields are the last known ones.
         barred: Whether the circuit breaker keeps sessions away.
         full: Whether it is barred because it had no room for a session.
+        device_memory_bytes: The memory of its GPU; 0 if it has none, or if it can't be measured.
+        device_memory_used_bytes: What of it is in use.
+        families: The families whose models it can load.
     """
 
     address: str
@@ -70,12 +83,15 @@ class WorkerView:
     draining: bool = False
     worker_id: str = ""
     device: str = ""
+    families: tuple[str, ...] = ()
     models: tuple[ModelView, ...] = ()
     sessions: int = 0
     max_sessions: int = 0
     queue_depth: int = 0
     first_audio_p50_ms: float = 0.0
     rtf_p50: float = 0.0
+    device_memory_bytes: int = 0
+    device_memory_used_bytes: int = 0
 
     @property
     def takes_sessions(self) -> bool:

@@ -29,6 +29,7 @@ class ApiKeyStore:
         self,
         keys: Iterable[str],
         *,
+        admin_keys: Iterable[str] = (),
         file: str = "",
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -36,13 +37,15 @@ class ApiKeyStore:
 
         Args:
             keys: The settings' keys, in plain text or as "sha256:" and the digest in hexadecimal digits.
+            admin_keys: Those that may load models from any source; they are accepted everywhere else, too.
             file: A keys file, see voiceplane_common.api_keys; empty for none.
             now: The wall clock, which decides when keys expire.
 
         Raises:
             VoiceplaneError: INVALID_ARGUMENT: the file can't be read.
         """
-        self._fixed = tuple(_entry(number, key) for number, key in enumerate(keys, start=1))
+        admins = tuple(_entry(f"admin-{number}", key, admin=True) for number, key in enumerate(admin_keys, start=1))
+        self._fixed = admins + tuple(_entry(f"key-{number}", key) for number, key in enumerate(keys, start=1))
         self._file = Path(file) if file else None
         self._now = now
         self._version = _version(self._file)
@@ -55,12 +58,21 @@ class ApiKeyStore:
 
     def caller_of(self, key: str) -> str | None:
         """The name of a key's owner; None if the key is unknown or has expired."""
+        found = self._find(key)
+        return found.name if found else None
+
+    def is_admin(self, key: str) -> bool:
+        """Whether a key may load models from any source."""
+        found = self._find(key)
+        return found is not None and found.admin
+
+    def _find(self, key: str) -> ApiKey | None:
         sent = digest(key)
         found = None
         # Every key is compared, so that the duration does not reveal which one matched.
         for entry in (*self._fixed, *self._filed):
             if hmac.compare_digest(sent, bytes.fromhex(entry.sha256)) and not self._has_expired(entry):
-                found = entry.name
+                found = entry if found is None or entry.admin else found
         return found
 
     async def watch(self, clock: Clock) -> None:
@@ -84,9 +96,9 @@ class ApiKeyStore:
         return entry.expires is not None and entry.expires <= self._now()
 
 
-def _entry(number: int, key: str) -> ApiKey:
+def _entry(name: str, key: str, *, admin: bool = False) -> ApiKey:
     hashed = key.strip().lower().removeprefix("sha256:") if key.lower().startswith("sha256:") else digest(key).hex()
-    return ApiKey(name=f"key-{number}", sha256=hashed)
+    return ApiKey(name=name, sha256=hashed, admin=admin)
 
 
 def _version(file: Path | None) -> tuple[int, int, int] | None:

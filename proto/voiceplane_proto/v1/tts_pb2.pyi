@@ -365,6 +365,7 @@ class Family(_message.Message):
     STREAMING_FIELD_NUMBER: _builtins.int
     VOICE_CLONING_FIELD_NUMBER: _builtins.int
     LORA_FIELD_NUMBER: _builtins.int
+    GPU_DEFAULTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     streaming: _builtins.bool
     """Audio leaves before the whole piece of text has been synthesized."""
@@ -372,6 +373,10 @@ class Family(_message.Message):
     """The family can speak with a voice given as a reference recording."""
     lora: _builtins.bool
     """LoRA adapters can be attached to a resident base model."""
+    @_builtins.property
+    def gpu_defaults(self) -> Global___GpuDefaults:
+        """What the family asks for on a GPU; unset if its models do not compute on one."""
+
     def __init__(
         self,
         *,
@@ -379,14 +384,45 @@ class Family(_message.Message):
         streaming: _builtins.bool = ...,
         voice_cloning: _builtins.bool = ...,
         lora: _builtins.bool = ...,
+        gpu_defaults: Global___GpuDefaults | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["gpu_defaults", b"gpu_defaults"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lora", b"lora", "name", b"name", "streaming", b"streaming", "voice_cloning", b"voice_cloning"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gpu_defaults", b"gpu_defaults", "lora", b"lora", "name", b"name", "streaming", b"streaming", "voice_cloning", b"voice_cloning"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Family: _TypeAlias = Family  # noqa: Y015
+
+@_typing.final
+class GpuDefaults(_message.Message):
+    """What a family needs on a GPU, where the worker's settings do not say otherwise."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPUTE_WORKERS_FIELD_NUMBER: _builtins.int
+    MAX_SESSIONS_FIELD_NUMBER: _builtins.int
+    WARM_UP_RUNS_FIELD_NUMBER: _builtins.int
+    compute_workers: _builtins.int
+    """Inference steps at the same time."""
+    max_sessions: _builtins.int
+    """Sessions at once; 0: the worker's own."""
+    warm_up_runs: _builtins.int
+    """How often the warm-up text is spoken after a load."""
+    def __init__(
+        self,
+        *,
+        compute_workers: _builtins.int = ...,
+        max_sessions: _builtins.int = ...,
+        warm_up_runs: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compute_workers", b"compute_workers", "max_sessions", b"max_sessions", "warm_up_runs", b"warm_up_runs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GpuDefaults: _TypeAlias = GpuDefaults  # noqa: Y015
 
 @_typing.final
 class Limits(_message.Message):
@@ -395,22 +431,26 @@ class Limits(_message.Message):
     MAX_SESSIONS_FIELD_NUMBER: _builtins.int
     MAX_CHUNK_CHARS_FIELD_NUMBER: _builtins.int
     RESIDENT_CAP_FIELD_NUMBER: _builtins.int
+    COMPUTE_WORKERS_FIELD_NUMBER: _builtins.int
     max_sessions: _builtins.int
     """Sessions that this worker accepts at once."""
     max_chunk_chars: _builtins.int
     """Unicode code points in the text of one TextChunk."""
     resident_cap: _builtins.int
     """Models that may be resident at once."""
+    compute_workers: _builtins.int
+    """Inference steps at the same time."""
     def __init__(
         self,
         *,
         max_sessions: _builtins.int = ...,
         max_chunk_chars: _builtins.int = ...,
         resident_cap: _builtins.int = ...,
+        compute_workers: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_chunk_chars", b"max_chunk_chars", "max_sessions", b"max_sessions", "resident_cap", b"resident_cap"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compute_workers", b"compute_workers", "max_chunk_chars", b"max_chunk_chars", "max_sessions", b"max_sessions", "resident_cap", b"resident_cap"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -785,11 +825,12 @@ class ModelStatus(_message.Message):
     LANGUAGES_FIELD_NUMBER: _builtins.int
     FETCHED_BYTES_FIELD_NUMBER: _builtins.int
     FETCH_BYTES_FIELD_NUMBER: _builtins.int
+    UNLOADABLE_FIELD_NUMBER: _builtins.int
     model_id: _builtins.str
     family: _builtins.str
     state: Global___ModelState.ValueType
     reason: _builtins.str
-    """FAILED: a stable CamelCase reason, such as "DigestMismatch"; DRAINING: why."""
+    """FAILED or unloadable: a stable CamelCase reason, such as "DigestMismatch"; DRAINING: why."""
     message: _builtins.str
     """For users; says what to do."""
     references: _builtins.int
@@ -813,6 +854,10 @@ class ModelStatus(_message.Message):
     """FETCHING: bytes that have been fetched so far."""
     fetch_bytes: _builtins.int
     """FETCHING: bytes that are to be fetched in all; 0 while that is not known."""
+    unloadable: _builtins.bool
+    """ABSENT or FAILED: this worker can never load it, for the reason that `reason` and `message` say: its family is not
+    installed, its device is not there, its licence is not accepted, or it is larger than the worker's memory.
+    """
     @_builtins.property
     def resident_since(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -853,10 +898,11 @@ class ModelStatus(_message.Message):
         languages: _abc.Iterable[_builtins.str] | None = ...,
         fetched_bytes: _builtins.int = ...,
         fetch_bytes: _builtins.int = ...,
+        unloadable: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "last_used", b"last_used", "resident_since", b"resident_since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_model_id", b"base_model_id", "declaration", b"declaration", "expires_at", b"expires_at", "family", b"family", "fetch_bytes", b"fetch_bytes", "fetched_bytes", b"fetched_bytes", "generation", b"generation", "is_default", b"is_default", "languages", b"languages", "last_used", b"last_used", "load_duration_ms", b"load_duration_ms", "memory_bytes", b"memory_bytes", "message", b"message", "model_id", b"model_id", "reason", b"reason", "references", b"references", "residency", b"residency", "resident_since", b"resident_since", "sha256", b"sha256", "state", b"state", "voices", b"voices"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_model_id", b"base_model_id", "declaration", b"declaration", "expires_at", b"expires_at", "family", b"family", "fetch_bytes", b"fetch_bytes", "fetched_bytes", b"fetched_bytes", "generation", b"generation", "is_default", b"is_default", "languages", b"languages", "last_used", b"last_used", "load_duration_ms", b"load_duration_ms", "memory_bytes", b"memory_bytes", "message", b"message", "model_id", b"model_id", "reason", b"reason", "references", b"references", "residency", b"residency", "resident_since", b"resident_since", "sha256", b"sha256", "state", b"state", "unloadable", b"unloadable", "voices", b"voices"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -958,6 +1004,7 @@ class LoadModelRequest(_message.Message):
     DECLARE_ONLY_FIELD_NUMBER: _builtins.int
     VOICES_FIELD_NUMBER: _builtins.int
     LANGUAGES_FIELD_NUMBER: _builtins.int
+    LOAD_TIMEOUT_MS_FIELD_NUMBER: _builtins.int
     model_id: _builtins.str
     family: _builtins.str
     """Empty: as the pack's metadata says; otherwise the two must agree."""
@@ -980,6 +1027,8 @@ class LoadModelRequest(_message.Message):
     """Make the model known by these rules without loading it: the first session that asks for it does. A model that is
     resident with other content is loaded again, as without this.
     """
+    load_timeout_ms: _builtins.int
+    """How long the load and the warm-up may take, without the fetch, which has a deadline by progress. 0: the worker's own."""
     @_builtins.property
     def source(self) -> Global___ModelSource:
         """Empty for a model that the worker's configuration or its voice packs name already."""
@@ -1013,10 +1062,11 @@ class LoadModelRequest(_message.Message):
         declare_only: _builtins.bool = ...,
         voices: _abc.Iterable[Global___Voice] | None = ...,
         languages: _abc.Iterable[_builtins.str] | None = ...,
+        load_timeout_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_model_id", b"base_model_id", "declaration", b"declaration", "declare_only", b"declare_only", "family", b"family", "languages", b"languages", "min_residency_ms", b"min_residency_ms", "model_id", b"model_id", "no_wait", b"no_wait", "options", b"options", "residency", b"residency", "source", b"source", "ttl_ms", b"ttl_ms", "voices", b"voices", "warm_up_text", b"warm_up_text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_model_id", b"base_model_id", "declaration", b"declaration", "declare_only", b"declare_only", "family", b"family", "languages", b"languages", "load_timeout_ms", b"load_timeout_ms", "min_residency_ms", b"min_residency_ms", "model_id", b"model_id", "no_wait", b"no_wait", "options", b"options", "residency", b"residency", "source", b"source", "ttl_ms", b"ttl_ms", "voices", b"voices", "warm_up_text", b"warm_up_text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1120,6 +1170,7 @@ class WorkerState(_message.Message):
     DRAINING_FIELD_NUMBER: _builtins.int
     MODELS_FIELD_NUMBER: _builtins.int
     LOAD_FIELD_NUMBER: _builtins.int
+    DEVICE_MEMORY_FIELD_NUMBER: _builtins.int
     worker_id: _builtins.str
     revision: _builtins.int
     """Grows with every snapshot of this worker."""
@@ -1131,6 +1182,10 @@ class WorkerState(_message.Message):
     def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelStatus]: ...
     @_builtins.property
     def load(self) -> Global___Load: ...
+    @_builtins.property
+    def device_memory(self) -> Global___DeviceMemory:
+        """The memory of the worker's device; unset where it can't be measured."""
+
     def __init__(
         self,
         *,
@@ -1140,14 +1195,39 @@ class WorkerState(_message.Message):
         draining: _builtins.bool = ...,
         models: _abc.Iterable[Global___ModelStatus] | None = ...,
         load: Global___Load | None = ...,
+        device_memory: Global___DeviceMemory | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["load", b"load"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["device_memory", b"device_memory", "load", b"load"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["draining", b"draining", "load", b"load", "models", b"models", "ready", b"ready", "revision", b"revision", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_memory", b"device_memory", "draining", b"draining", "load", b"load", "models", b"models", "ready", b"ready", "revision", b"revision", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WorkerState: _TypeAlias = WorkerState  # noqa: Y015
+
+@_typing.final
+class DeviceMemory(_message.Message):
+    """The memory of a GPU, with that of other processes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOTAL_BYTES_FIELD_NUMBER: _builtins.int
+    USED_BYTES_FIELD_NUMBER: _builtins.int
+    total_bytes: _builtins.int
+    used_bytes: _builtins.int
+    def __init__(
+        self,
+        *,
+        total_bytes: _builtins.int = ...,
+        used_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["total_bytes", b"total_bytes", "used_bytes", b"used_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeviceMemory: _TypeAlias = DeviceMemory  # noqa: Y015
 
 @_typing.final
 class Load(_message.Message):

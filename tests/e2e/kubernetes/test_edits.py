@@ -67,6 +67,7 @@ TEMPLATE: dict[str, tuple[dict[str, Any], Callable[[dict[str, Any]], bool]]] = {
     "residentCap": ({"residentCap": 9}, env("MODEL_MANAGER__RESIDENT_CAP", "9")),
     "memoryBudget": ({"memoryBudget": "1Gi"}, env("MODEL_MANAGER__MEMORY_CAP_BYTES", str(2**30))),
     "maxParallelLoads": ({"maxParallelLoads": 2}, env("MODEL_MANAGER__MAX_PARALLEL_LOADS", "2")),
+    "loadTimeoutSeconds": ({"loadTimeoutSeconds": 9}, env("MODEL_MANAGER__LOAD_TIMEOUT_MS", "9000")),
     "sessionsPerWorker": ({"sessionsPerWorker": 5}, env("WORKER__MAX_SESSIONS", "5")),
     "drainTimeoutSeconds": (
         {"drainTimeoutSeconds": 5},

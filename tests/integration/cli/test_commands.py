@@ -56,6 +56,11 @@ def unused_port() -> int:
         return port
 
 
+def read_all(folder: Path) -> list[bytes]:
+    """The content of each file."""
+    return [path.read_bytes() for path in folder.iterdir()]
+
+
 async def speak_two_frames(peer: Peer) -> None:
     while True:
         message = await peer.next()
@@ -104,6 +109,30 @@ async def test_a_reader_that_goes_away_is_no_news(scripted: ScriptedServer, serv
     )
     out, err = await asyncio.wait_for(process.communicate(), 60)
     assert (process.returncode, out, err) == (1, b"RIFF", b"")
+
+
+async def test_say_that_fails_leaves_no_file_and_an_old_one_as_it_was(
+    scripted: ScriptedServer, server: TestServer, tmp_path: Path
+) -> None:
+    scripted.refuse = {"code": "NOT_FOUND", "reason": "UNKNOWN_MODEL", "message": "no such model"}
+    file = tmp_path / "hi.wav"
+    for before in (None, b"an older recording"):
+        if before:
+            file.write_bytes(before)
+        result = await voiceplane("say", "Hi.", "-o", str(file), "--server", url(server))
+        assert result.code != 0
+        assert read_all(tmp_path) == ([before] if before else [])
+
+
+async def test_say_reports_a_fallback(scripted: ScriptedServer, server: TestServer, tmp_path: Path) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.event("utterance", utterance=1, epoch=1, model="joe", voice="j", fallback=True, reason="joe instead")
+        await speak_two_frames(peer)
+
+    scripted.script = script
+    result = await voiceplane("say", "Hi.", "-o", str(tmp_path / "hi.wav"), "--server", url(server))
+    assert result.code == 0, result.err
+    assert "fallback: joe instead" in result.err
 
 
 async def test_no_server_is_one_line_with_the_remedy() -> None:

@@ -67,6 +67,7 @@ async def test_models_tells_each_model_with_its_voices_and_its_state_on_the_work
         assert on.keys() == {
             "worker",
             "state",
+            "availability",
             "reason",
             "message",
             "references",
@@ -113,6 +114,8 @@ async def test_workers_tells_each_worker_with_its_load() -> None:
             "queue_depth",
             "first_audio_p50_ms",
             "rtf_p50",
+            "device_memory_bytes",
+            "device_memory_used_bytes",
         }
         assert worker["address"] == running.settings.discovery.workers[0]
         assert (worker["ready"], worker["draining"], worker["sessions"]) == (True, False, 1)

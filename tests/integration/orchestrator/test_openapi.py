@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
+from voiceplane_orchestrator.transports.http.load_request import LoadRequest
 from voiceplane_orchestrator.transports.http.openapi import document
 from voiceplane_orchestrator.transports.http.speech_request import SpeechRequest
 from voiceplane_orchestrator.transports.http.transcription_request import TranscriptionRequest
@@ -24,6 +25,7 @@ FILES = {"file"}
 REQUESTS: dict[str, type[BaseModel]] = {
     "SpeechRequest": SpeechRequest,
     "TranscriptionRequest": TranscriptionRequest,
+    "LoadRequest": LoadRequest,
     "RoomRequest": GrantRequest,
     "AgentRequest": AgentRequest,
 }

@@ -21,6 +21,7 @@ FULL = tts_pb2.LoadModelRequest(
     residency=tts_pb2.RESIDENCY_PINNED,
     ttl_ms=600_000,
     min_residency_ms=7_000,
+    load_timeout_ms=9_000,
     warm_up_text="Grüß dich: #1",
     base_model_id="base",
     options={"speed": "1.5"},
@@ -65,6 +66,7 @@ def test_a_worker_of_the_version_before_reads_the_file(residency: tts_pb2.Reside
     request = tts_pb2.LoadModelRequest()
     request.CopyFrom(FULL)
     request.residency = residency
+    request.ClearField("load_timeout_ms")  # it did not know this one, which is written only if it is set
     (entry,) = json.loads(dump_models_file([request]))["models"]
     assert entry.keys() <= KEYS_BEFORE
     assert entry["residency"] == written

@@ -9,7 +9,7 @@ import pytest
 from scripts.generate_metrics_page import PAGE, labels_of, page, registries
 
 UNITS = ("_seconds", "_bytes", "_ratio")
-FEW_LABELS = {"action", "after", "call", "kind", "model", "outcome", "reason", "result", "state"}
+FEW_LABELS = {"action", "after", "call", "device", "kind", "model", "outcome", "reason", "result", "state"}
 
 
 def test_the_page_has_the_present_metrics_and_no_others() -> None:

@@ -19,6 +19,9 @@ test("a model shows the best that a worker offers, and why it failed", () => {
   assert.equal(residency(model(place("absent"), failed)).state, "failed");
   assert.equal(residency(model(place("something-new"), place("absent"))).state, "absent");
   assert.equal(residency(model()).state, "no worker");
+  const never = place("absent", { availability: "never", message: "no such family" });
+  assert.deepEqual(residency(model(never)), { state: "never", detail: "no such family", share: null });
+  assert.equal(residency(model(never, place("failed"))).state, "failed", "another worker may still load it");
 });
 
 test("what is fetched is shown in megabytes, and as a share where the whole is known", () => {

@@ -13,6 +13,21 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GpuDefaults:
+    """What a family needs on a GPU, where the worker's settings do not say otherwise.
+
+    Attributes:
+        compute_workers: Inference steps at the same time: more of them only interleave on one device.
+        max_sessions: Sessions at once; 0 for the worker's own default.
+        warm_up_runs: How often the warm-up text is spoken: the first time, kernels are loaded and algorithms chosen.
+    """
+
+    compute_workers: int = 1
+    max_sessions: int = 0
+    warm_up_runs: int = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
     """A family: what an entry point of the group `voiceplane.families` names.
 
@@ -22,6 +37,8 @@ class Family:
         adapter: The adapter's class in it, which takes no arguments.
         needs: The modules that must be installed besides.
         install: The command that installs it with all that it needs; empty: that of `voiceplane-family-NAME`.
+        uses_device: Whether its models compute on the worker's device, which must be there then.
+        gpu: What it needs on a GPU.
         file_suffixes: What the files of a pack end in, by role; `voiceplane packs add` finds them by it.
     """
 
@@ -30,6 +47,8 @@ class Family:
     adapter: str
     needs: tuple[str, ...] = ()
     install: str = ""
+    uses_device: bool = True
+    gpu: GpuDefaults = GpuDefaults()
     file_suffixes: Mapping[str, str] = field(default_factory=dict)
 
     @property

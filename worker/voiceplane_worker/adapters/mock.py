@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING, ClassVar
 
@@ -32,6 +33,7 @@ FAMILY = Family(
     traits=FamilyTraits(name="mock", streaming=True, lora=True),
     module="voiceplane_worker.adapters.mock",
     adapter="MockAdapter",
+    uses_device=False,
 )
 
 
@@ -44,6 +46,8 @@ class MockOptions(Section):
         fail_load: Whether a load fails.
         fail_on: Synthesis fails when it comes to this text; empty: it never does.
         memory_bytes: What the model claims to hold.
+        device_bytes: An allocator's limit for all mock models of this process that have one; 0 for none.
+        speech_bytes: What each utterance allocates while it is synthesized, under that limit.
     """
 
     chunk_compute_ms: float = Field(default=0.0, ge=0.0)
@@ -51,6 +55,43 @@ class MockOptions(Section):
     fail_load: bool = False
     fail_on: str = ""
     memory_bytes: int = Field(default=1_000_000, ge=0)
+    device_bytes: int = Field(default=0, ge=0)
+    speech_bytes: int = Field(default=0, ge=0)
+
+
+class OutOfMemoryError(RuntimeError):
+    """What torch raises, by its name and its words."""
+
+
+class Allocator:
+    """A device of limited memory. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held_bytes = 0
+
+    def take(self, size_bytes: int, *, limit_bytes: int) -> None:
+        """Allocate under a limit; models without one do not count."""
+        if not limit_bytes:
+            return
+        with self._lock:
+            free_bytes = limit_bytes - self._held_bytes
+            if size_bytes > free_bytes:
+                raise OutOfMemoryError(
+                    f"CUDA out of memory. Tried to allocate {size_bytes} B. GPU 0 has a total capacity of "
+                    f"{limit_bytes} B of which {free_bytes} B is free."
+                )
+            self._held_bytes += size_bytes
+
+    def give_back(self, size_bytes: int, *, limit_bytes: int) -> None:
+        """Free what was allocated under a limit."""
+        if not limit_bytes:
+            return
+        with self._lock:
+            self._held_bytes -= size_bytes
+
+
+ALLOCATOR = Allocator()
 
 
 class MockAdapter:
@@ -80,6 +121,7 @@ class MockModel:
                 f"voice pack {pack.metadata.model_id!r} is made to fail: remove options.fail_load",
                 field="options.fail_load",
             )
+        ALLOCATOR.take(options.memory_bytes, limit_bytes=options.device_bytes)
         self._options = options
         self._semitones = semitones
         self.sample_rate_hz = SAMPLE_RATE_HZ
@@ -95,6 +137,14 @@ class MockModel:
         names = [voice.name for voice in self.voices]
         if piece.voice not in names:
             raise not_found("voice", f"unknown voice {piece.voice!r}: use one of {', '.join(names)}")
+        options = self._options
+        ALLOCATOR.take(options.speech_bytes, limit_bytes=options.device_bytes)
+        try:
+            yield from self._speak(piece, names)
+        finally:
+            ALLOCATOR.give_back(options.speech_bytes, limit_bytes=options.device_bytes)
+
+    def _speak(self, piece: Piece, names: list[str]) -> Iterator[Samples]:
         audio = tones(piece.text, octave=names.index(piece.voice) + self._semitones / 12, speed=piece.speed)
         fails_at = _fails_at(piece.text, self._options.fail_on, audio.size)
         for start in range(0, audio.size, CHUNK_SAMPLES):
@@ -104,7 +154,8 @@ class MockModel:
             yield audio[start : start + CHUNK_SAMPLES]
 
     def close(self) -> None:
-        """Nothing to free."""
+        """Free what it claims to hold."""
+        ALLOCATOR.give_back(self.memory_bytes, limit_bytes=self._options.device_bytes)
 
 
 def tones(text: str, *, octave: float = 0, speed: float = 1.0) -> Samples:

@@ -81,6 +81,22 @@ def traits_of(name: str) -> FamilyTraits:
     return _installed(name).traits
 
 
+def family_of(name: str) -> Family:
+    """A family that can be used here; raises as find_adapter does, and imports no library."""
+    return _installed(name)
+
+
+def usable() -> tuple[Family, ...]:
+    """The families whose libraries are installed here, too."""
+    return tuple(family for family in _plugins().families.values() if not family.missing)
+
+
+def warm_up_runs(name: str) -> int:
+    """How often the warm-up text of a family's model is spoken on a GPU; 1 for a family that is not known here."""
+    family = _plugins().families.get(name)
+    return family.gpu.warm_up_runs if family and family.uses_device else 1
+
+
 def find_adapter(name: str) -> Adapter:
     """The adapter of a family.
 

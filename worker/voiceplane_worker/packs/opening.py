@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from voiceplane_common.artifacts import digest, fetch
+from pydantic import ValidationError
+from voiceplane_common.artifacts import digest, fetch, find
 from voiceplane_common.artifacts.archives import SUFFIXES, is_archive, unpack
 from voiceplane_common.artifacts.cache import Cache, default_cache_dir
 from voiceplane_common.artifacts.holds import hold
+from voiceplane_common.artifacts.patterns import Selection
 from voiceplane_common.artifacts.trees import files_of
 from voiceplane_common.errors import VoiceplaneError, failed_precondition, invalid, not_found
 
@@ -27,6 +29,22 @@ if TYPE_CHECKING:
     from voiceplane_worker.packs.metadata import PackSource
 
 
+NO_LICENCE = "NOASSERTION"
+"""The licence of files that state none, by its name in SPDX: who names such a source answers for it."""
+
+# Sources that have single files, of which metadata.yaml can be read before the others are fetched.
+FOLDER_SCHEMES = frozenset({"hf", "s3", "gs", "az"})
+
+
+class NamedVoice(Protocol):
+    """A voice by name; its language may be empty."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def language(self) -> str: ...  # noqa: D102
+
+
 class PackRequest(Protocol):
     """What is asked for; the fields mean what they mean in the ABI's LoadModelRequest."""
 
@@ -40,6 +58,8 @@ class PackRequest(Protocol):
     def warm_up_text(self) -> str: ...  # noqa: D102
     @property
     def options(self) -> Mapping[str, str]: ...  # noqa: D102
+    @property
+    def voices(self) -> Sequence[NamedVoice]: ...  # noqa: D102
 
 
 def open_pack(
@@ -53,12 +73,14 @@ def open_pack(
     progress: Callable[[FetchProgress], None] | None = None,
     cancelled: threading.Event | None = None,
     limits: FetchLimits | None = None,
+    check: Callable[[PackMetadata], None] = lambda _: None,
+    admit: Callable[[PackMetadata | None, Mapping[str, int]], None] = lambda *_: None,
 ) -> VoicePack:
     """Fetch a pack and check it. Blocking.
 
     The files come from the spec's source, else from the catalog's, else they lie beside the catalog's metadata.yaml. A
-    source may be an archive of them. A metadata.yaml among them describes the pack; otherwise the catalog's does. The
-    spec's options and warm-up text win.
+    source may be an archive of them. A metadata.yaml among them describes the pack; otherwise the catalog's does, or
+    the family and the voices of the spec. The spec's options and warm-up text win.
 
     Args:
         spec: What is asked for.
@@ -70,30 +92,42 @@ def open_pack(
         progress: See `fetch`.
         cancelled: See `fetch`.
         limits: See `fetch`.
+        check: Raises if a pack that is described so can't be loaded here. Called before the pack is fetched, where its
+            description is known or can be fetched alone.
+        admit: Raises if files of these sizes can't be loaded here; see `fetch`. Gets the description, if it is known.
 
     Raises:
         VoiceplaneError: NOT_FOUND: neither a source nor the catalog. FAILED_PRECONDITION, PACK_INVALID: the files are
             not what the metadata says; LICENCE_NOT_ACCEPTED. INVALID_ARGUMENT: another model or family than asked for.
             Or fetch's own.
     """
-    if known and not spec.source:
-        check_licence(known.metadata, accepted=accept_licences)  # before anything is fetched
     source = spec.source or (known.metadata.source if known else None)
+    described = known.metadata if known and not spec.source else None
+
+    def bring(source: PackSource, **changes: Any) -> Path:
+        arguments = {
+            "sha256": source.sha256,
+            "include": source.include,
+            "exclude": source.exclude,
+            "index": source.digests,
+            "cache_dir": cache_dir,
+            "credentials": source.credentials,
+            "credentials_dir": credentials_dir,
+            "private_sources": private_sources,
+            "cancelled": cancelled,
+            "limits": limits,
+        }
+        return fetch(source.uri, **(arguments | changes))
+
+    if source and described is None and can_preview(source, cache_dir=cache_dir):
+        described = _preview(source, bring)
+    if described:  # before anything is fetched
+        described = described.model_copy(update={"model_id": spec.model_id})
+        _check_family(described, spec)
+        check_licence(described, accepted=accept_licences)
+        check(described)
     if source:
-        folder = fetch(
-            source.uri,
-            sha256=source.sha256,
-            include=source.include,
-            exclude=source.exclude,
-            index=source.digests,
-            cache_dir=cache_dir,
-            credentials=source.credentials,
-            credentials_dir=credentials_dir,
-            private_sources=private_sources,
-            progress=progress,
-            cancelled=cancelled,
-            limits=limits,
-        )
+        folder = bring(source, progress=progress, admit=lambda files: admit(described, files))
         if folder.is_file() and is_archive(folder):
             folder = inside(unpack(folder, sha256=source.sha256, cache_dir=cache_dir))
     elif known:
@@ -129,17 +163,72 @@ def _describe(folder: Path, spec: PackRequest, known: CatalogPack | None) -> Pac
         metadata = read_metadata(own)
     elif known:
         metadata = known.metadata
+    elif spec.family and spec.voices and all(voice.language for voice in spec.voices):
+        metadata = _from_request(spec)
     else:
-        raise _broken(spec, f"{folder} has no {METADATA_FILE}")
+        remedy = "add one, or load it with a family and with voices that have a language"
+        raise _broken(spec, f"{folder} has no {METADATA_FILE}: {remedy}")
     # Whoever names a source names the model, too: one pack may serve as several models with other options.
     if not spec.source and metadata.model_id != spec.model_id:
         raise invalid("model_id", f"the pack is {metadata.model_id!r}, and {spec.model_id!r} is asked for")
-    if spec.family and metadata.family != spec.family:
-        raise invalid("family", f"the pack's family is {metadata.family!r}, and {spec.family!r} is asked for")
+    _check_family(metadata, spec)
     changes: dict[str, object] = {"model_id": spec.model_id, "options": {**metadata.options, **spec.options}}
     if spec.warm_up_text:
         changes["warm_up_text"] = spec.warm_up_text
     return metadata.model_copy(update=changes)
+
+
+def _from_request(spec: PackRequest) -> PackMetadata:
+    """The description of files that bring none, such as an adapter as a training wrote it."""
+    try:
+        voices = [{"name": voice.name, "language": voice.language} for voice in spec.voices]
+        values = {"model_id": spec.model_id, "family": spec.family, "licence": NO_LICENCE, "voices": voices}
+        return PackMetadata.model_validate(values)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(str(part) for part in problem["loc"])
+        raise invalid(field, f"{field}: {problem['msg']}") from None
+
+
+def _check_family(metadata: PackMetadata, spec: PackRequest) -> None:
+    if spec.family and metadata.family != spec.family:
+        raise invalid("family", f"the pack's family is {metadata.family!r}, and {spec.family!r} is asked for")
+
+
+def can_preview(source: PackSource, *, cache_dir: Path | None) -> bool:
+    """Whether a source's metadata.yaml can be fetched alone, and the pack itself would have to be fetched."""
+    is_folder = source.uri.partition(":")[0] in FOLDER_SCHEMES or bool(source.index)
+    selection = Selection(include=source.include, exclude=source.exclude)
+    if not is_folder or not selection.takes(METADATA_FILE):
+        return False
+    if source.index and METADATA_FILE not in source.digests:
+        return False
+    found = find(
+        source.uri,
+        sha256=source.sha256,
+        include=source.include,
+        exclude=source.exclude,
+        index=source.digests,
+        cache_dir=cache_dir,
+    )
+    return found is None
+
+
+def _preview(source: PackSource, bring: Callable[..., Path]) -> PackMetadata | None:
+    """The description of a pack that is not here yet; None if its source has none that can be fetched alone."""
+
+    def only_metadata(files: Mapping[str, int]) -> None:
+        if set(files) != {METADATA_FILE}:
+            raise failed_precondition("ARTIFACT_MISSING", f"{source.uri} is no folder")
+
+    try:
+        folder = bring(source, sha256="", include=(METADATA_FILE,), admit=only_metadata)
+    except VoiceplaneError as error:
+        if error.reason == "ARTIFACT_MISSING":
+            return None  # the fetch of the whole explains it, if it matters
+        raise
+    file = folder / METADATA_FILE
+    return read_metadata(file) if file.is_file() else None
 
 
 def check_files(metadata: PackMetadata, files: dict[str, Path]) -> None:

@@ -37,6 +37,6 @@ def load_timed_out(model_id: str, phase: ModelState, *, timeout_s: float) -> Voi
     """The error of a load that took too long."""
     message = (
         f"model {model_id!r} was still {phase.value} after {timeout_s:g} s: raise model_manager.load_timeout_ms, "
-        "or use a faster source for its pack"
+        "or the model's own load_timeout_ms"
     )
     return unavailable("LOAD_TIMEOUT", message)

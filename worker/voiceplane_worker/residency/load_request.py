@@ -34,6 +34,7 @@ def model_spec(request: tts_pb2.LoadModelRequest) -> ModelSpec:
         residency=_residency(request.residency),
         ttl_ms=request.ttl_ms,
         min_residency_ms=request.min_residency_ms,
+        load_timeout_ms=request.load_timeout_ms,
         warm_up_text=request.warm_up_text,
         base_model_id=request.base_model_id,
         options=dict(request.options),

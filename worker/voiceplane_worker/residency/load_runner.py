@@ -12,6 +12,7 @@ from voiceplane_common.errors import VoiceplaneError, invalid, not_found, unavai
 from voiceplane_common.logs import get_logger
 
 from voiceplane_worker.adapters.base import Crashable
+from voiceplane_worker.adapters.out_of_memory import is_out_of_memory
 from voiceplane_worker.residency.async_waits import end, ends_within
 from voiceplane_worker.residency.load_errors import backoff_s, load_failed, load_timed_out
 from voiceplane_worker.residency.model_entry import LoadedModel, ModelLoad
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
     from voiceplane_worker.adapters.base import Model
     from voiceplane_worker.metrics import Metrics
     from voiceplane_worker.packs.catalog import CatalogPack, PackCatalog
+    from voiceplane_worker.packs.metadata import PackMetadata
     from voiceplane_worker.packs.pack import VoicePack
+    from voiceplane_worker.residency.load_check import LoadCheck
+    from voiceplane_worker.residency.memory_recovery import MemoryRecovery
     from voiceplane_worker.residency.model_entry import ModelEntry
     from voiceplane_worker.residency.model_reference import ModelReference
     from voiceplane_worker.residency.model_spec import ModelSpec
@@ -40,11 +44,17 @@ class Loader(Protocol):
     """Does the blocking work. A cancelled method returns only after it has undone what it began."""
 
     async def fetch(
-        self, spec: ModelSpec, known: CatalogPack | None, *, fetched: Callable[[int, int], None]
+        self,
+        spec: ModelSpec,
+        known: CatalogPack | None,
+        *,
+        fetched: Callable[[int, int], None],
+        admit: Callable[[int], None],
     ) -> VoicePack:
         """Fetch a pack to this machine; `known` is the catalog's entry of the model.
 
-        Calls `fetched` on the event loop with the bytes done and the bytes in all, 0 if unknown.
+        Calls `fetched` on the event loop with the bytes done and the bytes in all, 0 if unknown. Calls `admit` there,
+        too, before anything is fetched, with the bytes that the model will need at least; what it raises ends it.
         """
         ...
 
@@ -61,6 +71,11 @@ class Loader(Protocol):
         ...
 
 
+def described(spec: ModelSpec, known: CatalogPack | None) -> PackMetadata | None:
+    """What the catalog says of the pack that a spec asks for; None if it asks for another one."""
+    return known.metadata if known and not spec.source else None
+
+
 class LoadRunner:
     """Runs loads, with a limit of concurrent ones."""
 
@@ -74,6 +89,8 @@ class LoadRunner:
         residents: ResidentModels,
         metrics: Metrics,
         acquire: Callable[[str], Coroutine[Any, Any, ModelReference]],
+        check: LoadCheck,
+        memory: MemoryRecovery,
     ) -> None:
         self._settings = settings
         self._catalog = catalog
@@ -82,7 +99,10 @@ class LoadRunner:
         self._residents = residents
         self._metrics = metrics
         self._acquire = acquire
+        self._check = check
+        self._memory = memory
         self._slots = asyncio.Semaphore(settings.max_parallel_loads)
+        self._fetch_slots = asyncio.Semaphore(settings.max_parallel_fetches)
 
     def begin(self, entry: ModelEntry, spec: ModelSpec) -> ModelLoad:
         """Admit a load and start it.
@@ -93,6 +113,8 @@ class LoadRunner:
         known = self._catalog.find(spec.model_id)
         load = ModelLoad(spec=spec, started=self._clock.now())
         load.memory_bytes = (known.metadata.memory_bytes if known else None) or 0
+        if problem := self._check.memory_problem(spec.model_id, load.memory_bytes):
+            raise problem
         self._residents.admit(entry, load)
         self._residents.entries[spec.model_id] = entry
         entry.load = load
@@ -105,12 +127,21 @@ class LoadRunner:
 
     async def _run(self, entry: ModelEntry, load: ModelLoad) -> VoiceplaneError | None:
         hold = ExitStack()
+        known = self._catalog.find(load.spec.model_id)
+        if problem := self._check.problem(load.spec.family, described(load.spec, known)):
+            return problem
         try:
             # Before it takes a slot: the base may need a slot for its own load.
             base = await self._hold_base(load.spec, hold) if load.spec.base_model_id else None
-            async with self._slots:
+            async with self._fetch_slots:
                 load.started = self._clock.now()
-                return await self._bring_up_in_time(entry, load, base, hold)
+                pack = await self._fetch(entry, load)
+            if isinstance(pack, VoiceplaneError):
+                return pack
+            fetched_s = self._clock.now()
+            async with self._slots:
+                load.started += self._clock.now() - fetched_s  # waiting is not loading
+                return await self._bring_up_in_time(entry, load, pack, base, hold)
         except VoiceplaneError as error:
             return error
         finally:
@@ -149,20 +180,21 @@ class LoadRunner:
         load.ended.set()
         self._residents.settle(entry)
 
-    async def _bring_up_in_time(
-        self, entry: ModelEntry, load: ModelLoad, base: LoadedModel | None, hold: ExitStack
-    ) -> VoiceplaneError | None:
-        # A fetch has a deadline of its own, by progress: how long it takes is the network's matter, not the model's.
-        fetch = asyncio.create_task(self._fetch(entry, load))
+    async def _fetch(self, entry: ModelEntry, load: ModelLoad) -> VoicePack | VoiceplaneError:
+        """Fetch the pack. It holds no slot of loads, and its deadline is by progress: no byte for a time."""
+        fetch = asyncio.create_task(self._bring(entry, load))
         try:
             await asyncio.wait([fetch])
         except asyncio.CancelledError:
             await end(fetch)
             raise
-        if error := load_failed(entry.model_id, fetch):
-            return error
-        work = asyncio.create_task(self._bring_up(entry, load, fetch.result(), base, hold))
-        timeout_s = self._settings.load_timeout_ms / 1000
+        return load_failed(entry.model_id, fetch) or fetch.result()
+
+    async def _bring_up_in_time(
+        self, entry: ModelEntry, load: ModelLoad, pack: VoicePack, base: LoadedModel | None, hold: ExitStack
+    ) -> VoiceplaneError | None:
+        work = asyncio.create_task(self._bring_up(entry, load, pack, base, hold))
+        timeout_s = (load.spec.load_timeout_ms or self._settings.load_timeout_ms) / 1000
         try:
             in_time = await ends_within(work, clock=self._clock, seconds=timeout_s)
         except asyncio.CancelledError:
@@ -180,9 +212,16 @@ class LoadRunner:
         entry.abandoned.remove(load)
         self._residents.settle(entry)
 
-    async def _fetch(self, entry: ModelEntry, load: ModelLoad) -> VoicePack:
+    async def _bring(self, entry: ModelEntry, load: ModelLoad) -> VoicePack:
         known = self._catalog.find(entry.model_id)
-        return await self._loader.fetch(load.spec, known, fetched=functools.partial(self._fetched, load))
+
+        def admit(memory_bytes: int) -> None:
+            if problem := self._check.memory_problem(entry.model_id, memory_bytes):
+                raise problem
+            load.memory_bytes = max(load.memory_bytes, memory_bytes)
+            self._residents.check_room(entry, load)
+
+        return await self._loader.fetch(load.spec, known, fetched=functools.partial(self._fetched, load), admit=admit)
 
     async def _bring_up(
         self, entry: ModelEntry, load: ModelLoad, pack: VoicePack, base: LoadedModel | None, hold: ExitStack
@@ -206,6 +245,28 @@ class LoadRunner:
         load.memory_bytes = pack.metadata.memory_bytes or pack.size_bytes
         self._residents.admit(entry, load)
         await self._residents.signal.until(lambda: self._residents.room_is_free(entry, load))
+        try:
+            model, gain_db = await self._load_and_warm_up(entry, load, pack, base)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            error.__traceback__ = None  # its frames hold what the failed load had allocated
+            evicted = await self._memory.free(incoming=load)
+            _log.warning("load_retried", model_id=entry.model_id, evicted=evicted, error=type(error).__name__)
+            try:
+                model, gain_db = await self._load_and_warm_up(entry, load, pack, base)
+            except Exception as again:
+                if not is_out_of_memory(again):
+                    raise
+                needed, again.__traceback__ = load.memory_bytes, None
+                raise await self._memory.explain(
+                    entry.model_id, again, doing="loaded", needed=needed, evicted=evicted
+                ) from None
+        return LoadedModel(model=model, gain_db=gain_db, generation=entry.generation + 1, pack=pack)
+
+    async def _load_and_warm_up(
+        self, entry: ModelEntry, load: ModelLoad, pack: VoicePack, base: LoadedModel | None
+    ) -> tuple[Model, float]:
         self._enter(load, ModelState.LOADING)
         model = await self._loader.load(pack, load.spec, base=base.model if base else None)
         try:
@@ -217,7 +278,7 @@ class LoadRunner:
         except BaseException:
             await self._residents.close_model(entry, model)
             raise
-        return LoadedModel(model=model, gain_db=gain_db, generation=entry.generation + 1, pack=pack)
+        return model, gain_db
 
     def _attach_again(self, base: ModelEntry) -> None:
         """Load the LoRAs of a base again on its new generation; until then, they keep the old one."""

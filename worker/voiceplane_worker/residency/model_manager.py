@@ -17,7 +17,9 @@ from voiceplane_common.logs import get_logger
 from voiceplane_worker.metrics import Metrics
 from voiceplane_worker.residency import eviction
 from voiceplane_worker.residency.async_waits import end, ends_within
-from voiceplane_worker.residency.load_runner import LoadRunner
+from voiceplane_worker.residency.load_check import NEVER, LoadCheck
+from voiceplane_worker.residency.load_runner import LoadRunner, described
+from voiceplane_worker.residency.memory_recovery import MemoryRecovery
 from voiceplane_worker.residency.model_entry import ModelEntry
 from voiceplane_worker.residency.model_spec import Residency, with_content, with_rules
 from voiceplane_worker.residency.resident_models import ResidentModels
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
 
     from voiceplane_common.clock import Clock
 
-    from voiceplane_worker.packs.catalog import PackCatalog
+    from voiceplane_worker.adapters.devices import MemoryReading
+    from voiceplane_worker.packs.catalog import CatalogPack, PackCatalog
     from voiceplane_worker.residency.load_runner import Loader
     from voiceplane_worker.residency.model_entry import ModelLoad
     from voiceplane_worker.residency.model_reference import ModelReference
@@ -41,7 +44,11 @@ _log = get_logger("models")
 
 
 class ModelManager:
-    """The models of one worker."""
+    """The models of one worker.
+
+    Attributes:
+        memory: Frees memory when the device has run out of it.
+    """
 
     def __init__(
         self,
@@ -54,6 +61,9 @@ class ModelManager:
         changed: Callable[[], None] = lambda: None,
         declared: Iterable[ModelSpec] = (),
         wall: Callable[[], float] = time.time,
+        check: LoadCheck | None = None,
+        device: str = "cpu",
+        read_memory: Callable[[], MemoryReading | None] = lambda: None,
     ) -> None:
         """Prepare; nothing is loaded before `start`.
 
@@ -67,14 +77,25 @@ class ModelManager:
             declared: Models of the models file. Preloaded and pinned ones are loaded at the start, but the worker is
                 ready without them, so that a broken one does not block the others.
             wall: Unix seconds, for the times in statuses.
+            device: For messages.
+            read_memory: Measures its memory, blocking; None if it can't be measured.
+            check: Refuses models that this worker can never load; None for one that knows no device and no licence.
         """
         self._settings = settings
         self._catalog = catalog
         self._clock = clock
         self._wall_offset = wall() - clock.now()
         metrics = metrics or Metrics()
+        self._check = check or LoadCheck(device="cpu", memory_cap_bytes=lambda: settings.memory_cap_bytes)
         self._residents = ResidentModels(
             settings=settings, catalog=catalog, closer=loader, clock=clock, metrics=metrics, changed=changed
+        )
+        self.memory = MemoryRecovery(
+            self._residents,
+            device=device,
+            read_memory=read_memory,
+            clock=clock,
+            timeout_s=settings.unload_drain_timeout_ms / 1000,
         )
         self._load_runner = LoadRunner(
             settings=settings,
@@ -84,6 +105,8 @@ class ModelManager:
             residents=self._residents,
             metrics=metrics,
             acquire=self.acquire,
+            check=self._check,
+            memory=self.memory,
         )
         self._watcher: asyncio.Task[None] | None = None
         self._closed = False
@@ -273,7 +296,14 @@ class ModelManager:
             known=known.metadata if known else None,
             is_default=entry.model_id == self._settings.default_model_id,
             wall_offset=self._wall_offset,
+            problem=None if entry.uses_capacity else self._problem(entry, known),
         )
+
+    def _problem(self, entry: ModelEntry, known: CatalogPack | None) -> VoiceplaneError | None:
+        """Why a model that is not loaded never can be."""
+        if entry.error and entry.error.reason in NEVER:
+            return entry.error
+        return self._check.problem(entry.spec.family, described(entry.spec, known))
 
     def _request(self, spec: ModelSpec) -> tuple[ModelEntry, bool]:
         """Record a load request in the entry; False if something else has to end first."""

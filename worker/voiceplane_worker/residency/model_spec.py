@@ -30,6 +30,7 @@ class ModelSpec:
         residency: When it is loaded and evicted.
         ttl_ms: 0 for the worker's setting.
         min_residency_ms: 0 for the worker's setting.
+        load_timeout_ms: 0 for the worker's setting.
         warm_up_text: Empty for the pack's.
         base_model_id: For a LoRA, its base model.
         options: Family options; they override those of the pack.
@@ -44,6 +45,7 @@ class ModelSpec:
     residency: Residency = Residency.ON_DEMAND
     ttl_ms: int = 0
     min_residency_ms: int = 0
+    load_timeout_ms: int = 0
     warm_up_text: str = ""
     base_model_id: str = ""
     options: dict[str, str] = field(default_factory=dict)
@@ -59,6 +61,7 @@ def with_rules(have: ModelSpec, want: ModelSpec) -> ModelSpec:
         residency=want.residency,
         ttl_ms=want.ttl_ms,
         min_residency_ms=want.min_residency_ms,
+        load_timeout_ms=want.load_timeout_ms,
         declaration=want.declaration or have.declaration,
         voices=want.voices if want.declaration else want.voices or have.voices,
         languages=want.languages if want.declaration else want.languages or have.languages,

@@ -29,8 +29,8 @@ class ModelStatus:
     """One model at one moment; the fields are those of ModelStatus in the proto.
 
     Attributes:
-        reason: FAILED: a stable CamelCase reason; DRAINING: why; RESIDENT: "Reloading" while other content is loaded,
-            "ReloadFailed" after that has failed.
+        reason: FAILED or unloadable: a stable CamelCase reason; DRAINING: why; RESIDENT: "Reloading" while
+            other content is loaded, "ReloadFailed" after that has failed.
         message: For users; says what to do.
         references: Sessions that use it.
         resident_since: Unix seconds.
@@ -39,6 +39,7 @@ class ModelStatus:
         generation: Raised by each load of this model in this process.
         fetched_bytes: FETCHING: bytes so far.
         fetch_bytes: FETCHING: bytes in all; 0 while it is unknown.
+        unloadable: Whether this worker can never load it, for the reason that `reason` and `message` say.
     """
 
     model_id: str
@@ -62,3 +63,4 @@ class ModelStatus:
     declaration: str = ""
     fetched_bytes: int = 0
     fetch_bytes: int = 0
+    unloadable: bool = False

@@ -4,32 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from voiceplane_common import gc_tuning
-from voiceplane_common.errors import failed_precondition
+from voiceplane_common.errors import VoiceplaneError, failed_precondition
 
 from voiceplane_worker.adapters.base import LoraBase, Piece
 from voiceplane_worker.adapters.hosted.adapter import HostedAdapter
-from voiceplane_worker.adapters.plugins import find_adapter
+from voiceplane_worker.adapters.plugins import find_adapter, warm_up_runs
 from voiceplane_worker.audio.loudness import calibrate
 from voiceplane_worker.packs.opening import open_pack
 from voiceplane_worker.residency.async_waits import complete, end
+from voiceplane_worker.residency.load_check import estimate_memory_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     from voiceplane_common.artifacts import FetchLimits, FetchProgress
 
     from voiceplane_worker.adapters.base import Adapter, Model
     from voiceplane_worker.packs.catalog import CatalogPack
+    from voiceplane_worker.packs.metadata import PackMetadata
     from voiceplane_worker.packs.pack import VoicePack
+    from voiceplane_worker.residency.load_check import LoadCheck
     from voiceplane_worker.residency.model_spec import ModelSpec
 
 T = TypeVar("T")
+
+FETCH_THREADS = 64
 
 
 class PackLoader:
@@ -46,6 +51,7 @@ class PackLoader:
         accept_licences: Collection[str] = (),
         private_sources: Sequence[str] | None = None,
         limits: FetchLimits | None = None,
+        load_check: LoadCheck | None = None,
     ) -> None:
         """Prepare.
 
@@ -58,6 +64,7 @@ class PackLoader:
             accept_licences: See `voiceplane_worker.packs.opening.open_pack`.
             private_sources: See `voiceplane_common.artifacts.fetch`.
             limits: See there, too.
+            load_check: Refuses packs before they are fetched; None for no check.
         """
         self._device = device
         self._threads = threads
@@ -67,10 +74,18 @@ class PackLoader:
         self._accept_licences = accept_licences
         self._private_sources = private_sources
         self._limits = limits
+        self._load_check = load_check
         self._pool = ThreadPoolExecutor(thread_name_prefix="loader")
+        # Of its own, so that slow fetches leave threads to loads; how many there are is limited by who calls.
+        self._fetch_pool = ThreadPoolExecutor(max_workers=FETCH_THREADS, thread_name_prefix="fetcher")
 
     async def fetch(
-        self, spec: ModelSpec, known: CatalogPack | None, *, fetched: Callable[[int, int], None]
+        self,
+        spec: ModelSpec,
+        known: CatalogPack | None,
+        *,
+        fetched: Callable[[int, int], None],
+        admit: Callable[[int], None] = lambda _: None,
     ) -> VoicePack:
         """See Loader. A cancelled fetch ends within a second; what has come stays in the cache for the next one."""
         loop = asyncio.get_running_loop()
@@ -78,6 +93,14 @@ class PackLoader:
 
         def progress(now: FetchProgress) -> None:
             loop.call_soon_threadsafe(fetched, now.done_bytes, now.total_bytes)
+
+        def sized(described: PackMetadata | None, files: Mapping[str, int]) -> None:
+            options = {**(described.options if described else {}), **spec.options}
+            memory_bytes = estimate_memory_bytes(files, device=self._device, options=options)
+            declared = described.memory_bytes if described else None
+            outcome: Future[None] = Future()
+            loop.call_soon_threadsafe(_settle, outcome, admit, declared or memory_bytes)
+            outcome.result()
 
         def work() -> VoicePack:
             return open_pack(
@@ -90,9 +113,11 @@ class PackLoader:
                 progress=progress,
                 cancelled=cancelled,
                 limits=self._limits,
+                check=self._load_check.check if self._load_check else lambda _: None,
+                admit=sized,
             )
 
-        running = asyncio.create_task(self._run(work))
+        running = asyncio.create_task(self._run(work, pool=self._fetch_pool))
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
@@ -119,21 +144,44 @@ class PackLoader:
         return await self._run(load, undo=lambda model: model.close())
 
     async def warm_up(self, model: Model, pack: VoicePack) -> float:
-        """See Loader."""
-        return await self._run(lambda: speak_unheard(model, pack))
+        """See Loader. On a GPU, as often as the family says."""
+        runs = warm_up_runs(pack.metadata.family) if self._device.startswith("cuda") else 1
+
+        def work() -> float:
+            for _ in range(runs - 1):
+                speak_unheard(model, pack)
+            return speak_unheard(model, pack)
+
+        return await self._run(work)
 
     async def close(self, model: Model) -> None:
         """See Loader."""
         await self._run(model.close)
 
-    async def _run(self, work: Callable[[], T], *, undo: Callable[[T], object] = lambda _: None) -> T:
+    async def _run(
+        self,
+        work: Callable[[], T],
+        *,
+        undo: Callable[[T], object] = lambda _: None,
+        pool: ThreadPoolExecutor | None = None,
+    ) -> T:
         loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self._pool, work)
+        future = loop.run_in_executor(pool or self._pool, work)
         if not await complete(future):
             return future.result()
         if future.exception() is None:
             await complete(loop.run_in_executor(self._pool, undo, future.result()))
         raise asyncio.CancelledError
+
+
+def _settle(outcome: Future[None], work: Callable[[int], None], value: int) -> None:
+    """Call a function on the event loop for a thread that waits."""
+    try:
+        work(value)
+    except VoiceplaneError as error:
+        outcome.set_exception(error)
+    else:
+        outcome.set_result(None)
 
 
 def adapter_of(family: str, *, hosted: Collection[str]) -> Adapter:

@@ -129,6 +129,14 @@ class ResidentModels:
 
     def admit(self, entry: ModelEntry, load: ModelLoad) -> None:
         """Evict models to make room for a load, or refuse the load."""
+        for model_id in self._decide(entry, load).evict:
+            self.drain(self.entries[model_id], reason="MakingRoom", asked=False)
+
+    def check_room(self, entry: ModelEntry, load: ModelLoad) -> None:
+        """Refuse a load that would not fit; evicts nothing yet, since its fetch may take long."""
+        self._decide(entry, load)
+
+    def _decide(self, entry: ModelEntry, load: ModelLoad) -> admission.Admission:
         now = self._clock.now()
         decision = admission.admit(
             self.usages(load),
@@ -140,8 +148,7 @@ class ResidentModels:
         )
         if not decision.fits:
             raise self._no_room(load, decision, now=now)
-        for model_id in decision.evict:
-            self.drain(self.entries[model_id], reason="MakingRoom", asked=False)
+        return decision
 
     def _no_room(self, load: ModelLoad, decision: admission.Admission, *, now: float) -> VoiceplaneError:
         settings = self._settings

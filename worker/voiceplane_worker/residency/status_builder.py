@@ -8,6 +8,8 @@ from voiceplane_worker.residency.model_status import ModelState, ModelStatus
 from voiceplane_worker.residency.voice_catalog import expected_voice_catalog, voice_catalog_of
 
 if TYPE_CHECKING:
+    from voiceplane_common.errors import VoiceplaneError
+
     from voiceplane_worker.packs.metadata import PackMetadata
     from voiceplane_worker.residency.eviction import ModelUsage
     from voiceplane_worker.residency.model_entry import ModelEntry
@@ -15,7 +17,13 @@ if TYPE_CHECKING:
 
 
 def build_status(
-    entry: ModelEntry, *, usage: ModelUsage, known: PackMetadata | None, is_default: bool, wall_offset: float
+    entry: ModelEntry,
+    *,
+    usage: ModelUsage,
+    known: PackMetadata | None,
+    is_default: bool,
+    wall_offset: float,
+    problem: VoiceplaneError | None = None,
 ) -> ModelStatus:
     """The status of one model.
 
@@ -25,6 +33,7 @@ def build_status(
         known: Its metadata in the catalog.
         is_default: Whether it is the default model.
         wall_offset: Unix seconds minus monotonic seconds.
+        problem: Why this worker can never load it; None if it can.
     """
     loaded = entry.serving.loaded if entry.serving else None
     metadata = loaded.pack.metadata if loaded else known
@@ -35,8 +44,9 @@ def build_status(
         model_id=entry.model_id,
         family=metadata.family if metadata else entry.spec.family,
         state=entry.state,
-        reason=_reason(entry),
-        message=entry.error.message if entry.error and not entry.draining else "",
+        reason=_reason(entry) or (_camel_case(problem.reason) if problem else ""),
+        message=_message(entry, problem),
+        unloadable=problem is not None,
         references=entry.references,
         residency=entry.spec.residency,
         is_default=is_default,
@@ -72,7 +82,18 @@ def _reason(entry: ModelEntry) -> str:
         return ""
     if entry.serving:
         return "ReloadFailed"
-    return entry.error.reason.title().replace("_", "")
+    return _camel_case(entry.error.reason)
+
+
+def _camel_case(reason: str) -> str:
+    return reason.title().replace("_", "")
+
+
+def _message(entry: ModelEntry, problem: VoiceplaneError | None) -> str:
+    if entry.draining:
+        return ""
+    error = entry.error or problem
+    return error.message if error else ""
 
 
 def _expected(entry: ModelEntry, known: PackMetadata | None) -> VoiceCatalog:

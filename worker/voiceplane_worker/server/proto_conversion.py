@@ -8,7 +8,22 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from voiceplane_proto.v1 import tts_pb2
 
 if TYPE_CHECKING:
+    from voiceplane_worker.adapters.family import Family
     from voiceplane_worker.residency.model_status import ModelStatus
+
+
+def family_message(family: Family) -> tts_pb2.Family:
+    """A family as a message."""
+    traits, gpu = family.traits, family.gpu
+    message = tts_pb2.Family(
+        name=traits.name, streaming=traits.streaming, voice_cloning=traits.voice_cloning, lora=traits.lora
+    )
+    if family.uses_device:
+        defaults = tts_pb2.GpuDefaults(
+            compute_workers=gpu.compute_workers, max_sessions=gpu.max_sessions, warm_up_runs=gpu.warm_up_runs
+        )
+        message.gpu_defaults.CopyFrom(defaults)
+    return message
 
 
 def model_status(status: ModelStatus) -> tts_pb2.ModelStatus:
@@ -35,6 +50,7 @@ def model_status(status: ModelStatus) -> tts_pb2.ModelStatus:
         declaration=status.declaration,
         fetched_bytes=status.fetched_bytes,
         fetch_bytes=status.fetch_bytes,
+        unloadable=status.unloadable,
     )
 
 

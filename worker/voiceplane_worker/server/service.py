@@ -13,7 +13,7 @@ from voiceplane_proto.v1 import tts_pb2, tts_pb2_grpc
 
 from voiceplane_worker.residency.load_request import model_spec
 from voiceplane_worker.server.errors import abort, answers
-from voiceplane_worker.server.proto_conversion import model_status
+from voiceplane_worker.server.proto_conversion import family_message, model_status
 from voiceplane_worker.sessions.requests import SessionRequest
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import grpc
 
-    from voiceplane_worker.adapters.base import FamilyTraits
+    from voiceplane_worker.adapters.family import Family
     from voiceplane_worker.metrics import Metrics
     from voiceplane_worker.residency.model_manager import ModelManager
     from voiceplane_worker.server.watch_state import StatePublisher
@@ -46,7 +46,7 @@ class TTSService(tts_pb2_grpc.TTSServicer):
         worker_id: str,
         version: str,
         settings: WorkerSettings,
-        families: Iterable[FamilyTraits],
+        families: Iterable[Family],
         manager: ModelManager,
         sessions: SessionStore,
         state: StatePublisher,
@@ -62,16 +62,12 @@ class TTSService(tts_pb2_grpc.TTSServicer):
             version=version,
             device=settings.worker.device,
             audio_format=AUDIO_FORMAT,
-            families=[
-                tts_pb2.Family(
-                    name=traits.name, streaming=traits.streaming, voice_cloning=traits.voice_cloning, lora=traits.lora
-                )
-                for traits in families
-            ],
+            families=[family_message(family) for family in families],
             limits=tts_pb2.Limits(
                 max_sessions=settings.worker.max_sessions,
                 max_chunk_chars=settings.worker.max_chunk_chars,
                 resident_cap=settings.model_manager.resident_cap,
+                compute_workers=settings.worker.compute_workers,
             ),
             default_model_id=settings.model_manager.default_model_id,
         )

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 from grpc_health.v1 import health_pb2
 from voiceplane_proto.v1 import tts_pb2
 
+from voiceplane_worker.adapters.devices import read_memory
 from voiceplane_worker.residency.model_status import ModelState
 from voiceplane_worker.server.proto_conversion import model_status
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
     from grpc_health.v1.health import aio as health_aio
+    from voiceplane_common.clock import Clock
 
+    from voiceplane_worker.adapters.devices import MemoryReading
     from voiceplane_worker.metrics import Metrics
     from voiceplane_worker.residency.model_manager import ModelManager
     from voiceplane_worker.residency.model_status import ModelStatus
@@ -26,6 +29,10 @@ SERVICE = "voiceplane.v1.TTS"
 
 # Minimum interval of snapshots: a burst of changes is one snapshot.
 MIN_INTERVAL_S = 0.02
+
+# How often the device's memory is measured, and the change of it that is worth a snapshot of its own.
+MEMORY_INTERVAL_S = 2.0
+NOTED_SHARE = 0.01
 
 
 class ChangeCounter:
@@ -66,6 +73,8 @@ class StatePublisher:
         manager: ModelManager,
         sessions: SessionStore,
         load: LoadMetrics,
+        device: str = "cpu",
+        read_memory: Callable[[str], MemoryReading | None] = read_memory,
     ) -> None:
         self._worker_id = worker_id
         self._max_sessions = max_sessions
@@ -73,6 +82,9 @@ class StatePublisher:
         self._manager = manager
         self._sessions = sessions
         self._load = load
+        self._device = device
+        self._read_memory = read_memory
+        self._device_memory: MemoryReading | None = None
 
     @property
     def revision(self) -> int:
@@ -99,7 +111,14 @@ class StatePublisher:
                 first_audio_p50_ms=self._load.first_audio_p50_ms,
                 rtf_p50=self._load.rtf_p50,
             ),
+            device_memory=self._device_memory_message(),
         )
+
+    def _device_memory_message(self) -> tts_pb2.DeviceMemory | None:
+        reading = self._device_memory
+        if reading is None:
+            return None
+        return tts_pb2.DeviceMemory(total_bytes=reading.total_bytes, used_bytes=reading.used_bytes)
 
     async def watch(self) -> AsyncIterator[tts_pb2.WorkerState]:
         """A snapshot at once, then one after each change."""
@@ -108,6 +127,16 @@ class StatePublisher:
             yield state
             await asyncio.sleep(MIN_INTERVAL_S)
             await self._changes.after(state.revision)
+
+    async def keep_device_memory(self, clock: Clock, metrics: Metrics) -> None:
+        """Measure the device's memory again and again; ends at once where it can't be measured."""
+        while (reading := await asyncio.to_thread(self._read_memory, self._device)) is not None:
+            before, self._device_memory = self._device_memory, reading
+            metrics.device_memory_bytes.labels(device=self._device).set(reading.total_bytes)
+            metrics.device_memory_used_bytes.labels(device=self._device).set(reading.used_bytes)
+            if before is None or abs(reading.used_bytes - before.used_bytes) > reading.total_bytes * NOTED_SHARE:
+                self._changes.note()
+            await clock.sleep(MEMORY_INTERVAL_S)
 
     async def keep_health(self, health: health_aio.HealthServicer, metrics: Metrics) -> None:
         """Update gRPC health: "" and the service by readiness, "model/ID" by residency."""

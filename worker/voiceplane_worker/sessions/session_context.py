@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from voiceplane_worker.residency.memory_recovery import MemoryRecovery
     from voiceplane_worker.residency.model_reference import ModelReference
     from voiceplane_worker.scheduler import DeadlineScheduler
     from voiceplane_worker.sessions.load_metrics import LoadMetrics
@@ -33,6 +34,7 @@ class SessionServices:
     settings: WorkerSection
     scheduler: DeadlineScheduler
     load: LoadMetrics
+    memory: MemoryRecovery
 
 
 class StreamSession(Protocol):

@@ -51,6 +51,7 @@ class SynthesisStream:
             voice_settings=session.profile.voice_settings,
             scheduler=session.services.scheduler,
             frame_pacer=self.frame_pacer,
+            memory=session.services.memory,
         )
         self._utterances: deque[UtteranceText] = deque()
         self._arrived = asyncio.Event()

@@ -11,6 +11,7 @@ from voiceplane_common.frames import FRAME_SAMPLES, FRAME_SECONDS, SILENCE
 from voiceplane_proto.v1 import tts_pb2
 
 from voiceplane_worker.adapters.base import Piece
+from voiceplane_worker.adapters.out_of_memory import is_out_of_memory
 from voiceplane_worker.audio.chain import AudioChain
 from voiceplane_worker.audio.framing import Frame
 from voiceplane_worker.sessions.frame_pacer import ReadyFrame
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from voiceplane_worker.adapters.base import Samples
+    from voiceplane_worker.residency.memory_recovery import MemoryRecovery
     from voiceplane_worker.residency.model_entry import LoadedModel
     from voiceplane_worker.residency.model_reference import ModelReference
     from voiceplane_worker.scheduler import DeadlineScheduler
@@ -79,11 +81,22 @@ class UtteranceSynthesizer:
         voice_settings: VoiceSettings,
         scheduler: DeadlineScheduler,
         frame_pacer: FramePacer,
+        memory: MemoryRecovery | None = None,
     ) -> None:
+        """Prepare.
+
+        Args:
+            model_ref: The session's model.
+            voice_settings: The session's choices.
+            scheduler: Runs inference steps.
+            frame_pacer: Takes the frames.
+            memory: Frees memory when the device has run out of it; None to fail at once.
+        """
         self._model_ref = model_ref
         self._voice_settings = voice_settings
         self._scheduler = scheduler
         self._frame_pacer = frame_pacer
+        self._memory = memory
         self._gains: dict[int, float] = {}  # final gain of the latest utterance, by model generation
 
     async def speak(self, utterance: UtteranceText, cost: SynthesisCost) -> None:
@@ -109,6 +122,28 @@ class UtteranceSynthesizer:
     async def _synthesize_segment(
         self, progress: _UtteranceProgress, segment: TextSegment, cost: SynthesisCost
     ) -> None:
+        """Synthesize a segment; out of memory, once more after idle models have gone, if nothing of it was spoken."""
+        began_at = progress.chunks
+        try:
+            await self._synthesize_once(progress, segment, cost)
+        except Exception as error:
+            if self._memory is None or not is_out_of_memory(error):
+                raise
+            error.__traceback__ = None  # its frames hold what had been allocated
+            evicted = await self._memory.free()
+            if progress.chunks == began_at:
+                try:
+                    await self._synthesize_once(progress, segment, cost)
+                except Exception as again:
+                    if not is_out_of_memory(again):
+                        raise
+                    error, again.__traceback__ = again, None
+                else:
+                    return
+            model_id = self._model_ref.model_id
+            raise await self._memory.explain(model_id, error, doing="used", evicted=evicted) from None
+
+    async def _synthesize_once(self, progress: _UtteranceProgress, segment: TextSegment, cost: SynthesisCost) -> None:
         chunks = progress.loaded.model.synthesize(
             Piece(
                 text=segment.text,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from voiceplane_worker.adapters.memory import bound_what_the_heap_keeps, release_leftovers
 from voiceplane_worker.adapters.options import broken
+from voiceplane_worker.adapters.out_of_memory import is_out_of_memory
 from voiceplane_worker.adapters.pack_files import one_line
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ def loading(
     try:
         yield
     except unreadable as error:
+        if is_out_of_memory(error):  # a RuntimeError, as those of broken files are
+            raise
         raise broken(pack, f"the model can't be read: {one_line(error)[:MAX_REASON_CHARS]}") from None
     finally:
         release_leftovers()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from voiceplane_orchestrator.settings import LOOPBACK_HOSTS
 from voiceplane_orchestrator.transports.http.cors import CorsPolicy
 from voiceplane_orchestrator.transports.http.errors import MAX_BODY_BYTES
 from voiceplane_orchestrator.transports.http.health import HealthEndpoints
@@ -44,7 +45,8 @@ def make_app(
     sessions = WebSocketEndpoints(factory, admission=admission)
     names = VoiceNames(factory.settings.speech, workers=router.workers)
     speech = SpeechEndpoint(factory, admission=admission, names=names)
-    workers = WorkerEndpoints(router)
+    is_local = factory.settings.server.host in LOOPBACK_HOSTS
+    workers = WorkerEndpoints(router, api_keys=api_keys, is_local=is_local)
     models = ModelEndpoints(workers, names=names, asr_models=factory.settings.transcription.models)
     transcriptions = TranscriptionEndpoints(file_recognizer, settings=factory.settings, metrics=factory.metrics)
     health = HealthEndpoints(factory=factory, router=router, admission=admission)

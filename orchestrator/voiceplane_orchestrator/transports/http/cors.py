@@ -20,6 +20,7 @@ EXPOSED_HEADERS = ", ".join(
     [
         hdrs.RETRY_AFTER,
         "Voiceplane-Channels",
+        "Voiceplane-Fallback",
         "Voiceplane-Ignored",
         "Voiceplane-Model",
         "Voiceplane-Sample-Rate",

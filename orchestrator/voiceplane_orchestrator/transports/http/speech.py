@@ -8,6 +8,7 @@ import contextlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from aiohttp import hdrs, web
 from voiceplane_common import tracing
@@ -46,12 +47,15 @@ class _Speaking:
 
     model: str = ""
     voice: str = ""
+    is_fallback: bool = False
     samples: int = 0
 
     def changed(self, state: TtsState) -> None:
         """Note what serves the session."""
         if state.model_id:
             self.model, self.voice = state.model_id, state.voice
+        if state.kind in {"ready", "fallback"}:
+            self.is_fallback = state.kind == "fallback"
 
 
 class SpeechEndpoint:
@@ -273,6 +277,8 @@ def _headers(wanted: SpeechRequest, speaking: _Speaking) -> dict[str, str]:
         "Voiceplane-Sample-Rate": str(wanted.sample_rate_hz),
         "Voiceplane-Channels": str(wanted.channels),
     }
+    if speaking.is_fallback:
+        headers["Voiceplane-Fallback"] = quote(wanted.model) or "default"
     if wanted.instructions:  # no family takes them yet: its pack says how a voice speaks
         headers["Voiceplane-Ignored"] = "instructions"
     return headers

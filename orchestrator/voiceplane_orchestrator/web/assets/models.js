@@ -1,14 +1,14 @@
 // @ts-check
 /** The models and voices that can be chosen, and how far each is from being spoken with. */
 
-/** @typedef {{worker: string, state: string, reason: string, message: string, fetched_bytes?: number, fetch_bytes?: number}} Place */
+/** @typedef {{worker: string, state: string, availability?: string, reason: string, message: string, fetched_bytes?: number, fetch_bytes?: number}} Place */
 /** @typedef {{id: string, is_default: boolean, voices: {name: string, language: string}[], workers: Place[]}} Model */
 /** @typedef {{state: string, detail: string, share: number | null}} Residency share: of what is fetched, 0 to 1, if known */
 
 // The best that a worker offers stands for the model.
 const ORDER = ["resident", "warming", "loading", "fetching", "draining", "failed", "absent"];
 const ON_THE_WAY = ["warming", "loading", "fetching"];
-const WORDS = { absent: "not loaded" };
+const WORDS = { absent: "not loaded", never: "can't be loaded here" };
 const MEGABYTE = 1_000_000;
 const TICK_MS = 1000;
 
@@ -25,10 +25,12 @@ function fetched({ fetched_bytes: done = 0, fetch_bytes: total = 0 }) {
  * @returns {Residency}
  */
 export function residency(model) {
-  const rank = ({ state = "" }) => (ORDER.indexOf(state) + ORDER.length + 1) % (ORDER.length + 1); // unknown ones last
+  const rank = ({ state = "", availability = "" }) => // unknown ones last, and after them what can never be loaded
+    availability === "never" ? ORDER.length + 1 : (ORDER.indexOf(state) + ORDER.length + 1) % (ORDER.length + 1);
   const [place] = [...model.workers].sort((a, b) => rank(a) - rank(b));
   if (!place) return { state: "no worker", detail: "", share: null };
   const { state, message, reason } = place;
+  if (place.availability === "never") return { state: "never", detail: message || reason, share: null };
   if (state === "failed") return { state, detail: message || reason, share: null };
   return state === "fetching" ? { state, ...fetched(place) } : { state, detail: "", share: null };
 }
@@ -83,7 +85,13 @@ export class Models {
       const { value } = this._model;
       this._model.replaceChildren(
         new Option("Server's choice", ""),
-        ...models.map((model) => new Option(`${model.id} — ${inWords(residency(model).state)}`, model.id)),
+        ...models.map((model) => {
+          const { state, detail } = residency(model);
+          const option = new Option(`${model.id} — ${inWords(state)}`, model.id);
+          option.disabled = state === "never";
+          option.title = option.disabled ? detail : "";
+          return option;
+        }),
       );
       this._model.value = models.some((model) => model.id === value) ? value : "";
       this._showVoices(this._voice.value);
@@ -118,13 +126,14 @@ export class Models {
     const shown = `${model?.id} ${state}`;
     if (shown !== this._shown) this._since = performance.now();
     this._shown = shown;
-    const text = state === "failed" && detail ? `failed: ${detail}` : inWords(state);
-    this._state.dataset.state = ON_THE_WAY.includes(state) ? "loading" : state;
+    const stays = ["failed", "never"].includes(state);
+    const text = stays && detail ? `${inWords(state)}: ${detail}` : inWords(state);
+    this._state.dataset.state = ON_THE_WAY.includes(state) ? "loading" : state === "never" ? "failed" : state;
     if (this._state.textContent !== text) this._state.textContent = text;
     this._progress.hidden = !ON_THE_WAY.includes(state);
     if (share === null) this._progress.removeAttribute("value");
     else this._progress.value = share;
-    this._elapsed.dataset.detail = state === "failed" ? "" : detail;
+    this._elapsed.dataset.detail = stays ? "" : detail;
     this._showElapsed();
   }
 

@@ -27,6 +27,7 @@ REPLACES_PODS: dict[str, Any] = {
     "residentCap": 4,
     "memoryBudget": "2Gi",
     "maxParallelLoads": 2,
+    "loadTimeoutSeconds": 7,
     "sessionsPerWorker": 17,
     "drainTimeoutSeconds": 61,
     "cache": {"claimName": "packs"},

@@ -29,6 +29,7 @@ def test_an_image_is_enough() -> None:
         "resident_cap": 3,
         "memory_budget": None,
         "max_parallel_loads": 1,
+        "load_timeout_seconds": None,
         "sessions_per_worker": 16,
         "drain_timeout_seconds": 60,
         "rollout": {"strategy": "surge", "max_unavailable": 1},

@@ -27,6 +27,7 @@ def test_a_family_is_enough() -> None:
         "memory": None,
         "residency": {"policy": "preload", "ttl_seconds": None, "min_residency_seconds": None},
         "pool_selector": {"match_labels": {}, "match_expressions": ()},
+        "load_timeout_seconds": None,
         "warm_up_text": "",
         "options": {},
     }

@@ -45,6 +45,19 @@ def refusal(*workers: WorkerView, request: VoiceRequest | None = None) -> Voicep
     return caught.value
 
 
+# ------------------------------------------------------------ what can be loaded
+
+
+def test_a_model_that_can_never_be_loaded_is_refused_with_the_reason() -> None:
+    never = replace(AMY_ABSENT, unloadable=True, message="its family is not installed")
+    error = refusal(worker("a", JOE, never), request=VoiceRequest(model_id="amy"))
+    assert (error.code, error.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "UNLOADABLE_MODEL")
+    assert "not installed" in error.message
+    able = worker("b", JOE, AMY_ABSENT)
+    choice = choose([worker("a", JOE, never), able], VoiceRequest(model_id="amy"), session_key="s")
+    assert (choice.load_on, choice.fallback) == ("b", True)
+
+
 # ------------------------------------------------------------ load and latency
 
 

@@ -34,6 +34,22 @@ def test_a_digest_that_is_none_is_refused_at_the_start(key: str) -> None:
         AuthSection.model_validate({"api_keys": [key]})
 
 
+def test_admins_are_named_in_the_settings_or_in_the_file(tmp_path: Path) -> None:
+    admin, admin_entry = new_key("alice", admin=True)
+    key, entry = new_key("ben")
+    write_keys(tmp_path / "keys.yaml", (admin_entry, entry))
+    ring = ApiKeyStore(["plain"], admin_keys=["sesame"], file=str(tmp_path / "keys.yaml"))
+    assert {each: ring.is_admin(each) for each in ("plain", "sesame", admin, key, "none")} == {
+        "plain": False,
+        "sesame": True,
+        admin: True,
+        key: False,
+        "none": False,
+    }
+    assert (ring.caller_of("sesame"), ring.caller_of("plain")) == ("admin-1", "key-1")
+    assert not ApiKeyStore([], admin_keys=["sesame"]).is_open
+
+
 def test_a_key_expires(tmp_path: Path) -> None:
     key, _ = new_key("alice")
     write_keys(tmp_path / "keys.yaml", (ApiKey(name="alice", sha256=digest(key).hex(), expires=NOON),))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import tarfile
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import grpc
 import pytest
 from voiceplane_common.artifacts import digest
 from voiceplane_common.errors import VoiceplaneError
+from voiceplane_worker.adapters.base import Voice
 from voiceplane_worker.packs.catalog import CatalogPack, PackCatalog
 from voiceplane_worker.packs.metadata import PICKLE_SUFFIXES, PackSource
 from voiceplane_worker.packs.opening import open_pack
@@ -38,6 +40,20 @@ def refused(spec: ModelSpec, known: CatalogPack | None = None) -> VoiceplaneErro
     with pytest.raises(VoiceplaneError) as caught:
         open_pack(spec, known)
     return caught.value
+
+
+def test_files_without_a_description_are_what_the_request_says(tmp_path: Path) -> None:
+    files = write_tree(tmp_path / "adapter", {"adapter_config.json": b"{}"})
+    voices = (Voice(name="anna", language="en"),)
+    spec = ModelSpec(model_id="anna", source=source(files), family="csm", voices=voices, options={"seed": "7"})
+    metadata = open_pack(spec, None).metadata
+    assert (metadata.model_id, metadata.family, metadata.voices[0].name) == ("anna", "csm", "anna")
+    assert metadata.options == {"seed": "7"}
+    for changes in ({"family": ""}, {"voices": ()}, {"voices": (Voice(name="anna", language=""),)}):
+        error = refused(replace(spec, **changes))
+        assert error.reason == "PACK_INVALID"
+        assert "metadata.yaml" in error.message
+    assert refused(replace(spec, voices=(Voice(name="anna", language="english!"),))).field.startswith("voices")
 
 
 def test_files_that_lie_beside_the_catalogs_metadata_are_a_pack(tmp_path: Path) -> None:

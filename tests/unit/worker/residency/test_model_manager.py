@@ -290,6 +290,42 @@ async def test_a_load_that_takes_too_long_has_failed_and_leaves_nothing() -> Non
     assert not bench.loader.alive
 
 
+async def test_a_model_may_have_a_load_timeout_of_its_own() -> None:
+    bench = Bench(by_itself=False, load_timeout_ms=10_000)
+    loading = asyncio.create_task(bench.manager.load(ModelSpec(model_id="b", load_timeout_ms=60_000)))
+    await bench.clock.advance(30.0)
+    bench.loader.pending[0].succeed()
+    assert (await loading).state is ModelState.RESIDENT
+    await bench.manager.close()
+
+
+async def test_a_fetch_takes_no_slot_of_loads_and_none_of_their_time() -> None:
+    bench = Bench(max_parallel_loads=1, load_timeout_ms=1_000)
+    bench.loader.fetches = ((1, 100),)
+    bench.loader.fetching.clear()
+    slow = asyncio.create_task(bench.manager.load(ModelSpec(model_id="b")))
+    await bench.clock.advance(3_600.0)
+    assert bench.state("b") is ModelState.FETCHING, "as long as bytes come, it may go on"
+    bench.loader.fetches = ()
+    assert (await bench.manager.load(ModelSpec(model_id="c"))).state is ModelState.RESIDENT
+    bench.loader.fetching.set()
+    assert (await slow).state is ModelState.RESIDENT
+    assert bench.status("b").load_duration_ms == 3_600_000
+    await bench.manager.close()
+
+
+async def test_fetches_are_limited() -> None:
+    bench = Bench(max_parallel_fetches=1)
+    bench.loader.fetches = ((1, 100),)
+    bench.loader.fetching.clear()
+    loads = [asyncio.create_task(bench.manager.load(ModelSpec(model_id=each))) for each in ("b", "c")]
+    await settle()
+    assert [bench.status(each).fetched_bytes for each in ("b", "c")] == [1, 0]
+    bench.loader.fetching.set()
+    await asyncio.gather(*loads)
+    await bench.manager.close()
+
+
 async def test_after_a_failure_sessions_wait_and_an_explicit_load_does_not() -> None:
     bench = Bench(by_itself=False)
     acquiring = asyncio.create_task(bench.manager.acquire("b"))
