@@ -65,6 +65,9 @@ def date_rules(numbers: NumberWords) -> list[Rule]:  # noqa: C901 - the function
     def day_first(found: re.Match[str]) -> str:
         return spoken(found["d"], by_name[found["m"].lower()], found["y"] or "", before=_word_before(found))
 
+    def day_and_month(found: re.Match[str]) -> str:
+        return spoken(found["d"], int(found["m"]), "", before=_word_before(found)) + _stop(found)
+
     day, year = r"(?P<d>[12]\d|3[01]|0?[1-9])", r"(?P<y>1\d{3}|2[01]\d{2})"
     if numbers.language == "en":
         rules += [
@@ -82,7 +85,9 @@ def date_rules(numbers: NumberWords) -> list[Rule]:  # noqa: C901 - the function
             ),
         ]
     elif numbers.language == "de":
-        rules.append((re.compile(rf"(?<![\w.,:]){day}\.\s?(?P<m>{names})\b\.?(?:\s{year})?(?!\w)"), day_first))
+        pattern = rf"(?<![\w.,:]){day}\.\s?(?P<m>{names})\b\.?(?:\s{year})?(?!\w)"
+        without_year = rf"(?<![\w.,:]){day}\.(?P<m>1[0-2]|0?[1-9])\.(?=\s|$)(?P<y>)"
+        rules += [(re.compile(pattern, re.IGNORECASE), day_first), (re.compile(without_year), day_and_month)]
     elif numbers.language == "pl":
         rules.append(
             (re.compile(rf"(?<![\w.,:]){day}\s(?P<m>{names})\b(?:\s{year}(?:\s(?:roku|r\.))?)?(?!\w)"), day_first)
@@ -103,7 +108,7 @@ def time_rules(numbers: NumberWords) -> list[Rule]:
         "fr": r"(?:\s?(?:h|heures?)\b)?",
         "nl": r"(?:\suur)?",
         "pt": r"(?:\s?(?:h|horas)\b)?",
-        "es": r"(?:\s?(?:h|horas)\b)?",
+        "es": r"(?:\s?(?:h|horas)\b\.?)?",
     }.get(numbers.language, "")
 
     def half_of(found: re.Match[str]) -> str:
@@ -122,8 +127,8 @@ def time_rules(numbers: NumberWords) -> list[Rule]:
     if numbers.language in {"fr", "pt"}:
         short = re.compile(r"(?<![\w.:,])([01]?\d|2[0-4])\s?h\s?([0-5]\d)?\b")
         rules.append((short, lambda found: clock(found[1], found[2] or "0")))
-    if numbers.language == "de":
-        dotted = re.compile(r"(?<![\w.:,])([01]?\d|2[0-4])(?:\.([0-5]\d))?\sUhr\b")
+    if numbers.language in {"de", "nl"}:
+        dotted = re.compile(r"(?<![\w.:,])([01]?\d|2[0-4])(?:\.([0-5]\d))?\s(?:Uhr|uur)\b")
         rules.append((dotted, lambda found: clock(found[1], found[2] or "0")))
     return rules
 

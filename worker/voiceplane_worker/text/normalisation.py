@@ -36,7 +36,7 @@ CURRENCIES = {
     "GBP": "GBP", "CHF": "CHF", "JPY": "JPY", "PLN": "PLN", "BRL": "BRL", "CAD": "CAD", "AUD": "AUD", "INR": "INR",
 }  # fmt: skip
 UNITS = {
-    "km/h": "speed-kilometer-per-hour", "kmh": "speed-kilometer-per-hour", "mph": "speed-mile-per-hour", "m/s":
+    "km/h": "speed-kilometer-per-hour", "km/u": "speed-kilometer-per-hour", "kmh": "speed-kilometer-per-hour", "mph": "speed-mile-per-hour", "m/s":
     "speed-meter-per-second", "km²": "area-square-kilometer", "m²": "area-square-meter", "cm²":
     "area-square-centimeter", "m³": "volume-cubic-meter", "cm³": "volume-cubic-centimeter", "km": "length-kilometer",
     "cm": "length-centimeter", "mm": "length-millimeter", "nm": "length-nanometer", "µm": "length-micrometer", "μm":
@@ -84,8 +84,8 @@ class Normaliser:
             *date_rules(self._numbers),
             *time_rules(self._numbers),
             *self._codes(),
-            *self._quantities(),
             *self._ordinals(),
+            *self._quantities(),
             *self._romans(),
             *self._powers(),
             *self._plain_numbers(),
@@ -142,7 +142,8 @@ class Normaliser:
             before = found.string[: found.start()].rstrip()
             numbered, named = rest.lstrip()[:1].isdecimal(), rest.lstrip()[:1].isupper()
             lower = form if form in table else form[0].lower() + form[1:]
-            if (lower in BEFORE_NUMBER and not numbered) or (lower in BEFORE_NAME and not named):
+            allowed = (lower in BEFORE_NUMBER and numbered) or (lower in BEFORE_NAME and named)
+            if not allowed and (lower in BEFORE_NUMBER or lower in BEFORE_NAME):
                 return form
             if lower.lower() in {"a.m.", "p.m."} and before[-1:].isdecimal():
                 return form  # a part of a time
@@ -220,6 +221,7 @@ class Normaliser:
             ),
             (re.compile(r"(?<![\w.,/-])(?:\(\d{3}\)\s?|\d{3}[-. ])\d{3}[-. ]\d{4}(?![\w-])"), groups),
             (re.compile(r"(?<![\w.,/-])0\d{1,4}(?:[ /-]\d{2,8}){1,5}(?![\w-])"), groups),
+            (re.compile(r"(?<![\w.,/-])\d{2,3}(?: \d{2,3}){3,6}(?![\w-]|[.,]\d)"), groups),
             (re.compile(r"(?<![\w.,/-])\d{3}-\d{4}(?![\w-])|(?<![\w.,/-])\d{4}(?:[ -]\d{4}){2,3}(?![\w-])"), groups),
             (re.compile(r"(?<![\w.,])([vV]?)(\d+(?:\.\d+){2,})(?![\w]|,\d)"), self._unless_grouped(dotted)),
             (re.compile(r"(?<![\w.,])([vV])\.?\s?(\d+(?:\.\d+)*)(?!\w)"), dotted),
@@ -291,7 +293,8 @@ class Normaliser:
         english: list[Rule] = [
             (re.compile(r"(?<![\w.,])(\d)['′’](\d{1,2})[\"″”]"), feet),
             (re.compile(r"(?<![\w.,])[’']?(\d{3}0|[2-9]0)s\b"), decade),
-            (re.compile(rf"(?<![\w.,])({number})(k|M|B)(?!\w)"), scaled),
+            (re.compile(rf"(?<![\w.,])({number})(k(?!\w)|[MB](?=\s[a-z]+s\b))"), scaled),
+            (re.compile(r"(?<![\w.,])(\d+\.\d+)([MB])(?!\w)"), scaled),
         ]
         return [
             *(english if self._language == "en" else []),
@@ -338,13 +341,16 @@ class Normaliser:
         first_in_list: Rule = (re.compile(r"^(\d{1,3})[.)]\s+(?=\w)"), listed)
         rules: dict[str, list[Rule]] = {
             "en": [(re.compile(r"(?<![\w.,])(\d{1,9})(?:st|nd|rd|th)\b"), plain)],
-            "de": [(re.compile(r"(?<=\s)(\d{1,2})\.(?=\s[A-ZÄÖÜ])"), german)],
+            "de": [
+                (re.compile(r"(?<=\s)(\d{1,2})\.(?=\s[A-ZÄÖÜ])"), german),
+                (re.compile(r"(?<![\w.,])(\d{1,3}0)er\b"), lambda found: f"{numbers.year(int(found[1]))}er"),
+            ],
             "fr": [(re.compile(r"(?<![\w.,])(\d{1,9})(er|re|ère|e|ème|ième|nd|nde)\b"), french)],
             "es": [
                 (re.compile(r"(?<![\w.,])([13])\.?(?:er)\b"), lambda found: {"1": "primer", "3": "tercer"}[found[1]]),
                 (re.compile(r"(?<![\w.,])(\d{1,9})\.?([ºª])"), gendered),
             ],
-            "it": [(re.compile(r"(?<![\w.,])(\d{1,9})\.?([ºª])"), gendered)],
+            "it": [(re.compile(r"(?<![\w.,])(\d{1,9})\.?([ºª]|°(?=\s[a-z]))"), gendered)],
             "pt": [(re.compile(r"(?<![\w.,])(\d{1,9})\.?([ºª])"), gendered)],
             "nl": [(re.compile(r"(?<![\w.,])(\d{1,9})(?:e|de|ste)\b"), plain)],
             "pl": [(re.compile(r"(?<=\s)(\d{1,2})\.(?=\s[a-zćłśźż])"), polish)],
@@ -396,6 +402,11 @@ class Normaliser:
     def _plain_numbers(self) -> list[Rule]:
         number, say = self._numbers.pattern, self._say
         return [
+            (re.compile(r"(?<=\b[CF])#(?!\w)"), lambda _: " sharp"),
+            (
+                re.compile(r"(?<=[A-Za-z])\d{5,}|\d{5,}(?=[A-Za-z])"),
+                lambda found: f" {self._numbers.digits(found[0])} ",
+            ),
             (re.compile(r"#(?=\d)"), lambda _: f"{say['number']} "),
             (re.compile(r"(?<=[A-Za-z])-(?=\d)|(?<=[A-Za-z])(?=\d)"), lambda _: " "),
             (re.compile(r"(?<![\w.,])[-−](?=\d)"), lambda _: f"{say['minus']} "),
@@ -416,12 +427,16 @@ class Normaliser:
         say = self._say
         raised = {"²": say["squared"], "³": say["cubed"], "^2": say["squared"], "^3": say["cubed"]}
 
+        def exponent(found: re.Match[str]) -> str:
+            return f" {say['power']} {unicodedata.normalize('NFKC', found[0])}"
+
         def power(found: re.Match[str]) -> str:
             short = re.search(r"(?:\b\w{1,3}|\))$", found.string[max(found.start() - 12, 0) : found.start()])
             return f" {raised[found[0]]}" if short or found[0][0] == "^" else ""
 
         return [
             (re.compile(r"[²³]|\^[23](?!\d)"), power),
+            (re.compile(rf"(?:(?<=\d)|(?<=\b[A-Za-z]))[{SUPERSCRIPTS}]+"), exponent),
             (re.compile(rf"[{SUPERSCRIPTS}]+"), lambda _: ""),
             (re.compile(r"(?<=\w)\^(?=\w)"), lambda _: f" {say['power']} "),
         ]
@@ -437,6 +452,8 @@ class Normaliser:
         }  # fmt: skip
         return [
             (re.compile(r"(?<=\w)<-|[-=]+>(?=\s|$)|<[-=]+(?=\s|$)"), lambda _: ", "),
+            (re.compile(r"(?<=[A-Za-z]{2})\s>\s(?=[A-Z][a-z])"), lambda _: ", "),
+            (re.compile(r"(?<=\w)–(?=\w)"), lambda _: f" {say['to']} "),
             (re.compile(f"[{re.escape(''.join(signs))}]"), lambda found: f" {signs[found[0]]} "),
             (re.compile(r"(?<=[^\W_])/(?=[^\W_])"), lambda _: " "),
         ]

@@ -21,6 +21,8 @@ GROUPED_BY_SPACE = frozenset(["fr", "pl", "es", "pt"])
 MAX_NUMBER_DIGITS = 15
 PLURAL = 5
 """A count of which every language here has the plural that follows a large number."""
+# What num2words raises for forms that it does not know, such as the ordinal of 0, in one language or another.
+UNREADABLE = (NotImplementedError, OverflowError, ValueError, KeyError, IndexError, TypeError, RecursionError)
 MAX_COUNTED = 10**9
 CENTS_JOINED_BY = {"en": "and", "de": "und", "fr": "et", "es": "con", "it": "e", "pt": "e", "nl": "en", "pl": "i"}
 # num2words's names that no one says.
@@ -145,7 +147,7 @@ class NumberWords:
         """Its whole units and its cents as words; the second is empty for none."""
         try:
             text = self._currency_words(float(value), code)
-        except (NotImplementedError, KeyError, ValueError, TypeError, OverflowError):
+        except UNREADABLE:
             name = get_currency_name(code, count=value, locale=self.locale)
             return f"{self.before_noun(self.number(str(value).replace('.', self._mark)))} {name}", ""
         if code == "BRL" and self.language == "pt":
@@ -172,7 +174,10 @@ def _locale(tag: str, language: str) -> Locale:
 
 @functools.lru_cache(maxsize=4096)
 def _convert(number: int, kind: str, converter: str) -> str:
-    words: str = num2words(number, to=kind, lang=converter)
+    try:
+        words: str = num2words(number, to=kind, lang=converter)
+    except UNREADABLE:
+        words = num2words(number, lang=converter)
     return " ".join(words.replace(",", " ").split())
 
 

@@ -27,8 +27,8 @@ _LEFTOVERS = (
     (re.compile(r"\s+"), " "),
     (re.compile(r" +(?=[,.;:!?…](?:\s|$))"), ""),
     (re.compile(r"[,;:](?:\s*,)+"), ","),
-    (re.compile(r",\s*(?=[.;:!?])"), ""),
-    (re.compile(r"([.!?;:])\s*,"), r"\1"),
+    (re.compile(r",\s*(?=[.;:!?](?:\s|$))"), ""),
+    (re.compile(r"([!?;:])\s*,|(\.)\s+,"), r"\1\2"),
     (re.compile(r"^(?:[\s,;:.]|[-–—]\s)+(?=\S)|[\s,]+$"), ""),
 )
 _PHONEMES = re.compile(r"\[\[[^\[\]]*\]\]")

@@ -119,7 +119,7 @@ ABBREVIATIONS = {
         "Dr.": "Doctor", "Mr.": "Mister", "Mrs.": "Missus", "Ms.": "Miz", "Prof.": "Professor", "St.": "Saint",
         "Jr.": "Junior", "Sr.": "Senior", "Gen.": "General", "Sen.": "Senator", "Gov.": "Governor", "Rep.":
         "Representative", "Capt.": "Captain", "Lt.": "Lieutenant", "Sgt.": "Sergeant", "Col.": "Colonel", "Rev.":
-        "Reverend", "Mt.": "Mount", "Ave.": "Avenue", "Blvd.": "Boulevard", "Rd.": "Road", "Inc.": "Incorporated",
+        "Reverend", "Mt.": "Mount", "Ave.": "Avenue", "Blvd.": "Boulevard", "Apt.": "Apartment", "Rd.": "Road", "Inc.": "Incorporated",
         "Ltd.": "Limited", "Corp.": "Corporation", "Co.": "Company", "e.g.": "for example", "i.e.": "that is",
         "etc.": "et cetera", "vs.": "versus", "approx.": "approximately", "a.m.": "AM", "p.m.": "PM", "A.M.": "AM",
         "P.M.": "PM", "Ph.D.": "P H D", "w/o": "without", "w/": "with", "Jan.": "January", "Feb.": "February",
@@ -165,7 +165,7 @@ ABBREVIATIONS = {
         "professor", "Profa.": "professora", "etc.": "et cetera", "p. ex.": "por exemplo", "p.ex.": "por exemplo",
         "n.º": "número", "nº": "número", "pág.": "página", "tel.": "telefone", "Av.": "avenida", "aprox.":
         "aproximadamente", "máx.": "máximo", "mín.": "mínimo", "a.C.": "antes de Cristo", "d.C.": "depois de Cristo",
-        "V. Ex.ª": "Vossa Excelência", "R.": "rua", "Exmo.": "excelentíssimo",
+        "V. Ex.ª": "Vossa Excelência", "D.": "Dom", "séc.": "século", "Exmo.": "excelentíssimo",
     },
     "nl": {
         "dhr.": "de heer", "mevr.": "mevrouw", "mw.": "mevrouw", "dr.": "doctor", "Dr.": "Doctor", "prof.": "professor",
@@ -217,6 +217,6 @@ BEFORE_NUMBER = word_set(
     "No. Nr. n. S. Fig. pp. est. Vol. n° N° nr nr. Bd. Abb. n.º nº pág. pag. núm. blz. str. godz. cf."
 )
 BEFORE_NAME = word_set(
-    "Gen. Sen. Gov. Rep. Capt. Lt. Sgt. Col. Rev. Mt. Hr. Fr. M. D. S. mr. ir. Pr Dr St Ste dr R. al. ul. św. mgr inż."
+    "Gen. Sen. Gov. Rep. Capt. Lt. Sgt. Col. Rev. Mt. Hr. Fr. M. D. S. mr. ir. Pr Dr St Ste dr al. ul. św. mgr inż."
 )
 AFTER_NUMBER = word_set("min. Min. Std. r. gr zł w.")
