@@ -36,21 +36,22 @@ CURRENCIES = {
     "GBP": "GBP", "CHF": "CHF", "JPY": "JPY", "PLN": "PLN", "BRL": "BRL", "CAD": "CAD", "AUD": "AUD", "INR": "INR",
 }  # fmt: skip
 UNITS = {
-    "km/h": "speed-kilometer-per-hour", "km/u": "speed-kilometer-per-hour", "kmh": "speed-kilometer-per-hour", "mph": "speed-mile-per-hour", "m/s":
-    "speed-meter-per-second", "km²": "area-square-kilometer", "m²": "area-square-meter", "cm²":
-    "area-square-centimeter", "m³": "volume-cubic-meter", "cm³": "volume-cubic-centimeter", "km": "length-kilometer",
-    "cm": "length-centimeter", "mm": "length-millimeter", "nm": "length-nanometer", "µm": "length-micrometer", "μm":
-    "length-micrometer", "m": "length-meter", "mi": "length-mile", "ft": "length-foot", "yd": "length-yard", "kg":
-    "mass-kilogram", "mg": "mass-milligram", "g": "mass-gram", "lbs": "mass-pound", "lb": "mass-pound", "oz":
-    "mass-ounce", "ml": "volume-milliliter", "mL": "volume-milliliter", "cl": "volume-centiliter", "l":
-    "volume-liter", "L": "volume-liter", "°C": "temperature-celsius", "° C": "temperature-celsius", "°F":
-    "temperature-fahrenheit", "° F": "temperature-fahrenheit", "°": "angle-degree", "kWh": "energy-kilowatt-hour",
-    "kW": "power-kilowatt", "MW": "power-megawatt", "W": "power-watt", "V": "electric-volt", "kHz":
-    "frequency-kilohertz", "MHz": "frequency-megahertz", "GHz": "frequency-gigahertz", "Hz": "frequency-hertz", "TB":
-    "digital-terabyte", "GB": "digital-gigabyte", "MB": "digital-megabyte", "KB": "digital-kilobyte", "kB":
-    "digital-kilobyte", "Mbit": "digital-megabit", "Gbit": "digital-gigabit", "ms": "duration-millisecond", "s":
-    "duration-second", "sec": "duration-second", "min": "duration-minute", "h": "duration-hour", "hrs":
-    "duration-hour", "px": "graphics-pixel", "kcal": "energy-kilocalorie", "hPa": "pressure-hectopascal",
+    "km/h": "speed-kilometer-per-hour", "km/u": "speed-kilometer-per-hour", "kmh": "speed-kilometer-per-hour",
+    "mph": "speed-mile-per-hour", "m/s": "speed-meter-per-second", "km²": "area-square-kilometer",
+    "m²": "area-square-meter", "cm²": "area-square-centimeter", "m³": "volume-cubic-meter",
+    "cm³": "volume-cubic-centimeter", "km": "length-kilometer", "cm": "length-centimeter", "mm": "length-millimeter",
+    "nm": "length-nanometer", "µm": "length-micrometer", "μm": "length-micrometer", "m": "length-meter",
+    "mi": "length-mile", "ft": "length-foot", "yd": "length-yard", "kg": "mass-kilogram", "mg": "mass-milligram",
+    "g": "mass-gram", "lbs": "mass-pound", "lb": "mass-pound", "oz": "mass-ounce", "ml": "volume-milliliter",
+    "mL": "volume-milliliter", "cl": "volume-centiliter", "l": "volume-liter", "L": "volume-liter",
+    "°C": "temperature-celsius", "° C": "temperature-celsius", "°F": "temperature-fahrenheit",
+    "° F": "temperature-fahrenheit", "°": "angle-degree", "kWh": "energy-kilowatt-hour", "kW": "power-kilowatt",
+    "MW": "power-megawatt", "W": "power-watt", "V": "electric-volt", "kHz": "frequency-kilohertz",
+    "MHz": "frequency-megahertz", "GHz": "frequency-gigahertz", "Hz": "frequency-hertz", "TB": "digital-terabyte",
+    "GB": "digital-gigabyte", "MB": "digital-megabyte", "KB": "digital-kilobyte", "kB": "digital-kilobyte",
+    "Mbit": "digital-megabit", "Gbit": "digital-gigabit", "ms": "duration-millisecond", "s": "duration-second",
+    "sec": "duration-second", "min": "duration-minute", "h": "duration-hour", "hrs": "duration-hour",
+    "px": "graphics-pixel", "kcal": "energy-kilocalorie", "hPa": "pressure-hectopascal",
 }  # fmt: skip
 # Endings of hosts that are written without a scheme.
 TOP_LEVEL = (
