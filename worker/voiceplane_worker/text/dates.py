@@ -43,13 +43,13 @@ def date_rules(numbers: NumberWords) -> list[Rule]:  # noqa: C901 - the function
         day, month = (second, first) if (us and first <= 12) or second > 12 else (first, second)
         if not (1 <= month <= 12 and 1 <= day <= 31):
             return found[0]
-        return spoken(str(day), month, year if len(year) == 4 else f"20{year}", before=_word_before(found))
+        return spoken(str(day), month, year if len(year) == 4 else f"20{year}", before=word_before(found))
 
     def iso(found: re.Match[str]) -> str:
         month, day = int(found["m"]), int(found["d"])
         if not (1 <= month <= 12 and 1 <= day <= 31):
             return found[0]
-        return spoken(str(day), month, found["y"], before=_word_before(found), standing=True)
+        return spoken(str(day), month, found["y"], before=word_before(found), standing=True)
 
     rules: list[Rule] = [
         (re.compile(r"(?<![\d-])(?P<y>\d{4})-(?P<m>\d{2})-(?P<d>\d{2})(?![\d-])"), iso),
@@ -63,10 +63,10 @@ def date_rules(numbers: NumberWords) -> list[Rule]:  # noqa: C901 - the function
         return spoken(found["d"], by_name[found["m"].lower()], found["y"] or "", standing=True)
 
     def day_first(found: re.Match[str]) -> str:
-        return spoken(found["d"], by_name[found["m"].lower()], found["y"] or "", before=_word_before(found))
+        return spoken(found["d"], by_name[found["m"].lower()], found["y"] or "", before=word_before(found))
 
     def day_and_month(found: re.Match[str]) -> str:
-        return spoken(found["d"], int(found["m"]), "", before=_word_before(found)) + _stop(found)
+        return spoken(found["d"], int(found["m"]), "", before=word_before(found)) + _stop(found)
 
     day, year = r"(?P<d>[12]\d|3[01]|0?[1-9])", r"(?P<y>1\d{3}|2[01]\d{2})"
     if numbers.language == "en":
@@ -182,9 +182,6 @@ def word_before(found: re.Match[str]) -> str:
     """The word that stands before a match."""
     words = found.string[max(found.start() - 24, 0) : found.start()].split()
     return words[-1] if words else ""
-
-
-_word_before = word_before
 
 
 def _polish_genitive(words: str) -> str:

@@ -51,6 +51,8 @@ class NumberWords:
         groups = f"[{group} ]" if language in GROUPED_BY_SPACE else group
         self.pattern = rf"(?:\d{{1,3}}(?:{groups}\d{{3}})+(?!\d)|\d+)(?:{point}\d+)?"
         """A number without a sign."""
+        self.amount_pattern = rf"{self.pattern}(?:\s?[-–—]\s?{self.pattern})?"
+        """A number or a range of two."""
         self._mark = "." if language in DECIMAL_POINT else ","
 
     def value(self, text: str) -> Decimal:
@@ -85,6 +87,12 @@ class NumberWords:
         else:
             words = self.cardinal(int(digits))
         return f"{words} {self.symbols['point']} {self.digits(decimals)}" if mark else words
+
+    def plain(self, text: str) -> str:
+        """A number that may be a year."""
+        if re.fullmatch(r"1[1-9]\d\d|20\d\d", text) and self.language in {"en", "de", "nl"}:
+            return self.year(int(text))
+        return self.number(text)
 
     def before_noun(self, words: str) -> str:
         """A number's words in front of what is counted: "eins" becomes "ein"."""
