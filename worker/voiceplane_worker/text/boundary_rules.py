@@ -74,6 +74,8 @@ def ends_sentence(language: str, before: str, following: str) -> bool:
         return False
     if last == "." and (following.islower() or _abbreviates(language, before, following)):
         return False
+    if last == "." and not following.isupper() and before.count("(") > before.count(")"):
+        return False  # "(pop. 2 million)"
     if before.endswith("No.") and before[:-3][-1:].strip() == "":
         return True  # the library takes it for "number"
     if following.isupper() and before.rsplit(maxsplit=1)[-1] in LAST_WORDS:

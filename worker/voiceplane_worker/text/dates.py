@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from babel.dates import get_month_names
 
+from voiceplane_worker.text.words import word_set
+
 if TYPE_CHECKING:
     from voiceplane_worker.text.numbers import NumberWords, Rule
 
@@ -14,6 +16,12 @@ MONTH_FIRST = frozenset(["en", "en_US"])
 # Words after which a German ordinal ends in -n, and those after which it ends in -e.
 DATIVE = ["am", "vom", "zum", "dem", "den", "bis", "ab", "seit", "im", "des", "beim", "einem", "einer", "der"]
 NOMINATIVE = ["der", "die", "das"]
+# What may follow "8 a.m." with a capital in the same sentence.
+AFTER_TIME = word_set(
+    "Monday Tuesday Wednesday Thursday Friday Saturday Sunday January February March April May June July August "
+    "September October November December EST EDT CST CDT MST MDT PST PDT GMT UTC BST CET CEST ET CT MT PT Eastern "
+    "Central Mountain Pacific"
+)
 _TIME = r"(?<![\d:.,/])([01]?\d|2[0-4]):([0-5]\d)(?::[0-5]\d)?(?![\d:])"
 
 
@@ -135,7 +143,9 @@ def time_rules(numbers: NumberWords) -> list[Rule]:
 
 def _stop(found: re.Match[str]) -> str:
     """A stop that also ends the sentence."""
-    return "." if found[0].endswith(".") and not found.string[found.end() :].strip() else ""
+    following = found.string[found.end() :].split()[:1]
+    ends = not following or (following[0][:1].isupper() and following[0].strip(".,;:!?)") not in AFTER_TIME)
+    return "." if found[0].endswith(".") and ends else ""
 
 
 def _clock(numbers: NumberWords, hour: int, minute: int, half: str) -> str:

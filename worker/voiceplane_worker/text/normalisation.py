@@ -38,6 +38,7 @@ class Normaliser:
         self._rules: list[Rule] = [
             *address_rules(self._numbers),
             *self._names(),
+            *self._comparisons(),
             *money_rules(self._numbers),
             *date_rules(self._numbers),
             *time_rules(self._numbers),
@@ -57,6 +58,16 @@ class Normaliser:
         return text
 
     # Each group of rules leaves words, which the next ones do not touch.
+
+    def _comparisons(self) -> list[Rule]:
+        """Signs of two characters, and what stands before a quantity."""
+        return [
+            (re.compile(r"!="), lambda _: "≠"),
+            (re.compile(r"<=(?!\w)"), lambda _: "≤"),
+            (re.compile(r">="), lambda _: "≥"),
+            (re.compile(r"~\s?(?=[\d$€£])"), lambda _: f"{self._say['about']} "),
+            (re.compile(r"(?<=\d)\s?¢"), lambda _: " cents"),
+        ]
 
     def _names(self) -> list[Rule]:
         table = ABBREVIATIONS[self._language]
@@ -113,7 +124,7 @@ class Normaliser:
             (re.compile(r"(?<=[A-Za-z])-(?=\d)|(?<=[A-Za-z])(?=\d)"), lambda _: " "),
             (re.compile(r"(?<![\w.,])[-−](?=\d)"), lambda _: f"{say['minus']} "),
             (re.compile(r"\+(?=\d)"), lambda _: f" {say['plus']} "),
-            (re.compile(r"~\s?(?=\d)"), lambda _: f"{say['about']} "),
+            (re.compile(r"(?<=\d):(?=\d)"), lambda _: f" {say['to']} " if self._language == "en" else " "),
             (re.compile(r"(?<=\d)\s?[*x×]\s?(?=\d)"), lambda _: f" {say['times']} "),
             (re.compile(r"(?<=\d)\s?/\s?(?=\d)"), lambda _: f" {say['over']} "),
             (re.compile(r"(?<=\d)\s[-−–]\s(?=\d)"), lambda _: f" {say['minus']} "),

@@ -21,7 +21,7 @@ def ordinal_rules(numbers: NumberWords) -> list[Rule]:
     """Rules for ordinals, and for the numbers of a list."""
 
     def plain(found: re.Match[str]) -> str:
-        return numbers.ordinal(int(found[1]))
+        return numbers.ordinal(int(found[1].replace(",", "")))
 
     def gendered(found: re.Match[str]) -> str:
         words = numbers.ordinal(int(found[1]))
@@ -46,7 +46,7 @@ def ordinal_rules(numbers: NumberWords) -> list[Rule]:
 
     first_in_list: Rule = (re.compile(r"^(\d{1,3})[.)]\s+(?=\w)"), listed)
     rules: dict[str, list[Rule]] = {
-        "en": [(re.compile(r"(?<![\w.,])(\d{1,9})(?:st|nd|rd|th)\b"), plain)],
+        "en": [(re.compile(r"(?<![\w.,])(\d{1,3}(?:,\d{3}){1,2}|\d{1,9})(?:st|nd|rd|th)\b"), plain)],
         "de": [
             (re.compile(r"(?<=\s)(\d{1,2})\.(?=\s[A-ZÄÖÜ])"), german),
             (re.compile(r"(?<![\w.,])(\d{1,3}0)er\b"), lambda found: f"{numbers.year(int(found[1]))}er"),

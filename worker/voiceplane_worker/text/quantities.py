@@ -25,14 +25,15 @@ UNITS = {
     "mi": "length-mile", "ft": "length-foot", "yd": "length-yard", "kg": "mass-kilogram", "mg": "mass-milligram",
     "g": "mass-gram", "lbs": "mass-pound", "lb": "mass-pound", "oz": "mass-ounce", "ml": "volume-milliliter",
     "mL": "volume-milliliter", "cl": "volume-centiliter", "l": "volume-liter", "L": "volume-liter",
-    "°C": "temperature-celsius", "° C": "temperature-celsius", "°F": "temperature-fahrenheit",
-    "° F": "temperature-fahrenheit", "°": "angle-degree", "kWh": "energy-kilowatt-hour", "kW": "power-kilowatt",
-    "MW": "power-megawatt", "W": "power-watt", "V": "electric-volt", "kHz": "frequency-kilohertz",
-    "MHz": "frequency-megahertz", "GHz": "frequency-gigahertz", "Hz": "frequency-hertz", "TB": "digital-terabyte",
-    "GB": "digital-gigabyte", "MB": "digital-megabyte", "KB": "digital-kilobyte", "kB": "digital-kilobyte",
-    "Mbit": "digital-megabit", "Gbit": "digital-gigabit", "ms": "duration-millisecond", "s": "duration-second",
-    "sec": "duration-second", "min": "duration-minute", "h": "duration-hour", "hrs": "duration-hour",
-    "px": "graphics-pixel", "kcal": "energy-kilocalorie", "hPa": "pressure-hectopascal",
+    "°C": "temperature-celsius", "° C": "temperature-celsius", "ºC": "temperature-celsius",
+    "°F": "temperature-fahrenheit", "° F": "temperature-fahrenheit", "°": "angle-degree",
+    "kWh": "energy-kilowatt-hour", "kW": "power-kilowatt", "MW": "power-megawatt", "W": "power-watt",
+    "V": "electric-volt", "kHz": "frequency-kilohertz", "MHz": "frequency-megahertz", "GHz": "frequency-gigahertz",
+    "Hz": "frequency-hertz", "TB": "digital-terabyte", "GB": "digital-gigabyte", "MB": "digital-megabyte",
+    "KB": "digital-kilobyte", "kB": "digital-kilobyte", "Mbit": "digital-megabit", "Gbit": "digital-gigabit",
+    "ms": "duration-millisecond", "s": "duration-second", "sec": "duration-second", "min": "duration-minute",
+    "h": "duration-hour", "hrs": "duration-hour", "px": "graphics-pixel", "kcal": "energy-kilocalorie",
+    "hPa": "pressure-hectopascal",
 }  # fmt: skip
 
 
@@ -83,8 +84,8 @@ def quantity_rules(numbers: NumberWords) -> list[Rule]:  # noqa: C901 - the func
         if len(sign) == 1:
             sign = unicodedata.normalize("NFKC", sign)
         top, _, bottom = sign.replace("⁄", "/").partition("/")
-        if (top, bottom) == ("24", "7"):
-            return f"{numbers.cardinal(24)} {numbers.cardinal(7)}"
+        if top == bottom or (top, bottom) in {("24", "7"), ("9", "11")}:
+            return f"{numbers.number(top)} {numbers.number(bottom)}"
         key = f"{top}/{bottom}"
         words = FRACTIONS[numbers.language].get(key) or f"{numbers.number(top)} {say['over']} {numbers.number(bottom)}"
         if not whole:
@@ -94,7 +95,8 @@ def quantity_rules(numbers: NumberWords) -> list[Rule]:  # noqa: C901 - the func
         return said + mixed if mixed == "einhalb" else f"{said} {mixed}"
 
     def decade(found: re.Match[str]) -> str:
-        words = numbers.year(int(found[1])) if len(found[1]) == 4 else numbers.cardinal(int(found[1]))
+        digits = found[found.lastindex or 1]
+        words = numbers.year(int(digits)) if len(digits) == 4 else numbers.cardinal(int(digits))
         return f"{words[:-1]}ies" if words.endswith("y") else f"{words}s"
 
     def span(found: re.Match[str]) -> str:
@@ -108,14 +110,15 @@ def quantity_rules(numbers: NumberWords) -> list[Rule]:  # noqa: C901 - the func
 
     english: list[Rule] = [
         (re.compile(r"(?<![\w.,])(\d)['′’](\d{1,2})[\"″”]"), feet),
-        (re.compile(r"(?<![\w.,])[’']?(\d{3}0|[2-9]0)s\b"), decade),
+        (re.compile(r"(?<![\w.,])[’']?(\d{3}0)s\b|(?<!\w)[’']([2-9]0)s\b"), decade),
+        (re.compile(r"(?:(?<=the )|(?<=his )|(?<=her )|(?<=mid-)|(?<=early )|(?<=late ))([2-9]0)s\b"), decade),
         (re.compile(rf"(?<![\w.,])({number})(k(?!\w)|[MB](?=\s[a-z]+s\b))"), scaled),
         (re.compile(r"(?<![\w.,])(\d+\.\d+)([MB])(?!\w)"), scaled),
     ]
     return [
         *(english if numbers.language == "en" else []),
         (re.compile(rf"(?<![\w.,]){minus}(?P<n>{amount})\s?(?P<u>[%‰])"), percent),
-        (re.compile(rf"(?<![\w.,]){minus}(?P<n>{amount})[\s-]?(?P<u>{units})(?![\w²³/])"), unit),
+        (re.compile(rf"(?<![\w.,]){minus}(?P<n>{amount})[\s-]?(?P<u>{units})(?![\w²³/])(?:\.(?=\s*[,;:a-z]))?"), unit),
         (re.compile(r"(?<![\w.,/])(?P<w>\d+\s)?(?P<f>\d{1,3}[/⁄]\d{1,3})(?![\w/]|[.,]\d)"), fraction),
         (re.compile(r"(?<![.,])(?P<w>\d+\s?)?(?P<f>[¼½¾⅐-⅞])"), fraction),
         (re.compile(rf"(?<![\w.,–-])({number})\s?[-–—]\s?({number})(?![\w–-]|[.,]\d)"), span),

@@ -133,8 +133,8 @@ ABBREVIATIONS = {
         "ggf.": "gegebenenfalls", "Hr.": "Herr", "Fr.": "Frau", "vgl.": "vergleiche", "etc.": "et cetera",
         "sog.": "sogenannt", "Str.": "Straße", "St.": "Sankt", "zzgl.": "zuzüglich", "max.": "maximal",
         "min.": "minimal", "Std.": "Stunden", "Min.": "Minuten", "Tel.": "Telefon", "Abb.": "Abbildung",
-        "S.": "Seite", "Bd.": "Band", "u. U.": "unter Umständen", "v. Chr.": "vor Christus",
-        "n. Chr.": "nach Christus",
+        "Abs.": "Absatz", "Art.": "Artikel", "Stk.": "Stück", "Jh.": "Jahrhundert", "S.": "Seite", "Bd.": "Band",
+        "u. U.": "unter Umständen", "v. Chr.": "vor Christus", "n. Chr.": "nach Christus",
     },
     "fr": {
         "M.": "Monsieur", "MM.": "Messieurs", "Mme": "Madame", "Mmes": "Mesdames", "Mlle": "Mademoiselle",
@@ -155,9 +155,9 @@ ABBREVIATIONS = {
     "it": {
         "Sig.": "signor", "Sig.ra": "signora", "Sig.na": "signorina", "Dott.": "dottor", "Dott.ssa": "dottoressa",
         "Dr.": "dottor", "Prof.": "professor", "Prof.ssa": "professoressa", "Ing.": "ingegner", "Avv.": "avvocato",
-        "ecc.": "eccetera", "p. es.": "per esempio", "p.es.": "per esempio", "es.": "esempio", "n.": "numero",
-        "pag.": "pagina", "tel.": "telefono", "ca.": "circa", "max.": "massimo", "min.": "minimo", "S.": "San",
-        "a.C.": "avanti Cristo", "d.C.": "dopo Cristo", "P.za": "piazza", "V.le": "viale",
+        "ecc.": "eccetera", "sec.": "secolo", "p. es.": "per esempio", "p.es.": "per esempio", "es.": "esempio",
+        "n.": "numero", "pag.": "pagina", "tel.": "telefono", "ca.": "circa", "max.": "massimo", "min.": "minimo",
+        "S.": "San", "a.C.": "avanti Cristo", "d.C.": "dopo Cristo", "P.za": "piazza", "V.le": "viale",
     },
     "pt": {
         "Sr.": "senhor", "Sra.": "senhora", "Srta.": "senhorita", "Dr.": "doutor", "Dra.": "doutora",
