@@ -18,8 +18,10 @@ from voiceplane_common.errors import VoiceplaneError
 from voiceplane_orchestrator.transports.messages import decode
 from voiceplane_worker.packs.metadata import METADATA_FILE, read_metadata
 from voiceplane_worker.text.boundary_rules import speakable
+from voiceplane_worker.text.normalisation import normaliser
 from voiceplane_worker.text.policy import TextPolicy
 from voiceplane_worker.text.reader import TextReader
+from voiceplane_worker.text.tidy import with_pauses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,6 +91,8 @@ def text(data: bytes) -> None:
             at += size
         return [*found, *reader.flush()]
 
+    if (rules := normaliser(LANGUAGES[sum(data[:4]) % len(LANGUAGES)])) is not None:
+        rules.spoken(with_pauses(whole[:400]))  # the reader goes on without it; here, a failure is one
     pieces = segments(sizes)
     assert pieces == segments([len(whole) or 1])
     end, last_start = 0, 0

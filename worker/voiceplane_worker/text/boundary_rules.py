@@ -28,6 +28,8 @@ FINAL_ABBREVIATIONS = word_set(
     "etc. usw. itd. itp. enz. ecc. a.m. p.m. A.M. P.M. Inc. Ltd. Corp. Co. Jr. r. gr zł Ave. Blvd. Rd. St. min. "
     "max. Min. Std. Str. n.e. p.n.e. d.C. a.C. Ph.D. Ud. Uds. EE.UU. al. maks. ca. est. dept. s. w. tel. o.Ä."
 )
+# Those after which a capital begins a sentence.
+LAST_WORDS = word_set("etc. usw. itd. itp. enz. ecc.")
 # Names that end with a mark.
 MARKED_NAMES = ("Yahoo!", "Jeopardy!", "Wham!")
 QUOTES = (("“", "”"), ("«", "»"), ("(", ")"), ("„", "“"))
@@ -72,8 +74,12 @@ def ends_sentence(language: str, before: str, following: str) -> bool:
         return False
     if last == "." and (following.islower() or _abbreviates(language, before, following)):
         return False
+    if last == "." and not following.isupper() and before.count("(") > before.count(")"):
+        return False  # "(pop. 2 million)"
     if before.endswith("No.") and before[:-3][-1:].strip() == "":
         return True  # the library takes it for "number"
+    if following.isupper() and before.rsplit(maxsplit=1)[-1] in LAST_WORDS:
+        return True
     context = before[-CONTEXT_CHARS:]
     boundaries = [end for _, end in _spans(language, f"{context} {following}")]
     return len(context) in boundaries

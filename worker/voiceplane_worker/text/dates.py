@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from babel.dates import get_month_names
 
+from voiceplane_worker.text.words import word_set
+
 if TYPE_CHECKING:
     from voiceplane_worker.text.numbers import NumberWords, Rule
 
@@ -14,6 +16,12 @@ MONTH_FIRST = frozenset(["en", "en_US"])
 # Words after which a German ordinal ends in -n, and those after which it ends in -e.
 DATIVE = ["am", "vom", "zum", "dem", "den", "bis", "ab", "seit", "im", "des", "beim", "einem", "einer", "der"]
 NOMINATIVE = ["der", "die", "das"]
+# What may follow "8 a.m." with a capital in the same sentence.
+AFTER_TIME = word_set(
+    "Monday Tuesday Wednesday Thursday Friday Saturday Sunday January February March April May June July August "
+    "September October November December EST EDT CST CDT MST MDT PST PDT GMT UTC BST CET CEST ET CT MT PT Eastern "
+    "Central Mountain Pacific"
+)
 _TIME = r"(?<![\d:.,/])([01]?\d|2[0-4]):([0-5]\d)(?::[0-5]\d)?(?![\d:])"
 
 
@@ -43,13 +51,13 @@ def date_rules(numbers: NumberWords) -> list[Rule]:  # noqa: C901 - the function
         day, month = (second, first) if (us and first <= 12) or second > 12 else (first, second)
         if not (1 <= month <= 12 and 1 <= day <= 31):
             return found[0]
-        return spoken(str(day), month, year if len(year) == 4 else f"20{year}", before=_word_before(found))
+        return spoken(str(day), month, year if len(year) == 4 else f"20{year}", before=word_before(found))
 
     def iso(found: re.Match[str]) -> str:
         month, day = int(found["m"]), int(found["d"])
         if not (1 <= month <= 12 and 1 <= day <= 31):
             return found[0]
-        return spoken(str(day), month, found["y"], before=_word_before(found), standing=True)
+        return spoken(str(day), month, found["y"], before=word_before(found), standing=True)
 
     rules: list[Rule] = [
         (re.compile(r"(?<![\d-])(?P<y>\d{4})-(?P<m>\d{2})-(?P<d>\d{2})(?![\d-])"), iso),
@@ -63,7 +71,10 @@ def date_rules(numbers: NumberWords) -> list[Rule]:  # noqa: C901 - the function
         return spoken(found["d"], by_name[found["m"].lower()], found["y"] or "", standing=True)
 
     def day_first(found: re.Match[str]) -> str:
-        return spoken(found["d"], by_name[found["m"].lower()], found["y"] or "", before=_word_before(found))
+        return spoken(found["d"], by_name[found["m"].lower()], found["y"] or "", before=word_before(found))
+
+    def day_and_month(found: re.Match[str]) -> str:
+        return spoken(found["d"], int(found["m"]), "", before=word_before(found)) + _stop(found)
 
     day, year = r"(?P<d>[12]\d|3[01]|0?[1-9])", r"(?P<y>1\d{3}|2[01]\d{2})"
     if numbers.language == "en":
@@ -82,7 +93,9 @@ def date_rules(numbers: NumberWords) -> list[Rule]:  # noqa: C901 - the function
             ),
         ]
     elif numbers.language == "de":
-        rules.append((re.compile(rf"(?<![\w.,:]){day}\.\s?(?P<m>{names})\b\.?(?:\s{year})?(?!\w)"), day_first))
+        pattern = rf"(?<![\w.,:]){day}\.\s?(?P<m>{names})\b\.?(?:\s{year})?(?!\w)"
+        without_year = rf"(?<![\w.,:]){day}\.(?P<m>1[0-2]|0?[1-9])\.(?=\s|$)(?P<y>)"
+        rules += [(re.compile(pattern, re.IGNORECASE), day_first), (re.compile(without_year), day_and_month)]
     elif numbers.language == "pl":
         rules.append(
             (re.compile(rf"(?<![\w.,:]){day}\s(?P<m>{names})\b(?:\s{year}(?:\s(?:roku|r\.))?)?(?!\w)"), day_first)
@@ -103,7 +116,7 @@ def time_rules(numbers: NumberWords) -> list[Rule]:
         "fr": r"(?:\s?(?:h|heures?)\b)?",
         "nl": r"(?:\suur)?",
         "pt": r"(?:\s?(?:h|horas)\b)?",
-        "es": r"(?:\s?(?:h|horas)\b)?",
+        "es": r"(?:\s?(?:h|horas)\b\.?)?",
     }.get(numbers.language, "")
 
     def half_of(found: re.Match[str]) -> str:
@@ -122,15 +135,17 @@ def time_rules(numbers: NumberWords) -> list[Rule]:
     if numbers.language in {"fr", "pt"}:
         short = re.compile(r"(?<![\w.:,])([01]?\d|2[0-4])\s?h\s?([0-5]\d)?\b")
         rules.append((short, lambda found: clock(found[1], found[2] or "0")))
-    if numbers.language == "de":
-        dotted = re.compile(r"(?<![\w.:,])([01]?\d|2[0-4])(?:\.([0-5]\d))?\sUhr\b")
+    if numbers.language in {"de", "nl"}:
+        dotted = re.compile(r"(?<![\w.:,])([01]?\d|2[0-4])(?:\.([0-5]\d))?\s(?:Uhr|uur)\b")
         rules.append((dotted, lambda found: clock(found[1], found[2] or "0")))
     return rules
 
 
 def _stop(found: re.Match[str]) -> str:
     """A stop that also ends the sentence."""
-    return "." if found[0].endswith(".") and not found.string[found.end() :].strip() else ""
+    following = found.string[found.end() :].split()[:1]
+    ends = not following or (following[0][:1].isupper() and following[0].strip(".,;:!?)") not in AFTER_TIME)
+    return "." if found[0].endswith(".") and ends else ""
 
 
 def _clock(numbers: NumberWords, hour: int, minute: int, half: str) -> str:
@@ -177,9 +192,6 @@ def word_before(found: re.Match[str]) -> str:
     """The word that stands before a match."""
     words = found.string[max(found.start() - 24, 0) : found.start()].split()
     return words[-1] if words else ""
-
-
-_word_before = word_before
 
 
 def _polish_genitive(words: str) -> str:

@@ -8,12 +8,12 @@ mark is read as it stands.
 from __future__ import annotations
 
 import html
-import re
 from typing import TYPE_CHECKING
 
 from voiceplane_worker.text import latex
 from voiceplane_worker.text.characters import plain
-from voiceplane_worker.text.chars import BOUNDARY, END, is_boundary, pause_mark, text_of
+from voiceplane_worker.text.chars import pause_mark, text_of
+from voiceplane_worker.text.markup_blocks import MAX_REFERENCE_CHARS, SPACES, BlockParser
 from voiceplane_worker.text.tags import (
     AUTOLINK,
     BLOCK_ELEMENTS,
@@ -26,28 +26,20 @@ from voiceplane_worker.text.tags import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable
 
     from voiceplane_worker.text.chars import Char
+    from voiceplane_worker.text.markup_parser import Parser
 
-    Parser = Generator[None, "Char", None]
-    Reading = Generator[None, "Char", "Char"]
-
-BULLETS = frozenset("-*+•◦▪‣·–—")
-RULE_CHARS = frozenset("-*_=|:+ ")
-SPACES = frozenset([" ", "\n", ""])
-SPOKEN_FENCES = frozenset(["text", "txt", "plaintext", "plain", "markdown", "md"])
-MAX_RULE_CHARS = 256
 MAX_TAG_CHARS = 512
 MAX_ENTITY_CHARS = 32
 MAX_MATH_CHARS = 200
 MAX_DISPLAY_MATH_CHARS = 600
-MAX_REFERENCE_CHARS = 64
 MAX_TARGET_CHARS = 2048
 MAX_PHONEME_CHARS = 200
 
 
-class MarkupStage:
+class MarkupStage(BlockParser):
     """Drops Markdown, HTML, LaTeX and blocks of a model's own; of SSML, it keeps what it says about speech."""
 
     def __init__(self, *, ssml: bool, language: str, inline_phonemes: bool) -> None:
@@ -58,19 +50,11 @@ class MarkupStage:
             language: Primary subtag; formulas are read in it.
             inline_phonemes: `[[ ]]` is kept as it is.
         """
-        self._ssml = ssml
         self._language = language
-        self._inline_phonemes = inline_phonemes
-        self._out: list[Char] = []
-        self._back: list[Char] = []  # characters to be read again, the next one last
-        self._held: list[Char] = []  # read since a mark began, and undecided
-        self._last = " "  # the last character that was kept
-        self._line_kind = ""
-        self._code = 0  # length of the run of backticks that opened code
-        self._brackets = 0
-        self._spoken_fence = False
-        self._spelled = False
-        self._handlers: dict[str, Callable[[Char], Parser]] = {
+        super().__init__(ssml=ssml, inline_phonemes=inline_phonemes)
+
+    def _marks(self) -> dict[str, Callable[[Char], Parser]]:
+        return {
             "*": self._emphasis,
             "_": self._emphasis,
             "~": self._emphasis,
@@ -86,271 +70,6 @@ class MarkupStage:
             "|": self._bar,
             "【": self._citation,
         }
-        self._parser = self._document()
-        next(self._parser)
-
-    @property
-    def held(self) -> str:
-        """What was read and not decided."""
-        return text_of(self._held)
-
-    def push(self, chars: Iterable[Char]) -> list[Char]:
-        """Take characters."""
-        for char in chars:
-            self._parser.send(char)
-        return self._taken()
-
-    def flush(self) -> list[Char]:
-        """Decide what is undecided."""
-        self._parser.send(END)
-        return self._taken()
-
-    def _taken(self) -> list[Char]:
-        taken, self._out = self._out, []
-        return taken
-
-    # Reading and writing.
-
-    def _next(self) -> Reading:
-        if self._back:
-            char = self._back.pop()
-        else:
-            char = yield
-        self._held.append(char)
-        return char
-
-    def _fresh(self) -> Reading:
-        """The next character, where nothing is undecided."""
-        self._held.clear()
-        char = yield from self._next()
-        return char
-
-    def _unread(self, chars: list[Char]) -> None:
-        self._back.extend(reversed(chars))
-        del self._held[max(len(self._held) - len(chars), 0) :]
-
-    def _run(self, letter: str, first: Char) -> Generator[None, Char, list[Char]]:
-        """The characters that equal the first one."""
-        run = [first]
-        while True:
-            char = yield from self._next()
-            if char[0] != letter or len(run) >= MAX_RULE_CHARS:
-                self._unread([char])
-                return run
-            run.append(char)
-
-    def _peek(self) -> Generator[None, Char, str]:
-        char = yield from self._next()
-        self._unread([char])
-        return char[0]
-
-    def _until(self, end: str, *, limit: int, stops: str = "\n") -> Generator[None, Char, tuple[list[Char], bool]]:
-        """Read to the end of a mark.
-
-        Returns:
-            What was read, and whether it ends with the mark. It does not after the limit, or before one of the stops or
-            the end of the text, which are among what was read.
-        """
-        read: list[Char] = []
-        while len(read) < limit:
-            char = yield from self._next()
-            read.append(char)
-            if char[0] == end[-1] and text_of(read[-len(end) :]) == end:
-                return read, True
-            if not char[0] or char[0] in stops:
-                break
-        return read, False
-
-    def _emit(self, char: Char) -> None:
-        self._last = char[0]
-        self._out.append(char)
-        if self._spelled and char[0].isalnum():
-            self._out.append((" ", char[2], char[2]))
-
-    def _say(self, text: str, start: int, end: int) -> None:
-        """Words in place of a range of the source."""
-        for letter in text:
-            self._emit((letter, start, end))
-
-    def _boundary(self, char: Char, mark: str = BOUNDARY) -> None:
-        if not self._out or not is_boundary(self._out[-1][0]) or mark != BOUNDARY:
-            self._out.append((mark, char[1], char[2]))
-        self._last = " "
-
-    # Blocks.
-
-    def _document(self) -> Parser:
-        while True:
-            if not self._ssml:
-                yield from self._line_start()
-            yield from self._line()
-
-    def _line(self) -> Parser:
-        while True:
-            char = yield from self._fresh()
-            letter = char[0]
-            if not letter:
-                continue
-            if letter == "\n":
-                self._end_line(char)
-                return
-            handler = None if self._code and letter != "`" else self._handlers.get(letter)
-            if handler is None or (self._ssml and letter not in "<&"):
-                self._emit(char)
-            else:
-                yield from handler(char)
-
-    def _end_line(self, char: Char) -> None:
-        if self._ssml:
-            self._emit((" ", char[1], char[2]))
-        elif self._line_kind:
-            self._boundary(char)
-        else:
-            self._emit(char)
-
-    def _line_start(self) -> Parser:
-        self._line_kind = ""
-        self._last = " "
-        self._code = self._brackets = 0
-        char = yield from self._fresh()
-        while char[0] in {" ", ">", ""}:
-            char = yield from self._fresh()
-        letter = char[0]
-        if letter == "#":
-            yield from self._heading(char)
-        elif letter in "`~":
-            yield from self._fence(char)
-        elif letter in RULE_CHARS or letter in BULLETS:
-            yield from self._rule_or_item(char)
-        elif letter.isdecimal():
-            yield from self._numbered_item(char)
-        elif letter == "[":
-            yield from self._definition(char)
-        else:
-            self._unread([char])
-
-    def _heading(self, first: Char) -> Parser:
-        run = yield from self._run("#", first)
-        following = yield from self._peek()
-        if following in SPACES or (len(run) > 1 and following.isalpha()):
-            self._line_kind = "heading"
-            self._boundary(first)
-        else:
-            self._unread(run)
-
-    def _hashes(self, first: Char) -> Parser:
-        """A heading may end with a run of its mark."""
-        run = yield from self._run("#", first)
-        following = yield from self._peek()
-        if self._line_kind != "heading" or self._last != " " or following not in SPACES:
-            for char in run:
-                self._emit(char)
-
-    def _rule_or_item(self, first: Char) -> Parser:
-        read = [first, (yield from self._next())]
-        while read[-1][0] in RULE_CHARS and len(read) < MAX_RULE_CHARS:
-            read.append((yield from self._next()))
-        marks = text_of(read[:-1])
-        if read[-1][0] in {"\n", ""} and _is_rule(marks):
-            self._boundary(first)
-            self._unread(read[-1:])
-            return
-        if first[0] in BULLETS and read[1][0] == " ":
-            self._unread(read[1:])
-            self._line_kind = "item"
-            self._boundary(first)
-            yield from self._task_box()
-            return
-        if first[0] == "|":
-            self._line_kind = "row"
-            self._boundary(first)
-        self._unread(read)
-
-    def _task_box(self) -> Parser:
-        read = [(yield from self._next())]
-        while read[-1][0] == " ":
-            read = [(yield from self._next())]
-        if read[0][0] == "[":
-            for _ in range(2):
-                read.append((yield from self._next()))
-            if read[1][0] and read[1][0] in " xX" and read[2][0] == "]":
-                return
-        self._unread(read)
-
-    def _numbered_item(self, first: Char) -> Parser:
-        read = [first]
-        while read[-1][0].isdecimal() and len(read) < 4:
-            read.append((yield from self._next()))
-        if read[-1][0] and read[-1][0] in ".)" and len(read) > 1:
-            following = yield from self._peek()
-            if following == " ":
-                self._line_kind = "item"
-                self._boundary(first)
-                for char in read[:-1]:
-                    self._emit(char)
-                self._emit((".", read[-1][1], read[-1][2]))
-                return
-        self._unread(read)
-
-    def _fence(self, first: Char) -> Parser:
-        run = yield from self._run(first[0], first)
-        if len(run) < 3:
-            self._unread(run)
-            return
-        rest, ended = yield from self._until("\n", limit=MAX_REFERENCE_CHARS, stops="`" if first[0] == "`" else "")
-        info = text_of(rest).strip()
-        if not ended and rest[-1][0]:
-            self._unread(rest)  # code within a line
-            self._code = len(run)
-            return
-        self._boundary(first)
-        self._line_kind = "fence"
-        self._unread(rest[-1:])
-        if self._spoken_fence or info.lower() in SPOKEN_FENCES:
-            self._spoken_fence = not self._spoken_fence
-            return
-        yield from self._skip_fence(first[0], len(run))
-
-    def _skip_fence(self, mark: str, length: int) -> Parser:
-        """Code is not spoken."""
-        count, at_start = 0, False
-        while count < length:
-            char = yield from self._fresh()
-            if char[0] == mark and at_start:
-                count += 1
-            elif char[0] and not (char[0] == " " and count == 0 and at_start):
-                count, at_start = 0, char[0] == "\n"
-
-    def _definition(self, first: Char) -> Parser:
-        """A footnote's text is spoken, the target of a reference is not."""
-        if self._inline_phonemes and (yield from self._peek()) == "[":
-            self._unread([first])
-            return
-        read, closed = yield from self._until("]", limit=MAX_REFERENCE_CHARS)
-        if closed and (yield from self._peek()) == ":":
-            colon = yield from self._next()
-            if read[0][0] == "^":
-                self._boundary(first)
-                return
-            space = yield from self._next()
-            target, _ = yield from self._until(" ", limit=MAX_REFERENCE_CHARS)
-            if re.match(r"\S+://|[/#<]|www\.", text_of(target)):
-                self._unread(target[-1:])
-                yield from self._skip_line()
-                return
-            read += [colon, space, *target]
-        self._unread([first, *read])
-
-    def _skip_line(self) -> Parser:
-        while True:
-            char = yield from self._fresh()
-            if char[0] == "\n":
-                self._unread([char])
-                return
-            if not char[0]:
-                return
-
-    # Marks within a line.
 
     def _emphasis(self, first: Char) -> Parser:
         mark = first[0]
@@ -612,11 +331,3 @@ class MarkupStage:
         while tail != end:
             char = yield from self._fresh()
             tail = (tail + (char[0] if end.isupper() else char[0].lower()))[-len(end) :]
-
-
-def _is_rule(marks: str) -> bool:
-    """Whether a line of marks is a rule, the line under a heading, or the one under a table's head."""
-    kinds = set(marks) - {" "}
-    if len(kinds) == 1 and kinds <= set("-*_="):
-        return len(marks.replace(" ", "")) > 1
-    return "-" in kinds and bool(kinds & set("|+")) and kinds <= set("-|:+=")

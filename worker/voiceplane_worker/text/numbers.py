@@ -21,6 +21,8 @@ GROUPED_BY_SPACE = frozenset(["fr", "pl", "es", "pt"])
 MAX_NUMBER_DIGITS = 15
 PLURAL = 5
 """A count of which every language here has the plural that follows a large number."""
+# What num2words raises for forms that it does not know, such as the ordinal of 0, in one language or another.
+UNREADABLE = (NotImplementedError, OverflowError, ValueError, KeyError, IndexError, TypeError, RecursionError)
 MAX_COUNTED = 10**9
 CENTS_JOINED_BY = {"en": "and", "de": "und", "fr": "et", "es": "con", "it": "e", "pt": "e", "nl": "en", "pl": "i"}
 # num2words's names that no one says.
@@ -49,6 +51,8 @@ class NumberWords:
         groups = f"[{group} ]" if language in GROUPED_BY_SPACE else group
         self.pattern = rf"(?:\d{{1,3}}(?:{groups}\d{{3}})+(?!\d)|\d+)(?:{point}\d+)?"
         """A number without a sign."""
+        self.amount_pattern = rf"{self.pattern}(?:\s?[-–—]\s?{self.pattern})?"
+        """A number or a range of two."""
         self._mark = "." if language in DECIMAL_POINT else ","
 
     def value(self, text: str) -> Decimal:
@@ -83,6 +87,12 @@ class NumberWords:
         else:
             words = self.cardinal(int(digits))
         return f"{words} {self.symbols['point']} {self.digits(decimals)}" if mark else words
+
+    def plain(self, text: str) -> str:
+        """A number that may be a year."""
+        if re.fullmatch(r"1[1-9]\d\d|20\d\d", text) and self.language in {"en", "de", "nl"}:
+            return self.year(int(text))
+        return self.number(text)
 
     def before_noun(self, words: str) -> str:
         """A number's words in front of what is counted: "eins" becomes "ein"."""
@@ -145,7 +155,7 @@ class NumberWords:
         """Its whole units and its cents as words; the second is empty for none."""
         try:
             text = self._currency_words(float(value), code)
-        except (NotImplementedError, KeyError, ValueError, TypeError, OverflowError):
+        except UNREADABLE:
             name = get_currency_name(code, count=value, locale=self.locale)
             return f"{self.before_noun(self.number(str(value).replace('.', self._mark)))} {name}", ""
         if code == "BRL" and self.language == "pt":
@@ -172,7 +182,10 @@ def _locale(tag: str, language: str) -> Locale:
 
 @functools.lru_cache(maxsize=4096)
 def _convert(number: int, kind: str, converter: str) -> str:
-    words: str = num2words(number, to=kind, lang=converter)
+    try:
+        words: str = num2words(number, to=kind, lang=converter)
+    except UNREADABLE:
+        words = num2words(number, lang=converter)
     return " ".join(words.replace(",", " ").split())
 
 

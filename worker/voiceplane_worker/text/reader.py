@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from voiceplane_common.logs import get_logger
+
 from voiceplane_worker.text.boundary_rules import primary_language, speakable
 from voiceplane_worker.text.characters import CharacterStage
 from voiceplane_worker.text.chars import source_chars
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from voiceplane_worker.text.chars import Char
     from voiceplane_worker.text.policy import TextPolicy
     from voiceplane_worker.text.segmenter import Segmentation, TextSegment
+
+_log = get_logger("text")
 
 # The words of a long row of digits are many more characters than the digits: a model takes them in several parts.
 MAX_SPOKEN_CHARS = 600
@@ -107,7 +111,17 @@ class TextReader:
 
     def _words_of(self, text: str) -> str:
         text = with_pauses(without_pictures(text, named=self._policy.emoji == "name"))
-        return tidied(self._normaliser.spoken(text) if self._normaliser is not None else text)
+        return tidied(self._normalised(text))
+
+    def _normalised(self, text: str) -> str:
+        """The words for numbers and the like; the text itself if a library has no words for something in it."""
+        if self._normaliser is None:
+            return text
+        try:
+            return self._normaliser.spoken(text)
+        except Exception as error:  # num2words and Babel raise many kinds; a listener hears digits rather than nothing
+            _log.warning("normalisation_failed", error=type(error).__name__)
+            return text
 
 
 def _parts(words: str) -> Iterator[str]:

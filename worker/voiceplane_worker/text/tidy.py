@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_EMOTICON = re.compile(
-    r"(?<![\w:;=])[:;=8][-'^o]?[)(\]\[DPp/\\|*3<>](?![\w/])|(?<!\w)(?:<3|\^_\^|¯\\_\(ツ\)_/¯|[xX]D)(?!\w)"
-)
+_EMOTICON = re.compile(r"(?<![\w:;])[:;][-'^o]?[)(\]\[DPp/\\|*3](?![\w/])|(?<!\w)(?:=[)(D]|8-\)|<3|\^_\^|[xX]D)(?!\w)")
 _SHORTCODE = re.compile(r"(?<![\w:]):([a-z][a-z0-9_+-]{1,31}):(?![\w:])")
 _SPACES = re.compile(r"[\x00-\x1f\x7f]|\s+")
 _PAUSES = (
     (re.compile(r"[•·◦▪‣←-⇿⟵-⟿]+"), ", "),
+    (re.compile(r"(?<=\s)--+(?=\w)"), ""),
     (re.compile(r"(?<=\w)\s?--+\s?(?=\w)"), ", "),
     (re.compile(r"\s[-–—―]+(?=\s)|\s?[—―]+\s?(?=\S)"), ", "),
     # A run of stops is read once, from its first one: it may be as long as the segment.
@@ -27,8 +26,8 @@ _LEFTOVERS = (
     (re.compile(r"\s+"), " "),
     (re.compile(r" +(?=[,.;:!?…](?:\s|$))"), ""),
     (re.compile(r"[,;:](?:\s*,)+"), ","),
-    (re.compile(r",\s*(?=[.;:!?])"), ""),
-    (re.compile(r"([.!?;:])\s*,"), r"\1"),
+    (re.compile(r",\s*(?=[.;:!?](?:\s|$))"), ""),
+    (re.compile(r"([!?;:])\s*,|(\.)\s+,"), r"\1\2"),
     (re.compile(r"^(?:[\s,;:.]|[-–—]\s)+(?=\S)|[\s,]+$"), ""),
 )
 _PHONEMES = re.compile(r"\[\[[^\[\]]*\]\]")

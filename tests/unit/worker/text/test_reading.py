@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from voiceplane_worker.text.boundary_rules import speakable
+from voiceplane_worker.text.numbers import NumberWords
 from voiceplane_worker.text.policy import TextPolicy
 from voiceplane_worker.text.reader import MAX_SPOKEN_CHARS, TextReader
 from voiceplane_worker.text.words import SYMBOLS
@@ -150,6 +151,14 @@ def test_a_break_is_a_pause_before_what_follows() -> None:
 
 def test_an_unbounded_break_is_cut() -> None:
     assert read(['a<break time="999s"/>b'])[1].pause_ms == 10_000
+
+
+def test_what_a_library_has_no_words_for_is_left_to_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_self: NumberWords, _number: int) -> str:
+        raise IndexError
+
+    monkeypatch.setattr(NumberWords, "cardinal", fail)
+    assert said("It is 3 km.") == "It is 3 km."
 
 
 @pytest.mark.parametrize(
