@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from voiceplane_worker.adapters.base import Samples
 
 RATE_HZ = 24_000
-SPEEDS = [0.5, 0.8, 1.3, 2.0]
+SPEEDS = [0.25, 0.5, 0.8, 1.3, 2.0, 4.0]
 
 
 def vowel(seconds: float = 3.0) -> Samples:

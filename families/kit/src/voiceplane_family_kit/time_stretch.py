@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 HOP_S = 0.02
 # How far a piece may be moved to fit: a period of a low voice to both sides.
 REACH_S = 0.01
+# Beyond this, models with a speed of their own round each sound's length up, and fall behind.
+FASTEST_MODEL_SPEED = 2.0
 
 
 def at_speed(chunks: Generator[Samples], *, speed: float, sample_rate_hz: int) -> Generator[Samples]:
@@ -40,6 +42,12 @@ def at_speed(chunks: Generator[Samples], *, speed: float, sample_rate_hz: int) -
                 yield samples
         if (samples := stretcher.finish()).size:
             yield samples
+
+
+def split_speed(speed: float) -> tuple[float, float]:
+    """The part of a speed that the model itself speaks at, and the rest, which is left to at_speed."""
+    by_model = min(speed, FASTEST_MODEL_SPEED)
+    return by_model, speed / by_model
 
 
 class _Stretcher:

@@ -15,6 +15,7 @@ from kokoro_onnx.chunker import split_phonemes
 from kokoro_onnx.config import SAMPLE_RATE
 from voiceplane_common.errors import VoiceplaneError, failed_precondition, not_found
 from voiceplane_family_kit.onnx_session import check_device, open_session
+from voiceplane_family_kit.time_stretch import at_speed, split_speed
 from voiceplane_worker.adapters.base import Voice
 from voiceplane_worker.adapters.memory import release_leftovers, release_memory
 from voiceplane_worker.adapters.pack_files import invalid_file, one_line, pack_file
@@ -24,7 +25,7 @@ from voiceplane_family_kokoro.phonemes import phonemes_of, token_ids
 from voiceplane_family_kokoro.trimming import trim
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
     from pathlib import Path
 
     from voiceplane_family_kit.onnx_session import Session
@@ -78,14 +79,18 @@ class KokoroModel:
         self.voices = voices
         self.memory_bytes = memory_bytes
 
-    def synthesize(self, piece: Piece) -> Iterator[Samples]:
+    def synthesize(self, piece: Piece) -> Generator[Samples]:
         """Yield a piece's audio, step by step; see Model.synthesize."""
+        by_model, rest = split_speed(piece.speed)
+        return at_speed(self._speak_steps(piece, speed=by_model), speed=rest, sample_rate_hz=self.sample_rate_hz)
+
+    def _speak_steps(self, piece: Piece, *, speed: float) -> Generator[Samples]:
         if piece.voice not in self._styles:
             raise not_found("voice", f"unknown voice {piece.voice!r}: use one of {', '.join(self._styles)}")
         phonemes = phonemes_of(piece.text, language=piece.language)
         for part in split_phonemes(phonemes, STEP_PHONEMES):
             if any(symbol.isalpha() for symbol in part):
-                yield self._speak(part, self._styles[piece.voice], speed=piece.speed)
+                yield self._speak(part, self._styles[piece.voice], speed=speed)
 
     def close(self) -> None:
         """Free the session."""

@@ -14,6 +14,7 @@ from piper.const import BOS, EOS, PAD
 from voiceplane_common.errors import not_found
 from voiceplane_common.logs import get_logger
 from voiceplane_family_kit.onnx_session import check_device, open_session
+from voiceplane_family_kit.time_stretch import at_speed, split_speed
 from voiceplane_worker.adapters.base import Voice
 from voiceplane_worker.adapters.memory import release_leftovers, release_memory
 from voiceplane_worker.adapters.pack_files import invalid_file, one_line, pack_file
@@ -23,7 +24,7 @@ from voiceplane_family_piper.graph import CannotSplitError, split
 from voiceplane_family_piper.streaming import SplitVoice, WholeVoice
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
     from pathlib import Path
 
     from voiceplane_family_kit.onnx_session import Tensors
@@ -85,12 +86,16 @@ class PiperModel:
         """Whether audio leaves before a sentence is complete: the voice could be split."""
         return isinstance(self._voice, SplitVoice)
 
-    def synthesize(self, piece: Piece) -> Iterator[Samples]:
+    def synthesize(self, piece: Piece) -> Generator[Samples]:
         """Yield a piece's audio; see Model.synthesize.
 
         The samples are the voice's own. piper-tts scales each sentence to a peak of 1 afterwards, which needs the whole
         sentence: loudness is the worker's task here.
         """
+        by_model, rest = split_speed(piece.speed)
+        return at_speed(self._speak(piece, speed=by_model), speed=rest, sample_rate_hz=self.sample_rate_hz)
+
+    def _speak(self, piece: Piece, *, speed: float) -> Generator[Samples]:
         if piece.voice not in self._speakers:
             raise not_found("voice", f"unknown voice {piece.voice!r}: use one of {', '.join(self._speakers)}")
         if not any(character.isalnum() for character in piece.text):
@@ -101,7 +106,7 @@ class PiperModel:
                     raise RuntimeError("the model is closed")
                 ids = self._phonemizer.phonemes_to_ids(phonemes)
                 yield from voice.synthesize(
-                    voice_inputs(ids, self._config, speaker=self._speakers[piece.voice], speed=piece.speed)
+                    voice_inputs(ids, self._config, speaker=self._speakers[piece.voice], speed=speed)
                 )
 
     def close(self) -> None:
