@@ -36,6 +36,8 @@ class WorkerSection(Section):
         private_sources: Private networks that https: sources may be in, such as "10.20.0.0/16".
         hosted_families: Families whose models run in child processes, so that an unload frees all of a model's memory.
         credentials_dir: Credentials for private sources: a folder for each set, a file in it for each key.
+        cache_max_bytes: After a fetch, the packs that were not used for the longest time are removed from the cache
+            until it is this small; what is in use stays. 0 for no limit.
         accept_licences: Non-commercial licences whose voice packs may be used.
         health_listen: "host:port" of the health service in plain text, since probes have no TLS. Empty for none.
     """
@@ -57,6 +59,7 @@ class WorkerSection(Section):
     packs_dir: str | None = None
     models_file: str | None = None
     credentials_dir: str | None = None
+    cache_max_bytes: int = Field(default=0, ge=0)
     accept_licences: tuple[str, ...] = ()
     private_sources: tuple[str, ...] = ()
     hosted_families: tuple[str, ...] = ()

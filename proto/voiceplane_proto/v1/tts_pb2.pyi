@@ -620,22 +620,36 @@ class ModelSource(_message.Message):
     URI_FIELD_NUMBER: _builtins.int
     SHA256_FIELD_NUMBER: _builtins.int
     CREDENTIALS_FIELD_NUMBER: _builtins.int
+    INCLUDE_FIELD_NUMBER: _builtins.int
+    EXCLUDE_FIELD_NUMBER: _builtins.int
     uri: _builtins.str
-    """file:, https:, s3:, hf:, oci: or package: (a Python package's data)."""
+    """file:, https:, s3:, gs:, az:, hf:, oci: or package: (a Python package's data)."""
     sha256: _builtins.str
     """64 hex digits, lower case: the digest of the pack. Empty: not checked."""
     credentials: _builtins.str
     """The set of credentials, of those that the worker has, that opens a remote source. Empty: what its environment has."""
+    @_builtins.property
+    def include(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Patterns of the files to fetch, over their names in the source: `*` matches any characters, slashes too, and a
+        pattern that ends in a slash stands for all below that folder. Empty: what the family opens.
+        """
+
+    @_builtins.property
+    def exclude(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Patterns of files to leave out."""
+
     def __init__(
         self,
         *,
         uri: _builtins.str = ...,
         sha256: _builtins.str = ...,
         credentials: _builtins.str = ...,
+        include: _abc.Iterable[_builtins.str] | None = ...,
+        exclude: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credentials", b"credentials", "sha256", b"sha256", "uri", b"uri"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credentials", b"credentials", "exclude", b"exclude", "include", b"include", "sha256", b"sha256", "uri", b"uri"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

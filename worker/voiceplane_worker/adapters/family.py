@@ -23,6 +23,8 @@ class Family:
         needs: The modules that must be installed besides.
         install: The command that installs it with all that it needs; empty: that of `voiceplane-family-NAME`.
         file_suffixes: What the files of a pack end in, by role; `voiceplane packs add` finds them by it.
+        opens: Patterns of the files that its models open, see `voiceplane_common.artifacts.patterns`: of a remote
+            source that says nothing else, only these are fetched. Empty: all.
     """
 
     traits: FamilyTraits
@@ -31,6 +33,7 @@ class Family:
     needs: tuple[str, ...] = ()
     install: str = ""
     file_suffixes: Mapping[str, str] = field(default_factory=dict)
+    opens: tuple[str, ...] = ()
 
     @property
     def missing(self) -> list[str]:

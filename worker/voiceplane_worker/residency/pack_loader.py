@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from voiceplane_common import gc_tuning
+from voiceplane_common.artifacts.cache import Cache, default_cache_dir
+from voiceplane_common.artifacts.pruning import prune
 from voiceplane_common.errors import failed_precondition
+from voiceplane_common.logs import get_logger
 
+from voiceplane_worker.adapters import plugins
 from voiceplane_worker.adapters.base import LoraBase, Piece
 from voiceplane_worker.adapters.hosted.adapter import HostedAdapter
 from voiceplane_worker.adapters.plugins import find_adapter
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
     from voiceplane_worker.residency.model_spec import ModelSpec
 
 T = TypeVar("T")
+_log = get_logger("packs")
 
 
 class PackLoader:
@@ -46,6 +51,7 @@ class PackLoader:
         accept_licences: Collection[str] = (),
         private_sources: Sequence[str] | None = None,
         limits: FetchLimits | None = None,
+        cache_max_bytes: int = 0,
     ) -> None:
         """Prepare.
 
@@ -58,6 +64,8 @@ class PackLoader:
             accept_licences: See `voiceplane_worker.packs.opening.open_pack`.
             private_sources: See `voiceplane_common.artifacts.fetch`.
             limits: See there, too.
+            cache_max_bytes: After a fetch, what was not used for the longest time is removed from the cache until it
+                is this small; 0 for no bound.
         """
         self._device = device
         self._threads = threads
@@ -67,6 +75,7 @@ class PackLoader:
         self._accept_licences = accept_licences
         self._private_sources = private_sources
         self._limits = limits
+        self._cache_max_bytes = cache_max_bytes
         self._pool = ThreadPoolExecutor(thread_name_prefix="loader")
 
     async def fetch(
@@ -80,7 +89,7 @@ class PackLoader:
             loop.call_soon_threadsafe(fetched, now.done_bytes, now.total_bytes)
 
         def work() -> VoicePack:
-            return open_pack(
+            pack = open_pack(
                 spec,
                 known,
                 cache_dir=self._cache_dir,
@@ -90,7 +99,11 @@ class PackLoader:
                 progress=progress,
                 cancelled=cancelled,
                 limits=self._limits,
+                opens=plugins.opens,
             )
+            if self._cache_max_bytes:
+                self._prune()
+            return pack
 
         running = asyncio.create_task(self._run(work))
         try:
@@ -125,6 +138,19 @@ class PackLoader:
     async def close(self, model: Model) -> None:
         """See Loader."""
         await self._run(model.close)
+
+    def _prune(self) -> None:
+        """Keep the cache small; what a pack holds stays, and a failure costs disk, not the load."""
+        try:
+            pruned = prune(Cache(self._cache_dir or default_cache_dir()), max_bytes=self._cache_max_bytes)
+        except OSError as error:
+            _log.warning("cache_not_pruned", problem=str(error))
+            return
+        if pruned and pruned.removed:
+            _log.info("cache_pruned", artifacts=len(pruned.removed), freed_bytes=pruned.freed_bytes)
+        if pruned and pruned.left_bytes > self._cache_max_bytes:
+            message = "the cache is larger than worker.cache_max_bytes: all of it is in use or fresh"
+            _log.warning("cache_too_large", left_bytes=pruned.left_bytes, message=message)
 
     async def _run(self, work: Callable[[], T], *, undo: Callable[[T], object] = lambda _: None) -> T:
         loop = asyncio.get_running_loop()
