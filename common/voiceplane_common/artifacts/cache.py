@@ -117,6 +117,15 @@ class Cache:
         except (OSError, ValueError, TypeError):
             return None
 
+    def sources(self) -> dict[str, str]:
+        """The URI that each artifact was fetched from last, without secrets, by its digest."""
+        found = {}
+        for file in (self.folder / "sources").glob("*"):
+            with contextlib.suppress(OSError, ValueError, TypeError):
+                note = Note(**json.loads(file.read_text(encoding="utf-8")))
+                found[note.digest] = note.source
+        return found
+
     def write_note(self, key: str, note: Note) -> None:
         """Note what a source has resolved to."""
         with contextlib.suppress(OSError):  # a cache that may only be read

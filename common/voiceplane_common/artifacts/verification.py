@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -39,12 +40,15 @@ def verify(cache: Cache, path: Path, *, index: Mapping[str, str] | None = None) 
 
     Args:
         cache: The cache.
-        path: The artifact.
+        path: The artifact, or a folder in it.
         index: The sha256 that each file must have, by its relative name; without one the cache's own names tell.
 
     Raises:
         VoiceplaneError: FAILED_PRECONDITION: see `trees.files_of`.
     """
+    if kept_as := digest_of(cache, path):  # of a folder in an archive, what the archive held
+        artifacts = cache.folder / "artifacts"
+        path = artifacts / kept_as / path.relative_to(artifacts).parts[1]
     files = files_of(path)
     found = {name: file_digest(file) for name, file in files.items()}
     known = {blob.stat().st_ino: blob.name for blob in (cache.folder / "blobs").glob("*")}
@@ -55,7 +59,7 @@ def verify(cache: Cache, path: Path, *, index: Mapping[str, str] | None = None) 
         sha256=whole,
         corrupt=tuple(name for name, sha256 in found.items() if expected.get(name, sha256) != sha256),
         missing=tuple(sorted((index or {}).keys() - found.keys())),
-        is_intact=digest_of(cache, path) in {"", whole},
+        is_intact=kept_as in {"", whole},
     )
 
 
@@ -66,7 +70,7 @@ def remove(cache: Cache, path: Path, verified: Verified) -> None:
     """
     if not (name := digest_of(cache, path)):
         return
-    files = files_of(path)
-    damaged = {files[each].stat().st_ino for each in verified.corrupt}
-    shutil.rmtree(cache.folder / "artifacts" / name, ignore_errors=True)
+    holder = cache.folder / "artifacts" / name
+    damaged = {file.stat().st_ino for each in verified.corrupt for file in holder.glob(f"*/{glob.escape(each)}")}
+    shutil.rmtree(holder, ignore_errors=True)
     cache.drop(damaged)

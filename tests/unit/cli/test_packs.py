@@ -203,7 +203,7 @@ def test_verify_prints_the_digest_of_a_pack_that_states_none(packs: Path, tmp_pa
     assert "here" not in result.stdout
 
 
-@pytest.mark.parametrize("command", ["verify", "add"])
+@pytest.mark.parametrize("command", ["prefetch", "add"])
 def test_a_remote_source_is_fetched_once(
     command: str, packs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,8 +217,13 @@ def test_a_remote_source_is_fetched_once(
         web.files["/v.tar"] = Served(body)
         uri = f"{web.url}/v.tar"
         sha256 = digest(tmp_path / "v.tar")
-        if command == "verify":
+        if command == "prefetch":
             write_pack(packs / "mock" / "v", "v", source={"uri": uri})
+            (verdict,) = as_json("verify", "v", "--packs-dir", packs, code=1)["packs"]
+            assert verdict["state"] == "not fetched"
+            assert "voiceplane packs prefetch v" in verdict["message"]
+            assert web.asked == []
+            assert as_json("prefetch", "v", "--packs-dir", packs)["packs"][0]["state"] == "here"
             (verdict,) = as_json("verify", "v", "--packs-dir", packs)["packs"]
             assert (verdict["state"], verdict["sha256"]) == ("no digest", sha256)
         else:
@@ -233,12 +238,17 @@ def test_verify_sees_that_the_cache_has_changed(
     monkeypatch.syspath_prepend(tmp_path / "site")
     stated = digest(write_tree(tmp_path / "joined", {"model": b"ab"}))
     write_pack(packs / "mock" / "v", "v", source={"uri": "package:part_one", "sha256": stated})
+    assert as_json("prefetch", "v", "--packs-dir", packs)["ok"] is True
     assert as_json("verify", "v", "--packs-dir", packs)["ok"] is True
     (file,) = (path for path in (cache_dir / "artifacts").rglob("model"))
     file.write_bytes(b"rotten")
     (verdict,) = as_json("verify", "v", "--packs-dir", packs, code=1)["packs"]
     assert (verdict["state"], verdict["sha256"]) == ("failed", digest(file.parent))
-    assert f"{file.parent} has changed since it was fetched as {stated}: remove it" in verdict["message"]
+    assert f"{file.parent}: its content has changed" in verdict["message"]
+    assert "voiceplane packs verify v --remove, then voiceplane packs prefetch v" in verdict["message"]
+    as_json("verify", "v", "--packs-dir", packs, "--remove", code=1)
+    as_json("prefetch", "v", "--packs-dir", packs)
+    assert as_json("verify", "v", "--packs-dir", packs)["ok"] is True
 
 
 def test_verify_refuses_an_archive_of_another_content(packs: Path, tmp_path: Path) -> None:

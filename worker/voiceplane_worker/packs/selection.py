@@ -26,10 +26,10 @@ def select(source: PackSource, *, opens: Sequence[str], metadata: PackMetadata |
     if source.include or source.index or source.sha256 or not opens:
         return source
     named = (*metadata.files.values(), metadata.reference or "") if metadata else ()
-    patterns = dict.fromkeys((METADATA_FILE, *opens, *(_escaped(name) for name in named if name)))
+    patterns = dict.fromkeys((METADATA_FILE, *opens, *(escaped(name) for name in named if name)))
     return source.model_copy(update={"include": tuple(patterns)})
 
 
-def _escaped(name: str) -> str:
+def escaped(name: str) -> str:
     """A pattern that matches a name alone."""
     return "".join(f"[{each}]" if each in "*?[" else each for each in name)

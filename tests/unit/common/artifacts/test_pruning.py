@@ -147,11 +147,10 @@ def test_what_another_process_holds_stays_until_it_is_killed(cache: Cache) -> No
 
 def test_what_is_kept_on_request_stays(cache: Cache) -> None:
     path = artifact(cache, "a", age_s=300 * DAY_S)
-    assert pin(cache, path)
+    pin(cache, path.parent.name)
     assert is_pinned(cache, path.parent.name)
-    assert not pin(cache, Path("/elsewhere"))
     assert pruned(cache, max_bytes=0, unused_s=0).kept == (path.parent.name,)
-    unpin(cache, path)
+    unpin(cache, path.parent.name)
     assert pruned(cache, max_bytes=0).removed == (path.parent.name,)
 
 
