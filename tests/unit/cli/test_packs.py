@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tarfile
@@ -15,7 +16,7 @@ from typer.testing import CliRunner
 from voiceplane_cli import packs_app
 from voiceplane_cli.main import app
 from voiceplane_common.artifacts import digest
-from voiceplane_worker.packs.catalog import PackCatalog
+from voiceplane_worker.packs.catalog import PackCatalog, shipped_packs
 from voiceplane_worker.packs.licences import non_commercial
 from voiceplane_worker.packs.opening import open_pack
 from voiceplane_worker.residency.model_spec import ModelSpec
@@ -126,6 +127,20 @@ def test_the_packs_of_public_models_have_no_problems_and_may_be_used_commerciall
     assert {pack["state"] for pack in packs} == {"not fetched"}
     assert all(pack["source"].startswith("hf://") for pack in packs)
     assert [pack["model_id"] for pack in packs if non_commercial(pack["licence"])] == []
+
+
+@pytest.mark.parametrize("folder", [shipped_packs(), EXAMPLES], ids=["shipped", "examples"])
+def test_a_pack_says_which_release_it_means_and_which_of_its_files(folder: Path) -> None:
+    catalog = PackCatalog(folder)
+    for model_id in catalog.model_ids:
+        pack = catalog.find(model_id)
+        assert pack
+        source = pack.metadata.source
+        if source and source.uri.startswith("hf:"):
+            assert source.index or re.search(r"@([0-9a-f]{40}|v\d+\.\d+\.\d+)(/|$)", source.uri), model_id
+            assert source.index or source.include, model_id
+        elif source:
+            assert source.sha256, model_id
 
 
 @pytest.mark.parametrize(
