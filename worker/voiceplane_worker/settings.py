@@ -79,6 +79,7 @@ class ModelManagerSection(Section):
         memory_cap_bytes: Limit of the memory of all resident models; 0 for no limit.
         max_parallel_loads: Limit of concurrent loads.
         load_timeout_ms: A load that takes longer fails; the time of its fetch does not count.
+        prefetch: Whether the packs of declared models are fetched as soon as they are declared, without a load.
         fetch_stall_timeout_ms: A fetch fails when no byte came for so long. It may take as long as bytes come.
         unload_drain_timeout_ms: How long UnloadModel waits for sessions, unless the call says otherwise.
     """
@@ -92,6 +93,7 @@ class ModelManagerSection(Section):
     memory_cap_bytes: int = Field(default=0, ge=0)
     max_parallel_loads: int = Field(default=1, ge=1)
     load_timeout_ms: int = Field(default=120_000, ge=1)
+    prefetch: bool = False
     fetch_stall_timeout_ms: int = Field(default=60_000, ge=1000)
     unload_drain_timeout_ms: int = Field(default=30_000, ge=0)
 

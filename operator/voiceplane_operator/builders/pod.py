@@ -121,6 +121,10 @@ def _environment(spec: TTSWorkerPoolSpec) -> dict[str, str]:
         "MODEL_MANAGER__MEMORY_CAP_BYTES": integer_value(spec.memory_budget) if spec.memory_budget else 0,
         "CACHE_DIR": CACHE_FOLDER,
     }
+    if spec.prefetch:
+        settings["MODEL_MANAGER__PREFETCH"] = "true"
+    if spec.cache.max_size:
+        settings["WORKER__CACHE_MAX_BYTES"] = integer_value(spec.cache.max_size)
     if spec.credentials:
         settings["WORKER__CREDENTIALS_DIR"] = CREDENTIALS_FOLDER
     if spec.tls:

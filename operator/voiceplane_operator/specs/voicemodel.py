@@ -202,6 +202,12 @@ class WorkerModelStatus(Described):
     """The digest of the resident pack."""
     references: int = 0
     """Sessions that use the model."""
+    fetched_bytes: int = 0
+    """While its pack is fetched: bytes so far."""
+    fetch_bytes: int = 0
+    """While its pack is fetched: bytes in all, if that is known."""
+    fetch_bytes_per_second: int = 0
+    """While its pack is fetched: the rate of the last seconds."""
 
 
 class VoiceModelStatus(Described):

@@ -680,6 +680,8 @@ class ModelStatus(_message.Message):
     LANGUAGES_FIELD_NUMBER: _builtins.int
     FETCHED_BYTES_FIELD_NUMBER: _builtins.int
     FETCH_BYTES_FIELD_NUMBER: _builtins.int
+    FETCH_BYTES_PER_S_FIELD_NUMBER: _builtins.int
+    PREFETCHED_FIELD_NUMBER: _builtins.int
     model_id: _builtins.str
     family: _builtins.str
     state: Global___ModelState.ValueType
@@ -705,9 +707,13 @@ class ModelStatus(_message.Message):
     content, the state is RESIDENT with the reason "Reloading"; if it has failed, with "ReloadFailed".
     """
     fetched_bytes: _builtins.int
-    """FETCHING: bytes that have been fetched so far."""
+    """FETCHING, or ABSENT while its pack is prefetched: bytes that have been fetched so far."""
     fetch_bytes: _builtins.int
-    """FETCHING: bytes that are to be fetched in all; 0 while that is not known."""
+    """Likewise: bytes that are to be fetched in all; 0 while that is not known."""
+    fetch_bytes_per_s: _builtins.int
+    """Likewise: the rate of the last seconds; 0 while that is not known."""
+    prefetched: _builtins.bool
+    """ABSENT or FAILED: its pack was prefetched, and is on the worker's machine."""
     @_builtins.property
     def resident_since(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -748,10 +754,12 @@ class ModelStatus(_message.Message):
         languages: _abc.Iterable[_builtins.str] | None = ...,
         fetched_bytes: _builtins.int = ...,
         fetch_bytes: _builtins.int = ...,
+        fetch_bytes_per_s: _builtins.int = ...,
+        prefetched: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "last_used", b"last_used", "resident_since", b"resident_since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_model_id", b"base_model_id", "declaration", b"declaration", "expires_at", b"expires_at", "family", b"family", "fetch_bytes", b"fetch_bytes", "fetched_bytes", b"fetched_bytes", "generation", b"generation", "is_default", b"is_default", "languages", b"languages", "last_used", b"last_used", "load_duration_ms", b"load_duration_ms", "memory_bytes", b"memory_bytes", "message", b"message", "model_id", b"model_id", "reason", b"reason", "references", b"references", "residency", b"residency", "resident_since", b"resident_since", "sha256", b"sha256", "state", b"state", "voices", b"voices"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_model_id", b"base_model_id", "declaration", b"declaration", "expires_at", b"expires_at", "family", b"family", "fetch_bytes", b"fetch_bytes", "fetch_bytes_per_s", b"fetch_bytes_per_s", "fetched_bytes", b"fetched_bytes", "generation", b"generation", "is_default", b"is_default", "languages", b"languages", "last_used", b"last_used", "load_duration_ms", b"load_duration_ms", "memory_bytes", b"memory_bytes", "message", b"message", "model_id", b"model_id", "prefetched", b"prefetched", "reason", b"reason", "references", b"references", "residency", b"residency", "resident_since", b"resident_since", "sha256", b"sha256", "state", b"state", "voices", b"voices"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

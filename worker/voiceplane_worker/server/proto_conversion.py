@@ -35,6 +35,8 @@ def model_status(status: ModelStatus) -> tts_pb2.ModelStatus:
         declaration=status.declaration,
         fetched_bytes=status.fetched_bytes,
         fetch_bytes=status.fetch_bytes,
+        fetch_bytes_per_s=status.fetch_bytes_per_s,
+        prefetched=status.prefetched,
     )
 
 
