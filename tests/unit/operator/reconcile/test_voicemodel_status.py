@@ -185,7 +185,11 @@ def test_fetched_is_true_when_all_workers_have_the_declared_pack(
 
 
 def test_fetched_tells_how_far_the_fetches_are() -> None:
-    progress: dict[str, Any] = {"fetched_bytes": 1_500_000_000, "fetch_bytes": 5_000_000_000, "fetch_bytes_per_s": 24_600_000}
+    progress: dict[str, Any] = {
+        "fetched_bytes": 1_500_000_000,
+        "fetch_bytes": 5_000_000_000,
+        "fetch_bytes_per_s": 24_600_000,
+    }
     status = status_of(on("w1"), on("w2", FETCHING, **progress), on("w3", ABSENT, **progress))
     found = condition(status, "Fetched")
     assert (found["status"], found["reason"]) == ("False", "Fetching")
