@@ -11,6 +11,7 @@ from voiceplane_worker.packs.metadata import PackMetadata, PackSource
 from voiceplane_worker.packs.opening import open_pack
 from voiceplane_worker.packs.selection import select
 from voiceplane_worker.residency.model_spec import ModelSpec
+from voiceplane_worker.residency.pack_loader import PackLoader
 
 from tests.support import file_server
 from tests.support.artifacts import tree_of
@@ -79,3 +80,17 @@ def test_a_worker_fetches_what_the_family_opens_and_what_the_packs_own_metadata_
     assert set(tree_of(pack.path)) == wanted
     assert hub.payload_bytes == sum(len(files[name]) for name in wanted)
     assert len(pack.holds) >= 1
+
+
+async def test_the_loader_of_a_worker_asks_the_installed_family(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {"a.onnx": b"model", "a.onnx.json": b"{}", "ckpt.pt": b"unused" * 1000}
+    roles = {"model": "a.onnx", "config": "a.onnx.json"}
+    files["metadata.yaml"] = pack_yaml("alba", family="piper", files=roles)
+    monkeypatch.setitem(REVISIONS, "b" * 40, files)
+    hub.cdn.files |= {f"/{hashlib.sha256(each).hexdigest()}": file_server.Served(each) for each in files.values()}
+    spec = ModelSpec(model_id="alba", family="piper", source=PackSource(uri=URI))
+    loader = PackLoader(device="cpu", threads=1, cache_dir=tmp_path / "cache")
+    pack = await loader.fetch(spec, None, fetched=lambda *_: None)
+    assert set(tree_of(pack.path)) == files.keys() - {"ckpt.pt"}
