@@ -12,7 +12,7 @@ from voiceplane_common.artifacts.pruning import Pruned, prune
 from voiceplane_common.artifacts.verification import Verified, remove, verify
 from voiceplane_common.errors import VoiceplaneError, unavailable
 from voiceplane_worker.adapters import plugins
-from voiceplane_worker.packs.catalog import CatalogPack
+from voiceplane_worker.packs.catalog import CatalogPack, shipped_packs
 from voiceplane_worker.packs.opening import open_pack
 from voiceplane_worker.packs.selection import select
 from voiceplane_worker.residency.model_spec import ModelSpec
@@ -141,21 +141,21 @@ def _verify(pack: CatalogPack, *, remove_damaged: bool) -> PackVerification:
     source = select(source, opens=plugins.opens(pack.metadata.family), metadata=pack.metadata)
     path = find(source.uri, sha256=source.sha256, include=source.include, exclude=source.exclude, index=source.digests)
     if path is None:
-        message = f"fetch it: voiceplane packs prefetch {model_id}"
+        message = f"fetch it: voiceplane packs prefetch {_named(pack)}"
         return PackVerification(model_id=model_id, state="not fetched", message=message)
     cache = Cache(default_cache_dir())
     found = verify(cache, path, index=source.digests)
     if not _is_whole(found):
-        return _damaged(model_id, path, found, removes=remove_damaged)
+        return _damaged(pack, path, found, removes=remove_damaged)
     if source.sha256 not in {"", found.sha256}:
         message = f"{path} has the sha256 {found.sha256}, and {source.sha256} is stated: correct the source or sha256"
         return PackVerification(model_id=model_id, state="failed", sha256=found.sha256, message=message)
     stated = {"source": source.model_copy(update={"sha256": found.sha256, "credentials": ""})}
     opened = _open(CatalogPack(folder=pack.folder, metadata=pack.metadata.model_copy(update=stated)))
     if opened.path != path and not _is_whole(unpacked := verify(cache, opened.path)):
-        return _damaged(model_id, opened.path, unpacked, removes=remove_damaged)
+        return _damaged(pack, opened.path, unpacked, removes=remove_damaged)
     is_stated = bool(source.sha256 or source.index)
-    message = f"write source.sha256: {found.sha256}, or run: voiceplane packs pin {model_id}"
+    message = f"write source.sha256: {found.sha256}, or run: voiceplane packs pin {_named(pack)}"
     return PackVerification(
         model_id=model_id,
         state="ok" if is_stated else "no digest",
@@ -164,21 +164,26 @@ def _verify(pack: CatalogPack, *, remove_damaged: bool) -> PackVerification:
     )
 
 
+def _named(pack: CatalogPack) -> str:
+    """How a command names a pack: by its id if it comes with Voiceplane, else by its folder."""
+    return pack.metadata.model_id if pack.folder.is_relative_to(shipped_packs()) else str(pack.folder)
+
+
 def _is_whole(found: Verified) -> bool:
     return found.is_intact and not found.corrupt and not found.missing
 
 
-def _damaged(model_id: str, path: Path, found: Verified, *, removes: bool) -> PackVerification:
+def _damaged(pack: CatalogPack, path: Path, found: Verified, *, removes: bool) -> PackVerification:
     names = {"is corrupt": found.corrupt, "is missing": found.missing}
     told = [f"{name} {what}" for what, files in names.items() for name in files] or ["its content has changed"]
-    remedy = f"voiceplane packs prefetch {model_id}"
+    remedy = f"voiceplane packs prefetch {_named(pack)}"
     if removes:
         remove(Cache(default_cache_dir()), path, found)
         remedy = f"it was removed; fetch it again: {remedy}"
     else:
-        remedy = f"run voiceplane packs verify {model_id} --remove, then {remedy}"
+        remedy = f"run voiceplane packs verify {_named(pack)} --remove, then {remedy}"
     return PackVerification(
-        model_id=model_id,
+        model_id=pack.metadata.model_id,
         state="failed",
         sha256=found.sha256,
         message=f"{path}: {', '.join(told)}; {remedy}",

@@ -179,10 +179,13 @@ def add(
     folder = packs_dir / metadata.family / metadata.model_id
     if folder.exists():
         raise CliError(f"{folder} is there already: remove it, or choose another --model-id", code=ExitCode.USAGE)
-    folder.mkdir(parents=True)
     file = folder / METADATA_FILE
     text = yaml.safe_dump(metadata.model_dump(mode="json", exclude_defaults=True), sort_keys=False, allow_unicode=True)
-    file.write_text(text, encoding="utf-8")
+    try:
+        folder.mkdir(parents=True)
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise CliError(f"cannot write {file}: {error.strerror}") from None
     return file, metadata
 
 

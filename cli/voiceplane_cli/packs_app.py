@@ -157,7 +157,8 @@ def prune(
         told = f"{'would remove' if dry_run else 'removed'} {sha256[:12]} {sources.get(sha256, '')}".rstrip()
         console.print(told, markup=False, soft_wrap=True)
     kept = f", {len(done.kept)} in use or kept on request" if done.kept else ""
-    console.print(f"{humanise_bytes(done.freed_bytes)} freed, {humanise_bytes(done.left_bytes)} left{kept}")
+    freed, left = (humanise_bytes(each) if each else "0 B" for each in (done.freed_bytes, done.left_bytes))
+    console.print(f"{freed} freed, {left} left{kept}")
 
 
 @app.command()

@@ -44,6 +44,7 @@ def hold(cache: Cache, path: Path) -> Hold | None:
     if not digest:
         return None
     with contextlib.suppress(OSError):
+        (cache.folder / "uses").mkdir(exist_ok=True)  # a cache of an older release has none
         handle = os.open(cache.folder / "uses" / digest, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(handle, fcntl.LOCK_SH)

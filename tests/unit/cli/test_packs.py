@@ -236,7 +236,7 @@ def test_a_remote_source_is_fetched_once(
             write_pack(packs / "mock" / "v", "v", source={"uri": uri})
             (verdict,) = as_json("verify", "v", "--packs-dir", packs, code=1)["packs"]
             assert verdict["state"] == "not fetched"
-            assert "voiceplane packs prefetch v" in verdict["message"]
+            assert f"voiceplane packs prefetch {packs / 'mock' / 'v'}" in verdict["message"]
             assert web.asked == []
             assert as_json("prefetch", "v", "--packs-dir", packs)["packs"][0]["state"] == "here"
             (verdict,) = as_json("verify", "v", "--packs-dir", packs)["packs"]
@@ -260,7 +260,8 @@ def test_verify_sees_that_the_cache_has_changed(
     (verdict,) = as_json("verify", "v", "--packs-dir", packs, code=1)["packs"]
     assert (verdict["state"], verdict["sha256"]) == ("failed", digest(file.parent))
     assert f"{file.parent}: its content has changed" in verdict["message"]
-    assert "voiceplane packs verify v --remove, then voiceplane packs prefetch v" in verdict["message"]
+    name = packs / "mock" / "v"
+    assert f"voiceplane packs verify {name} --remove, then voiceplane packs prefetch {name}" in verdict["message"]
     as_json("verify", "v", "--packs-dir", packs, "--remove", code=1)
     as_json("prefetch", "v", "--packs-dir", packs)
     assert as_json("verify", "v", "--packs-dir", packs)["ok"] is True
@@ -379,6 +380,14 @@ def test_add_writes_nothing_when_something_is_wrong(
     assert message in result.stderr
     assert tree_of(packs) == before
     assert not (packs / "piper").exists()
+
+
+def test_add_says_where_it_cannot_write(tmp_path: Path) -> None:
+    source = write_tree(tmp_path / "files", PIPER_FILES)
+    (tmp_path / "packs").write_bytes(b"a file")
+    result = run("add", source.as_uri(), "--packs-dir", tmp_path / "packs", *PIPER_FLAGS)
+    assert result.exit_code == 1
+    assert f"cannot write {tmp_path / 'packs'}" in result.stderr
 
 
 # Where it runs

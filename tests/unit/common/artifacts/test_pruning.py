@@ -187,3 +187,11 @@ def test_a_cache_that_is_not_there_is_small(tmp_path: Path) -> None:
 def test_one_process_prunes_at_a_time(cache: Cache) -> None:
     with filelock.FileLock(cache.folder / "locks" / "prune"):
         assert prune(cache, max_bytes=0) is None
+
+
+def test_a_cache_of_an_older_release_holds_as_well(cache: Cache) -> None:
+    path = artifact(cache, "a", age_s=3 * DAY_S)
+    (cache.folder / "uses").rmdir()
+    held = hold(cache, path)
+    assert held
+    assert pruned(cache, max_bytes=0).kept == (path.parent.name,)
