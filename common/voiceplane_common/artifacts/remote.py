@@ -107,13 +107,18 @@ class RemoteSource:
         return tree_digest(wanted) if wanted else ""
 
     @property
+    def _selected_key(self) -> str:
+        """What tells the selected files from others of the source."""
+        return f"{self._selection.key}#{self.digest}" if self._index else self._selection.key
+
+    @property
     def key(self) -> str:
         """What tells this source from others, whatever it resolves to."""
-        return f"{self.uri}|{self._endpoint}|{self._selection.key}"
+        return f"{self.uri}|{self._endpoint}|{self._selected_key}"
 
     def key_of(self, identity: str) -> str:
         """What tells the selected files of something immutable from others."""
-        return f"{identity}|{self._selection.key}"
+        return f"{identity}|{self._selected_key}"
 
     def fetch(self, cache: Cache, *, sha256: str, meter: Meter) -> Path:
         """Resolve it, and bring what the cache does not have yet. Blocking.

@@ -69,6 +69,13 @@ def test_an_index_brings_its_files_alone(hub: Hub, cache_dir: Path, quick: Fetch
     assert hub.payload_bytes == len(b"{}")
 
 
+def test_a_later_fetch_without_the_index_brings_the_other_files(hub: Hub, cache_dir: Path, quick: FetchLimits) -> None:
+    uri = f"hf://{REPOSITORY}@{'a' * 40}/en/alba/medium"
+    fetch(uri, index={"alba.onnx.json": SHA256["alba.onnx.json"]}, cache_dir=cache_dir, limits=quick)
+    assert find(uri, cache_dir=cache_dir) is None
+    assert set(tree_of(fetch(uri, cache_dir=cache_dir, limits=quick))) == set(SHA256)
+
+
 @pytest.mark.parametrize(
     ("index", "reason"),
     [
