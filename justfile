@@ -87,6 +87,10 @@ profile-torch FAMILY TRACE *ARGS:
 bench-operator *ARGS:
     python -m bench.operator {{ ARGS }}
 
+# A large file over loopback by the fetch of voice packs and by curl, in turn: throughput and memory.
+bench-fetch *ARGS:
+    python -m bench.fetching {{ ARGS }}
+
 # The largest load that one worker and one orchestrator hold, and what it is that holds no more; about 4 minutes.
 bench-capacity *ARGS:
     python -m bench.capacity {{ ARGS }}

@@ -9,17 +9,18 @@ from typing import Any
 
 import yaml
 from pydantic import ValidationError
-from voiceplane_common.artifacts import digest, fetch, find
+from voiceplane_common.artifacts import Pinned, digest, fetch, find, list_files
 from voiceplane_common.artifacts.archives import is_archive, unpack
 from voiceplane_common.artifacts.trees import files_of
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_worker.adapters import plugins
 from voiceplane_worker.packs.catalog import CatalogPack, PackCatalog, shipped_packs
-from voiceplane_worker.packs.metadata import METADATA_FILE, PackMetadata, PackSource, read_metadata
-from voiceplane_worker.packs.opening import check_files, inside, open_pack
-from voiceplane_worker.residency.model_spec import ModelSpec
+from voiceplane_worker.packs.metadata import METADATA_FILE, IndexedFile, PackMetadata, PackSource, read_metadata
+from voiceplane_worker.packs.opening import check_files, inside
+from voiceplane_worker.packs.selection import select
 
-from voiceplane_cli.output import CliError, ExitCode, one_line
+from voiceplane_cli.output import CliError, ExitCode
+from voiceplane_cli.pack_pins import pin_source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,23 +59,6 @@ class Problem:
 
     pack: str
     message: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PackVerification:
-    """What verifying a pack has shown.
-
-    Attributes:
-        model_id: Its model.
-        state: "ok", "no digest" (the pack states none, so nothing was compared) or "failed".
-        sha256: The digest of what was found; empty if nothing was.
-        message: Why it has failed, or the key to write into metadata.yaml.
-    """
-
-    model_id: str
-    state: str
-    sha256: str
-    message: str = ""
 
 
 def packs_folder(packs_dir: Path | None) -> Path:
@@ -117,29 +101,49 @@ def lint(folder: Path) -> tuple[int, list[Problem]]:
     return len(files), problems
 
 
-def verify(folder: Path, model_ids: Sequence[str], *, credentials_dir: Path | None) -> Iterator[PackVerification]:
-    """Fetch packs, hash what is there, and compare; all of the folder's if none is named.
+def chosen(folder: Path, names: Sequence[str]) -> list[CatalogPack]:
+    """The packs of a folder by model id, or others by the path of their metadata.yaml or folder; all if none is named.
 
     Raises:
         CliError: A model that the folder does not have.
+        VoiceplaneError: FAILED_PRECONDITION, PACK_INVALID: a file that is named can't be read.
     """
     known = {pack.metadata.model_id: pack for pack in _readable(folder)}
-    if unknown := [model_id for model_id in model_ids if model_id not in known]:
+    found, unknown = [], []
+    for name in names or known:
+        file = Path(name) / METADATA_FILE if Path(name).is_dir() else Path(name)
+        if name in known:
+            found.append(known[name])
+        elif file.is_file():
+            found.append(CatalogPack(folder=file.parent, metadata=read_metadata(file)))
+        else:
+            unknown.append(name)
+    if unknown:
         message = f"{folder} has no pack of {', '.join(unknown)}: it has {', '.join(known) or 'none'}"
         raise CliError(message, code=ExitCode.USAGE)
-    for model_id in model_ids or known:
-        yield _verify(known[model_id], credentials_dir=credentials_dir)
+    return found
 
 
 def add(
-    uri: str, packs_dir: Path, given: Mapping[str, Any], *, credentials: str = "", credentials_dir: Path | None = None
+    uri: str,
+    packs_dir: Path,
+    given: Mapping[str, Any],
+    *,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    credentials: str = "",
+    credentials_dir: Path | None = None,
 ) -> tuple[Path, PackMetadata]:
-    """Write a new pack: its metadata.yaml, with the source and its digest.
+    """Write a new pack: its metadata.yaml, with what the source is now, and the digests of its files.
+
+    Of a remote folder only those files are fetched whose digests the source does not know.
 
     Args:
         uri: The source of the files.
         packs_dir: The folder of packs; it is made if it is not there.
         given: Keys of metadata.yaml, for a source that does not bring its own.
+        include: Patterns of the files; empty for those that the family opens.
+        exclude: Patterns of files to leave out.
         credentials: The set that opens the source; see `voiceplane_common.artifacts.fetch`.
         credentials_dir: Where sets of credentials are.
 
@@ -148,21 +152,40 @@ def add(
 
     Raises:
         CliError: A key is missing or wrong, or there is such a pack already. Nothing is written then.
-        VoiceplaneError: The source can't be fetched.
+        VoiceplaneError: The source can't be read.
     """
-    fetched = fetch(uri, credentials=credentials, credentials_dir=credentials_dir)
-    source = PackSource(uri=uri, sha256=digest(fetched), credentials=credentials)
-    if fetched.is_file() and is_archive(fetched):
-        fetched = inside(unpack(fetched, sha256=source.sha256))
-    metadata = _describe(given, files_of(fetched)).model_copy(update={"source": source})
+    source = PackSource(uri=uri, credentials=credentials, include=tuple(include), exclude=tuple(exclude))
+    chosen_source = select(source, opens=plugins.opens(given.get("family", "")))
+    names = list_files(
+        uri, include=chosen_source.include, exclude=exclude, credentials=credentials, credentials_dir=credentials_dir
+    )
+    if len(names) == 1 and is_archive(Path(names[0])):
+        fetched = fetch(uri, credentials=credentials, credentials_dir=credentials_dir)
+        sha256 = digest(fetched)
+        inner = inside(unpack(fetched, sha256=sha256))
+        names, own = tuple(files_of(inner)), inner / METADATA_FILE
+        metadata = _describe(given, names, own)
+        pinned = Pinned(uri=uri, sha256=sha256)
+    else:
+        described = source.model_copy(update={"include": (METADATA_FILE,)}) if METADATA_FILE in names else None
+        metadata = _describe(given, names, _fetch(described, credentials_dir) if described else None)
+        chosen_source = select(source, opens=plugins.opens(metadata.family), metadata=metadata)
+        pinned = pin_source(chosen_source, credentials_dir=credentials_dir)
+        names = tuple(pinned.files) or names
+    check_files(metadata, names)
+    index = tuple(IndexedFile(name=name, sha256=each) for name, each in pinned.files.items())
+    stated = PackSource(uri=pinned.uri, sha256=pinned.sha256, credentials=credentials, index=index)
+    metadata = metadata.model_copy(update={"source": stated})
     folder = packs_dir / metadata.family / metadata.model_id
     if folder.exists():
         raise CliError(f"{folder} is there already: remove it, or choose another --model-id", code=ExitCode.USAGE)
-    _open(CatalogPack(folder=folder, metadata=metadata), credentials_dir=credentials_dir)
-    folder.mkdir(parents=True)
     file = folder / METADATA_FILE
     text = yaml.safe_dump(metadata.model_dump(mode="json", exclude_defaults=True), sort_keys=False, allow_unicode=True)
-    file.write_text(text, encoding="utf-8")
+    try:
+        folder.mkdir(parents=True)
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise CliError(f"cannot write {file}: {error.strerror}") from None
     return file, metadata
 
 
@@ -186,7 +209,7 @@ def _view(pack: CatalogPack) -> PackView:
     metadata, source = pack.metadata, pack.metadata.source
     state, message = "here", ""
     try:
-        if source and _find(source) is None:
+        if source and _find(metadata) is None:
             state = "not fetched"
     except VoiceplaneError as error:
         state, message = "missing", error.message
@@ -222,7 +245,7 @@ def _mistakes(folder: Path, metadata: PackMetadata) -> Iterator[str]:
         yield f"model_id {metadata.model_id!r} is not the folder's name: rename the folder, or correct model_id"
     if metadata.source:
         try:
-            _find(metadata.source)
+            _find(metadata)
         except VoiceplaneError as error:
             if error.reason not in {"PACKAGE_MISSING", "ARTIFACT_MISSING"}:  # that is this machine's, not the pack's
                 yield f"source.uri: {error.message}"
@@ -233,68 +256,35 @@ def _mistakes(folder: Path, metadata: PackMetadata) -> Iterator[str]:
         yield error.message
 
 
-def _open(pack: CatalogPack, *, credentials_dir: Path | None) -> None:
-    """Check a pack as a worker would that accepts its licence."""
-    accepted = (pack.metadata.licence,)
-    spec = ModelSpec(model_id=pack.metadata.model_id)
-    open_pack(spec, pack, credentials_dir=credentials_dir, accept_licences=accepted)
+def _fetch(source: PackSource, credentials_dir: Path | None) -> Path:
+    """The metadata.yaml of a source that has one."""
+    found = fetch(source.uri, include=source.include, credentials=source.credentials, credentials_dir=credentials_dir)
+    return found / METADATA_FILE if found.is_dir() else found
 
 
-def _stating(pack: CatalogPack, sha256: str) -> CatalogPack:
-    """The pack with the digest of its source, by which what was fetched is found again."""
-    if (source := pack.metadata.source) is None:
-        return pack
-    stated = {"source": source.model_copy(update={"sha256": sha256})}
-    return CatalogPack(folder=pack.folder, metadata=pack.metadata.model_copy(update=stated))
-
-
-def _verify(pack: CatalogPack, *, credentials_dir: Path | None) -> PackVerification:
-    model_id, source = pack.metadata.model_id, pack.metadata.source
-    found = ""
-    try:
-        path = pack.folder if source is None else _fetch(source, credentials_dir=credentials_dir)
-        found = digest(path)
-        if source and source.sha256 not in {"", found}:
-            message = f"{path} has changed since it was fetched as {source.sha256}: remove it, and verify again"
-            return PackVerification(model_id=model_id, state="failed", sha256=found, message=message)
-        _open(_stating(pack, found), credentials_dir=credentials_dir)
-    except VoiceplaneError as error:
-        return PackVerification(model_id=model_id, state="failed", sha256=found, message=one_line(error.message))
-    if source is None or source.sha256:
-        return PackVerification(model_id=model_id, state="ok", sha256=found)
-    return PackVerification(model_id=model_id, state="no digest", sha256=found, message=f"write source.sha256: {found}")
-
-
-def _fetch(source: PackSource, *, credentials_dir: Path | None) -> Path:
-    return fetch(
-        source.uri,
-        sha256=source.sha256,
-        include=source.include,
-        exclude=source.exclude,
-        index=source.digests,
-        credentials=source.credentials,
-        credentials_dir=credentials_dir,
-    )
-
-
-def _find(source: PackSource) -> Path | None:
+def _find(pack: PackMetadata) -> Path | None:
+    """Where a pack's files are, if they are here; it must have a source."""
+    if pack.source is None:
+        return None
+    source = select(pack.source, opens=plugins.opens(pack.family), metadata=pack)
     return find(source.uri, sha256=source.sha256, include=source.include, exclude=source.exclude, index=source.digests)
 
 
-def _describe(given: Mapping[str, Any], files: Mapping[str, Path]) -> PackMetadata:
+def _describe(given: Mapping[str, Any], files: Sequence[str], own: Path | None) -> PackMetadata:
     """What the source says of itself, else what was given."""
-    if METADATA_FILE not in files:
+    if own is None or METADATA_FILE not in files:
         return _checked(_complete(given, files))
     if given:
         raise CliError(f"the source brings its own {METADATA_FILE}: leave {_flags(given)} out", code=ExitCode.USAGE)
-    return read_metadata(files[METADATA_FILE])
+    return read_metadata(own)
 
 
-def _complete(given: Mapping[str, Any], files: Mapping[str, Path]) -> dict[str, Any]:
+def _complete(given: Mapping[str, Any], files: Sequence[str]) -> dict[str, Any]:
     """What was given, with the files of the family where they can only be these."""
     needed = ("model_id", "family", "licence", "voices")
     if missing := [key for key in needed if not given.get(key)]:
-        message = f"the source has no {METADATA_FILE}: give {_flags(missing)}"
+        there = f"{', '.join(files[:8])}{' …' if len(files) > 8 else ''}"
+        message = f"the source has no {METADATA_FILE}: give {_flags(missing)}; it has {there}"
         raise CliError(message, code=ExitCode.USAGE)
     values = {key: given[key] for key in (*needed[:2], "description", *needed[2:]) if given.get(key)}
     roles = dict(given.get("files", {}))

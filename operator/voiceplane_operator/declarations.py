@@ -132,6 +132,8 @@ def request_of(model: Model, base: Model | None = None) -> tts_pb2.LoadModelRequ
         request.source.uri = source.uri
         request.source.sha256 = source.sha256
         request.source.credentials = source.secret_ref.name if source.secret_ref else ""
+        request.source.include.extend(source.include)
+        request.source.exclude.extend(source.exclude)
     digest = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()[:16]
     request.declaration = f"{PREFIX}{model.key.namespace}/{model.key.name}/{model.meta.uid}/{digest}"
     return request

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, cast
 
 import grpc
 import pytest
+from voiceplane_common.artifacts.patterns import Selection
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_worker.adapters import plugins
-from voiceplane_worker.packs.metadata import METADATA_FILE, PackMetadata, PackVoice, read_metadata
+from voiceplane_worker.packs.metadata import METADATA_FILE, PackMetadata, PackSource, PackVoice, read_metadata
 from voiceplane_worker.packs.pack import VoicePack
+from voiceplane_worker.packs.selection import select
 
 from families.manifests import Manifest, read_manifests
 
@@ -68,7 +70,19 @@ def contract_pack(family: str) -> VoicePack:
     folder = Path(tempfile.mkdtemp(prefix=f"{family}-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     module, _, function = manifest.pack.partition(":")
-    return cast("VoicePack", getattr(importlib.import_module(module), function)(folder / "pack"))
+    pack = cast("VoicePack", getattr(importlib.import_module(module), function)(folder / "pack"))
+    if pack.path.is_relative_to(folder):
+        _remove_unopened(pack)
+    return pack
+
+
+def _remove_unopened(pack: VoicePack) -> None:
+    """Leave what a worker would fetch of a remote source: a family has to say all that it opens."""
+    source = select(PackSource(uri="hf://any/any"), opens=plugins.opens(pack.metadata.family), metadata=pack.metadata)
+    selection = Selection(include=source.include)
+    for path in pack.path.rglob("*"):
+        if path.is_file() and not selection.takes(path.relative_to(pack.path).as_posix()):
+            path.unlink()
 
 
 def manifest_of(family: str) -> Manifest:

@@ -108,6 +108,7 @@ class Worker:
                 credentials_dir=Path(worker.credentials_dir) if worker.credentials_dir else None,
                 accept_licences=worker.accept_licences,
                 private_sources=worker.private_sources,
+                cache_max_bytes=worker.cache_max_bytes,
                 limits=FetchLimits(stall_s=settings.model_manager.fetch_stall_timeout_ms / 1000),
                 load_check=load_check,
             ),

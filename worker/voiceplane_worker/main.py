@@ -19,6 +19,7 @@ from voiceplane_common.settings import load_settings
 from voiceplane_common.tracing_setup import configure_tracing
 
 from voiceplane_worker.app import Worker
+from voiceplane_worker.prefetch import prefetch
 from voiceplane_worker.settings import WorkerSettings
 
 # How long a thread may hold the interpreter lock: short, since a frame is due every 20 ms.
@@ -47,6 +48,9 @@ def serve(
     models_file: Annotated[str | None, _flag("models_file")] = None,
     metrics_port: Annotated[int | None, _flag("metrics_port")] = None,
     log_level: Annotated[str | None, _flag("log_level")] = None,
+    prefetch_only: Annotated[
+        bool, typer.Option("--prefetch-only", help="Fetch the models' packs into the cache, and exit.")
+    ] = False,
 ) -> None:
     """Serve the Voiceplane gRPC API. Flags override the environment (VOICEPLANE_…), which overrides the file."""
     preload = None if preload_models is None else [name for name in preload_models.split(",") if name]
@@ -70,6 +74,9 @@ def serve(
             },
         )
         logs.configure(level=settings.log.level, json=settings.log.json_lines, log_transcripts=settings.log.transcripts)
+        if prefetch_only:
+            failed = prefetch(settings)
+            raise typer.Exit(1 if failed else 0)
         configure_tracing("voiceplane-worker")
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         uvloop.run(_serve(settings))

@@ -36,6 +36,8 @@ class WorkerSection(Section):
         private_sources: Private networks that https: sources may be in, such as "10.20.0.0/16".
         hosted_families: Families whose models run in child processes, so that an unload frees all of a model's memory.
         credentials_dir: Credentials for private sources: a folder for each set, a file in it for each key.
+        cache_max_bytes: After a fetch, the packs that were not used for the longest time are removed from the cache
+            until it is this small; what is in use stays. 0 for no limit.
         accept_licences: Non-commercial licences whose voice packs may be used.
         markup: What becomes of markup in texts: "strip", "speak" or "ssml"; a session may choose another.
         emoji: What becomes of emoji: "drop", or "name" to speak their names; a session may choose.
@@ -62,6 +64,7 @@ class WorkerSection(Section):
     packs_dir: str | None = None
     models_file: str | None = None
     credentials_dir: str | None = None
+    cache_max_bytes: int = Field(default=0, ge=0)
     accept_licences: tuple[str, ...] = ()
     private_sources: tuple[str, ...] = ()
     hosted_families: tuple[str, ...] = ()
@@ -87,6 +90,7 @@ class ModelManagerSection(Section):
         max_parallel_loads: Limit of concurrent loads; a fetch is none.
         max_parallel_fetches: Limit of concurrent fetches.
         load_timeout_ms: A load that takes longer fails, without its fetch; a model may have its own.
+        prefetch: Whether the packs of declared models are fetched as soon as they are declared, without a load.
         fetch_stall_timeout_ms: A fetch fails when no byte came for so long. It may take as long as bytes come.
         unload_drain_timeout_ms: How long UnloadModel waits for sessions, unless the call says otherwise.
     """
@@ -101,6 +105,7 @@ class ModelManagerSection(Section):
     max_parallel_loads: int = Field(default=1, ge=1)
     max_parallel_fetches: int = Field(default=4, ge=1)
     load_timeout_ms: int = Field(default=120_000, ge=1)
+    prefetch: bool = False
     fetch_stall_timeout_ms: int = Field(default=60_000, ge=1000)
     unload_drain_timeout_ms: int = Field(default=30_000, ge=0)
 

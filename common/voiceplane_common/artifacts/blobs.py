@@ -56,12 +56,13 @@ class Blobs:
             (self._folder / each).mkdir(parents=True, exist_ok=True)
 
     def find(self, *, sha256: str = "", identity: str = "") -> Blob | None:
-        """A file by its digest, or by what it was fetched as."""
+        """A file by its digest, or by what it was fetched as; it is noted as used now, so that no pruning takes it."""
         if not sha256 and identity:
             sha256 = self.read_index(f"file:{identity}")
         path = self._folder / "blobs" / sha256
         if not sha256 or not path.is_file():
             return None
+        touch(path)
         return Blob(path=path, sha256=sha256, size_bytes=path.stat().st_size)
 
     def add(self, partial: Partial, *, sha256: str, identity: str) -> Blob:
@@ -119,6 +120,12 @@ class Blobs:
                     path.unlink()
                 mark.unlink()
         return found
+
+
+def touch(path: Path) -> None:
+    """Note that something is used now."""
+    with contextlib.suppress(OSError):  # a cache that may only be read
+        os.utime(path)
 
 
 def hashed(key: str) -> str:

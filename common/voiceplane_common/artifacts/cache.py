@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 import filelock
 import platformdirs
 
-from voiceplane_common.artifacts.blobs import Blobs, hashed, link_or_copy, replace_text
+from voiceplane_common.artifacts.blobs import Blobs, hashed, link_or_copy, replace_text, touch
 from voiceplane_common.artifacts.digests import digest, tree_digest
 from voiceplane_common.artifacts.trees import files_of
 from voiceplane_common.errors import VoiceplaneError, exhausted, failed_precondition, unavailable
@@ -74,25 +74,31 @@ class Cache:
 
     def recover(self) -> None:
         """Remove artifacts that were damaged when the machine stopped; quick where there is nothing to look at."""
-        damaged = self.blobs.damaged()
-        for holder in (self.folder / "artifacts").iterdir() if damaged else ():
-            if any(file.stat().st_ino in damaged for file in holder.rglob("*")):
+        if damaged := self.blobs.damaged():
+            self.drop(damaged)
+
+    def drop(self, inodes: set[int]) -> None:
+        """Remove files, and every artifact that has one of them, so that the next fetch brings them again."""
+        for path in (self.folder / "blobs").iterdir():
+            if path.stat().st_ino in inodes:
+                path.unlink(missing_ok=True)
+        for holder in (self.folder / "artifacts").iterdir():
+            if any(file.stat().st_ino in inodes for file in holder.rglob("*")):
                 shutil.rmtree(holder, ignore_errors=True)
 
-    def find(self, sha256: str) -> Path | None:
-        """The artifact with a digest, which is noted as used now."""
+    def find(self, sha256: str, *, use: bool = True) -> Path | None:
+        """The artifact with a digest, which is noted as used now, unless the caller only looks."""
         holder = self.folder / "artifacts" / sha256
         if not sha256 or not holder.is_dir():
             return None
         found = next(iter(sorted(holder.iterdir())), None)
-        if found is not None:
-            with contextlib.suppress(OSError):  # a cache that may only be read
-                os.utime(holder)
+        if found is not None and use:
+            touch(holder)
         return found
 
-    def find_named(self, sha256: str, name: str) -> Path | None:
+    def find_named(self, sha256: str, name: str, *, use: bool = True) -> Path | None:
         """The artifact with a digest under a name, which tells what kind of a file it is."""
-        found = self.find(sha256)
+        found = self.find(sha256, use=use)
         if found is None or found.name == name or found.is_dir():
             return found
         named = found.with_name(name)
@@ -100,9 +106,9 @@ class Cache:
             link_or_copy(found, named)
         return named
 
-    def find_key(self, key: str) -> Path | None:
+    def find_key(self, key: str, *, use: bool = True) -> Path | None:
         """What a key gave before."""
-        return self.find(self.blobs.read_index(key))
+        return self.find(self.blobs.read_index(key), use=use)
 
     def read_note(self, key: str) -> Note | None:
         """What a source resolved to last."""
@@ -110,6 +116,15 @@ class Cache:
             return Note(**json.loads((self.folder / "sources" / hashed(key)).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return None
+
+    def sources(self) -> dict[str, str]:
+        """The URI that each artifact was fetched from last, without secrets, by its digest."""
+        found = {}
+        for file in (self.folder / "sources").glob("*"):
+            with contextlib.suppress(OSError, ValueError, TypeError):
+                note = Note(**json.loads(file.read_text(encoding="utf-8")))
+                found[note.digest] = note.source
+        return found
 
     def write_note(self, key: str, note: Note) -> None:
         """Note what a source has resolved to."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import filelock
 
+from voiceplane_common.artifacts.blobs import touch
 from voiceplane_common.artifacts.partial import Partial
 from voiceplane_common.artifacts.pieces import FileOnItsWay, Reader
 from voiceplane_common.artifacts.transport import TransientError
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 _log = get_logger("artifacts")
 _TICK_S = 0.1
 _JOIN_S = 0.8
+# How often files that are here already are noted as used: well within the grace period of `pruning`.
+_TOUCH_S = 60.0
 # What these say about a file makes the bytes that are here useless.
 _WORTHLESS = frozenset({"DIGEST_MISMATCH", "ARTIFACT_CHANGED", "ARTIFACT_TOO_LARGE"})
 
@@ -53,6 +56,7 @@ class Download:
         self._complete: deque[FileOnItsWay] = deque()
         self._error: BaseException | None = None
         self._others_bytes = 0
+        self._touched_at = time.monotonic()
         self._found: dict[str, Blob] = {}
 
     def run(self, files: Sequence[RemoteFile]) -> dict[str, Blob]:
@@ -162,6 +166,10 @@ class Download:
         others = sum(self._blobs.partial_bytes(file.remote.identity) for file in waiting if file.is_others)
         self._meter.reach(done + others, total_bytes=max(total, done + others) if total else 0)
         now = time.monotonic()
+        if now - self._touched_at > _TOUCH_S:
+            self._touched_at = now
+            for blob in self._found.values():
+                touch(blob.path)
         if others != self._others_bytes:
             self._others_bytes, self._reader.received_at = others, now
         if now - self._reader.received_at < self._limits.stall_s or not (waiting or active):
@@ -181,8 +189,8 @@ class Download:
         for found, expected in zip(file.digests, remote.expected, strict=False):
             if expected and found != expected:
                 message = (
-                    f"{remote.name} of {self._uri} has the digest {found}, and the source says {expected}: "
-                    "it was damaged on its way, or changed; try again"
+                    f"{remote.name} of {self._uri} has the digest {found}, and {expected} is expected: it was damaged "
+                    "on its way, or has changed; try again, or correct the digest"
                 )
                 raise failed_precondition("DIGEST_MISMATCH", message, field="source.uri")
         self._found[remote.name] = self._blobs.add(partial, sha256=file.digests[0], identity=remote.identity)

@@ -18,7 +18,7 @@ from voiceplane_common.artifacts.digests import digest
 from voiceplane_common.artifacts.limits import FetchLimits
 from voiceplane_common.artifacts.patterns import Selection
 from voiceplane_common.artifacts.progress import Meter
-from voiceplane_common.artifacts.remote import RemoteSource
+from voiceplane_common.artifacts.remote import Pinned, RemoteSource
 from voiceplane_common.artifacts.trees import files_of
 from voiceplane_common.artifacts.urls import redact
 from voiceplane_common.errors import VoiceplaneError, failed_precondition, invalid, unavailable
@@ -63,7 +63,8 @@ def fetch(
         sha256: The digest that it must have, see `digests`; empty: any. With patterns, of the files that they select.
         include: Patterns of the files to fetch, see `patterns`; empty: all.
         exclude: Patterns of files to leave out.
-        index: For a folder of a web server: the sha256 of each file by its relative name.
+        index: The sha256 of each file by its relative name: only these are fetched. A folder of a web server has no
+            other list.
         cache_dir: None for VOICEPLANE_CACHE_DIR or the user's cache folder.
         progress: Called a few times a second, in this thread.
         cancelled: Once it is set, the fetch ends within a second. What has come is kept for the next one.
@@ -107,7 +108,80 @@ def fetch(
         limits=limits or FetchLimits(),
         admit=admit,
     )
-    return _fetch_remote(source, sha256=sha256, cache=cache, meter=meter)
+    return _fetch_remote(source, sha256=sha256 or source.digest, cache=cache, meter=meter)
+
+
+def pin(
+    uri: str,
+    *,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    index: Mapping[str, str] | None = None,
+    cache_dir: Path | None = None,
+    progress: Callable[[FetchProgress], None] | None = None,
+    credentials: str = "",
+    credentials_dir: Path | None = None,
+    limits: FetchLimits | None = None,
+) -> Pinned:
+    """What a URI means now: a commit or a digest, and the digests of its files. Blocking.
+
+    Of a remote folder only those files are fetched whose digest the source does not know. The arguments and errors are
+    those of `fetch`.
+    """
+    remote = _remote(
+        uri, include=include, exclude=exclude, index=index, credentials=credentials, credentials_dir=credentials_dir,
+        limits=limits,
+    )  # fmt: skip
+    if remote is None:
+        return Pinned(uri=uri, sha256=digest(fetch(uri, cache_dir=cache_dir, progress=progress)))
+    if is_offline(remote.scheme):
+        raise unavailable("SOURCE_OFFLINE", f"{remote.shown} can't be pinned while no source may be asked")
+    return remote.pin(Cache(cache_dir or default_cache_dir()), meter=Meter(progress))
+
+
+def list_files(
+    uri: str,
+    *,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    index: Mapping[str, str] | None = None,
+    credentials: str = "",
+    credentials_dir: Path | None = None,
+    limits: FetchLimits | None = None,
+) -> tuple[str, ...]:
+    """The names of the files that a URI means now, without fetching them. Blocking.
+
+    The arguments and errors are those of `fetch`. One file, such as an archive, has its own name alone.
+    """
+    remote = _remote(
+        uri, include=include, exclude=exclude, index=index, credentials=credentials, credentials_dir=credentials_dir,
+        limits=limits,
+    )  # fmt: skip
+    if remote is None:
+        return tuple(files_of(fetch(uri)))
+    return remote.list_files(meter=Meter())
+
+
+def _remote(
+    uri: str,
+    *,
+    include: Sequence[str],
+    exclude: Sequence[str],
+    index: Mapping[str, str] | None,
+    credentials: str,
+    credentials_dir: Path | None,
+    limits: FetchLimits | None,
+) -> RemoteSource | None:
+    """A remote source; None for one that lies on this machine."""
+    scheme = uri.partition(":")[0]
+    if scheme not in SCHEMES:
+        raise _unknown_scheme(uri)
+    held = read_credentials(credentials_dir, credentials)
+    check_credentials(scheme, held, name=credentials, uri=uri)
+    if scheme not in REMOTE:
+        return None
+    selection = Selection(include=tuple(include), exclude=tuple(exclude))
+    return RemoteSource(uri, selection=selection, index=index or {}, credentials=held, limits=limits or FetchLimits())
 
 
 def find(
@@ -120,6 +194,8 @@ def find(
     cache_dir: Path | None = None,
 ) -> Path | None:
     """Where what a URI names lies on this machine already, without the network; None if it would have to be fetched.
+
+    This does not count as a use, see `pruning`.
 
     Of a remote source without a digest that is what it resolved to last, which a fetch uses while the source is away.
 
@@ -138,11 +214,12 @@ def find(
             roots = packages.locate(rest)
             if not packages.needs_join(roots):
                 return _checked(roots[0].path, "", uri=uri)
-            return cache.find(sha256) if sha256 else cache.find_key(packages.identity(rest, packages.plan_join(roots)))
-    if sha256:
-        return cache.find_named(sha256, RemoteSource(uri).name)
+            key = packages.identity(rest, packages.plan_join(roots))
+            return cache.find(sha256, use=False) if sha256 else cache.find_key(key, use=False)
     source = RemoteSource(uri, selection=Selection(include=tuple(include), exclude=tuple(exclude)), index=index or {})
-    return _remembered(source, cache)
+    if sha256 := sha256 or source.digest:
+        return cache.find_named(sha256, source.name, use=False)
+    return _remembered(source, cache, use=False)
 
 
 def _unknown_scheme(uri: str) -> VoiceplaneError:
@@ -210,17 +287,17 @@ def _fetch_remote(source: RemoteSource, *, sha256: str, cache: Cache, meter: Met
         return found
 
 
-def _pinned(source: RemoteSource, cache: Cache) -> Path | None:
+def _pinned(source: RemoteSource, cache: Cache, *, use: bool = True) -> Path | None:
     """What the cache has of a source that names something immutable itself."""
-    return cache.find_key(source.key_of(source.pinned)) if source.pinned else None
+    return cache.find_key(source.key_of(source.pinned), use=use) if source.pinned else None
 
 
-def _remembered(source: RemoteSource, cache: Cache) -> Path | None:
+def _remembered(source: RemoteSource, cache: Cache, *, use: bool = True) -> Path | None:
     """What a source resolved to last."""
-    if found := _pinned(source, cache):
+    if found := _pinned(source, cache, use=use):
         return found
     note: Note | None = cache.read_note(source.key)
-    return cache.find_named(note.digest, source.name) if note else None
+    return cache.find_named(note.digest, source.name, use=use) if note else None
 
 
 @functools.cache

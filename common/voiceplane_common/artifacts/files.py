@@ -75,8 +75,10 @@ class Resolution:
         identity: What names this content forever; empty if nothing does, and it has to be fetched each time.
         name: The artifact's last path component.
         listing: Asks for the files.
+        pinned_uri: A URI that names this content forever; empty if the scheme has none.
     """
 
     identity: str
     name: str
     listing: Callable[[], Listing]
+    pinned_uri: str = ""

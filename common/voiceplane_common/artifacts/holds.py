@@ -15,9 +15,14 @@ if TYPE_CHECKING:
 
 
 class Hold:
-    """Keeps an artifact in the cache until it is released, or until nothing refers to it any more."""
+    """Keeps an artifact in the cache until it is released, or until nothing refers to it any more.
 
-    def __init__(self, handle: int) -> None:
+    Attributes:
+        digest: The artifact's.
+    """
+
+    def __init__(self, handle: int, digest: str) -> None:
+        self.digest = digest
         self._end = weakref.finalize(self, os.close, handle)
 
     def release(self) -> None:
@@ -39,13 +44,14 @@ def hold(cache: Cache, path: Path) -> Hold | None:
     if not digest:
         return None
     with contextlib.suppress(OSError):
+        (cache.folder / "uses").mkdir(exist_ok=True)  # a cache of an older release has none
         handle = os.open(cache.folder / "uses" / digest, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(handle, fcntl.LOCK_SH)
         except OSError:
             os.close(handle)
             raise
-        return Hold(handle)
+        return Hold(handle, digest)
     return None
 
 
@@ -64,18 +70,14 @@ def is_held(cache: Cache, digest: str) -> bool:
     return False
 
 
-def pin(cache: Cache, path: Path) -> bool:
-    """Keep an artifact until it is unpinned; False if it is not the cache's."""
-    digest = digest_of(cache, path)
-    if digest:
-        (cache.folder / "pins" / digest).touch()
-    return bool(digest)
+def pin(cache: Cache, digest: str) -> None:
+    """Keep an artifact until it is unpinned."""
+    (cache.folder / "pins" / digest).touch()
 
 
-def unpin(cache: Cache, path: Path) -> None:
+def unpin(cache: Cache, digest: str) -> None:
     """Let an artifact be removed when it has not been used for long."""
-    if digest := digest_of(cache, path):
-        (cache.folder / "pins" / digest).unlink(missing_ok=True)
+    (cache.folder / "pins" / digest).unlink(missing_ok=True)
 
 
 def is_pinned(cache: Cache, digest: str) -> bool:

@@ -6,12 +6,14 @@ import functools
 import threading
 import time
 from contextlib import closing
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from voiceplane_common.artifacts.blobs import hashed
 from voiceplane_common.artifacts.cache import Cache, Note, check_digest
 from voiceplane_common.artifacts.connections import Connector
+from voiceplane_common.artifacts.digests import tree_digest
 from voiceplane_common.artifacts.download import Download
 from voiceplane_common.artifacts.limits import FetchLimits
 from voiceplane_common.artifacts.patterns import EVERYTHING, Selection
@@ -34,6 +36,21 @@ OBJECTS = frozenset({"s3", "gs", "az"})
 _TICK_S = 0.1
 # A stalled connection is given up well before the fetch is, so that another one can go on.
 _READ_SHARE = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pinned:
+    """What a source means, so that it means the same tomorrow.
+
+    Attributes:
+        uri: Names a commit or a digest where the scheme has that; otherwise as it was.
+        sha256: The digest of what the selected files make, see `digests`.
+        files: The sha256 of each by its relative name; empty for one file, an archive or layers.
+    """
+
+    uri: str
+    sha256: str
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 class RemoteSource:
@@ -83,18 +100,27 @@ class RemoteSource:
                 return hub.pinned(self.uri)
             case "oci":
                 return oci.pinned(self.uri)
-            case "https" if self._index:
-                return web.index_identity(self._index)
         return ""
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """The digest that the selected files must have by the index; empty without one."""
+        wanted = {name: sha256 for name, sha256 in self._index.items() if self._selection.takes(name)}
+        return tree_digest(wanted) if wanted else ""
+
+    @property
+    def _selected_key(self) -> str:
+        """What tells the selected files from others of the source."""
+        return f"{self._selection.key}#{self.digest}" if self._index else self._selection.key
 
     @property
     def key(self) -> str:
         """What tells this source from others, whatever it resolves to."""
-        return f"{self.uri}|{self._endpoint}|{self._selection.key}"
+        return f"{self.uri}|{self._endpoint}|{self._selected_key}"
 
     def key_of(self, identity: str) -> str:
         """What tells the selected files of something immutable from others."""
-        return f"{identity}|{self._selection.key}"
+        return f"{identity}|{self._selected_key}"
 
     def fetch(self, cache: Cache, *, sha256: str, meter: Meter) -> Path:
         """Resolve it, and bring what the cache does not have yet. Blocking.
@@ -102,14 +128,61 @@ class RemoteSource:
         Raises:
             VoiceplaneError: See `fetching.fetch`.
         """
+        return self._reaching(cache, meter, lambda reaching: self._fetch(reaching, cache, sha256=sha256, meter=meter))
+
+    def pin(self, cache: Cache, *, meter: Meter) -> Pinned:
+        """Resolve it, and find the digests of the selected files; only those that no one knows are fetched. Blocking.
+
+        Raises:
+            VoiceplaneError: See `fetching.fetch`.
+        """
+        return self._reaching(cache, meter, lambda reaching: self._pin(reaching, cache, meter))
+
+    def list_files(self, *, meter: Meter) -> tuple[str, ...]:
+        """The names of the selected files; of one file or of layers, its own alone. Blocking.
+
+        Raises:
+            VoiceplaneError: See `fetching.fetch`.
+        """
+
+        def names(reaching: Reaching) -> tuple[str, ...]:
+            resolution = reaching.ask(self._resolve)
+            return tuple(each.name for each in self._selected(reaching.ask(lambda _: resolution.listing())))
+
+        return self._reaching(None, meter, names)
+
+    def _reaching(self, cache: Cache | None, meter: Meter, work: Callable[[Reaching], T]) -> T:
         guard = Guard(private=self._private, endpoints=self._endpoints())
         read_timeout_s = max(1.0, self._limits.stall_s / _READ_SHARE)
         connector = Connector(guard=guard, read_timeout_s=read_timeout_s)
         try:
             with closing(Transport(connector, max_idle=self._limits.connections)) as transport:
-                return self._fetch(Reaching(self, connector, transport, meter), cache, sha256=sha256, meter=meter)
+                return work(Reaching(self, connector, transport, meter))
         except OSError as error:
+            if cache is None:
+                raise
             raise cache.explain(error, 0) from error
+
+    def _pin(self, reaching: Reaching, cache: Cache, meter: Meter) -> Pinned:
+        resolution = reaching.ask(self._resolve)
+        listing = reaching.ask(lambda _: resolution.listing())
+        uri = resolution.pinned_uri or self.uri
+        files = self._selected(listing)
+        if listing.assemble is not None:  # what is in layers shows when they are unpacked
+            path = self._fetch(reaching, cache, sha256="", meter=meter)
+            return Pinned(uri=uri, sha256=path.parent.name)
+        digests = {each.name: each.sha256 for each in files if each.sha256}
+        unknown = [each for each in files if not each.sha256]
+        cache.blobs.prepare()
+        self._check_room(cache, unknown)
+        if unknown:
+            digests |= {name: blob.sha256 for name, blob in self._download(reaching, cache, meter).run(unknown).items()}
+        if not listing.is_folder:
+            return Pinned(uri=uri, sha256=next(iter(digests.values())))
+        return Pinned(uri=uri, sha256=tree_digest(digests), files=dict(sorted(digests.items())))
+
+    def _download(self, reaching: Reaching, cache: Cache, meter: Meter) -> Download:
+        return Download(blobs=cache.blobs, transport=reaching.transport, limits=self._limits, meter=meter, uri=self.uri)
 
     def _fetch(self, reaching: Reaching, cache: Cache, *, sha256: str, meter: Meter) -> Path:
         resolution = reaching.ask(self._resolve)
@@ -124,10 +197,7 @@ class RemoteSource:
             self._admit({each.name: each.size_bytes or 0 for each in files})
         cache.blobs.prepare()
         self._check_room(cache, files)
-        download = Download(
-            blobs=cache.blobs, transport=reaching.transport, limits=self._limits, meter=meter, uri=self.uri
-        )
-        blobs = download.run(files)
+        blobs = self._download(reaching, cache, meter).run(files)
         if listing.assemble is None:
             if sha256:
                 check_digest(cache.digest_of(blobs, is_folder=listing.is_folder), sha256, what=self.shown)
@@ -146,6 +216,8 @@ class RemoteSource:
             found_digest = path.parent.name
         if key:
             cache.blobs.write_index(key, found_digest)
+            if self.pinned:  # an index of manifests has another digest than the one that fits here
+                cache.blobs.write_index(self.key_of(self.pinned), found_digest)
         self._remember(cache, resolution, found_digest)
         return path
 
@@ -163,8 +235,15 @@ class RemoteSource:
 
     def _selected(self, listing: Listing) -> tuple[RemoteFile, ...]:
         files = listing.files
+        if self._index and not listing.is_folder:
+            raise failed_precondition(
+                "ARTIFACT_INVALID",
+                f"{self.shown} is one file: state its digest in sha256, and no index",
+                field="source.index",
+            )
         if listing.is_folder and listing.assemble is None:
             files = tuple(each for each in files if self._selection.takes(each.name))
+            files = self._indexed(files) if self._index else files
         if not files:
             message = f"{self.shown} has none of the files that are wanted: correct include and exclude"
             raise failed_precondition("ARTIFACT_MISSING", message, field="source.include")
@@ -176,6 +255,17 @@ class RemoteSource:
             )
             raise failed_precondition("ARTIFACT_TOO_LARGE", message, field="source.uri")
         return files
+
+    def _indexed(self, files: Sequence[RemoteFile]) -> tuple[RemoteFile, ...]:
+        """The files of the index, each with the digest that it must have."""
+        there = {each.name: each for each in files}
+        wanted = {name: sha256 for name, sha256 in self._index.items() if self._selection.takes(name)}
+        if missing := sorted(wanted.keys() - there.keys()):
+            message = f"{self.shown} has no {', '.join(missing[:5])}, which the index names: correct the source"
+            raise failed_precondition("ARTIFACT_MISSING", message, field="source.index")
+        for name, sha256 in wanted.items():
+            check_digest(there[name].sha256 or sha256, sha256, what=f"{name} of {self.shown}")
+        return tuple(replace(there[name], sha256=sha256) for name, sha256 in wanted.items())
 
     @staticmethod
     def _check_room(cache: Cache, files: Sequence[RemoteFile]) -> None:

@@ -123,6 +123,10 @@ def _environment(spec: TTSWorkerPoolSpec) -> dict[str, str]:
     }
     if spec.load_timeout_seconds:  # only then: another variable replaces every pod
         settings["MODEL_MANAGER__LOAD_TIMEOUT_MS"] = spec.load_timeout_seconds * 1000
+    if spec.prefetch:
+        settings["MODEL_MANAGER__PREFETCH"] = "true"
+    if spec.cache.max_size:
+        settings["WORKER__CACHE_MAX_BYTES"] = integer_value(spec.cache.max_size)
     if spec.credentials:
         settings["WORKER__CREDENTIALS_DIR"] = CREDENTIALS_FOLDER
     if spec.tls:

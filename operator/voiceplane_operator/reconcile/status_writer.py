@@ -1,4 +1,7 @@
-"""Writes statuses and their events: important changes at once, counters of sessions at most every ten seconds."""
+"""Writes statuses and their events.
+
+Important changes are written at once, the progress of a fetch every second, counters of sessions every ten seconds.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 # Fields that change with every session are written at most this often, all others at once.
 VOLATILE_EVERY_S = 10.0
 VOLATILE_FIELDS = frozenset({"sessions", "queueDepth", "lastUsed", "expiresAt", "references"})
+PROGRESS_EVERY_S = 1.0
+PROGRESS_FIELDS = frozenset({"fetchedBytes", "fetchBytes", "fetchBytesPerSecond"})
 
 
 class StatusWriter:
@@ -48,11 +53,11 @@ class StatusWriter:
         if before == status:
             return
         now = asyncio.get_running_loop().time()
-        if without_volatile(before) == without_volatile(status):
-            wait_s = self._written_at.get(item, -VOLATILE_EVERY_S) + VOLATILE_EVERY_S - now
-            if wait_s > 0:
-                self._queue.add_later(item, wait_s)
-                return
+        every_s = _written_every_s(before, status)
+        wait_s = self._written_at.get(item, -every_s) + every_s - now
+        if wait_s > 0:
+            self._queue.add_later(item, wait_s)
+            return
         self._written_at[item] = now
         namespace, name = item.key
         body = await self._api.replace_status(API_VERSION, item.kind, namespace, name, uid=meta.uid, status=status)
@@ -81,6 +86,22 @@ def without_volatile(value: Any) -> Any:
     if isinstance(value, list):
         return [without_volatile(each) for each in value]
     return value
+
+
+def _written_every_s(before: Mapping[str, Any], after: Mapping[str, Any]) -> float:
+    """How often a change like this one is written; 0 for at once."""
+    old, new = without_volatile(before), without_volatile(after)
+    if old == new:
+        return VOLATILE_EVERY_S
+    return PROGRESS_EVERY_S if _without_progress(old) == _without_progress(new) else 0.0
+
+
+def _without_progress(value: Any) -> Any:
+    """A status without what tells how far a fetch is."""
+    if isinstance(value, dict):
+        left_out = PROGRESS_FIELDS | ({"message"} if value.get("type") == "Fetched" else set())
+        return {key: _without_progress(each) for key, each in value.items() if key not in left_out}
+    return [_without_progress(each) for each in value] if isinstance(value, list) else value
 
 
 def _changed(before: Mapping[str, Any], after: Mapping[str, Any], type_: str) -> bool:

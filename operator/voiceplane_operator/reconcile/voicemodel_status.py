@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MAX_TEXT_CHARS = 1000
 IN_PROGRESS = frozenset({tts_pb2.MODEL_STATE_FETCHING, tts_pb2.MODEL_STATE_LOADING, tts_pb2.MODEL_STATE_WARMING})
+# Of condition Fetched; its message tells the progress, which changes all the time.
+FETCHING_REASON, PREFETCH_FAILED = "Fetching", "PrefetchFailed"
 # A model in one of these states has its pack.
 HAS_PACK = frozenset({tts_pb2.MODEL_STATE_LOADING, tts_pb2.MODEL_STATE_WARMING, tts_pb2.MODEL_STATE_RESIDENT})
 
@@ -51,6 +53,11 @@ class ModelInstance:
     def resident(self) -> bool:
         """Whether the declared content is resident."""
         return self.current and self.status is not None and serves_declared(self.status)
+
+    @property
+    def has_pack(self) -> bool:
+        """Whether the declared pack is on the worker's machine."""
+        return self.current and self.status is not None and (self.status.state in HAS_PACK or self.status.prefetched)
 
     @property
     def outdated(self) -> bool:
@@ -192,11 +199,26 @@ def _on_workers(model: Model, instances: Sequence[ModelInstance]) -> Iterator[tu
 
 
 def _fetched(instances: Sequence[ModelInstance]) -> ConditionState:
-    fetched = [each for each in instances if each.current and each.status and each.status.state in HAS_PACK]
+    fetched = [each for each in instances if each.has_pack]
+    message = f"fetched on {len(fetched)} of {_workers(len(instances))}"
     if instances and len(fetched) == len(instances):
         return ConditionState(type="Fetched", status=True, reason="Fetched")
-    message = f"fetched on {len(fetched)} of {_workers(len(instances))}"
-    return ConditionState(type="Fetched", status=False, reason="NotFetched", message=message)
+    if fetching := [each.status for each in instances if each.status and each.status.fetch_bytes]:
+        done, total = sum(each.fetched_bytes for each in fetching), sum(each.fetch_bytes for each in fetching)
+        rate = sum(each.fetch_bytes_per_s for each in fetching)
+        progress = f"{_megabytes(done)} of {_megabytes(total)} MB, {_megabytes(rate)} MB/s"
+        reason, message = FETCHING_REASON, f"{message}, fetching on {len(fetching)}: {progress}"
+    elif failed := [each for each in instances if each.status and each.status.reason == PREFETCH_FAILED]:
+        reason = PREFETCH_FAILED
+        message = f"{message}; {failed[0].worker}: {failed[0].status.message if failed[0].status else ''}"
+    else:
+        reason = "NotFetched"
+    return ConditionState(type="Fetched", status=False, reason=reason, message=message)
+
+
+def _megabytes(count: int) -> str:
+    """Bytes in MB, with one decimal where that shows something."""
+    return f"{count / 1e6:.1f}" if count < 100_000_000 else f"{count / 1e6:.0f}"
 
 
 def _degraded(instances: Sequence[ModelInstance], *, unavailable: Refusal | None) -> ConditionState:
@@ -219,6 +241,9 @@ def _worker(instance: ModelInstance) -> dict[str, Any]:
     }
     if status and status.sha256:
         entry["sha256"] = status.sha256
+    if status and status.fetch_bytes:
+        entry["fetchedBytes"], entry["fetchBytes"] = status.fetched_bytes, status.fetch_bytes
+        entry["fetchBytesPerSecond"] = status.fetch_bytes_per_s
     if instance.failure:
         entry["reason"], entry["message"] = instance.failure[0][:128], instance.failure[1][:MAX_TEXT_CHARS]
     elif status and status.reason:

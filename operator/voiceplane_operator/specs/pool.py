@@ -127,6 +127,9 @@ class Cache(Described):
     """A folder of the node, which its workers share."""
     size_limit: Quantity | None = None
     """The size limit of the emptyDir that is used without claimName and hostPath."""
+    max_size: Quantity | None = None
+    """The size of the cache above which, after a fetch, a worker removes the packs that were not used for the longest
+    time; what is in use stays. If it is absent, nothing is removed. Choose less than sizeLimit."""
 
 
 class Resources(Described):
@@ -215,6 +218,9 @@ class TTSWorkerPoolSpec(Described):
     """How pods are replaced when the pool's template changes."""
     cache: Cache = Cache()
     """Where workers cache fetched voice packs."""
+    prefetch: bool = False
+    """Whether the packs of all VoiceModels of the pool are fetched to the cache as soon as they are declared, without
+    loading them, so that the first session of an onDemand model waits for its load only."""
     credentials: Annotated[
         tuple[LocalReference, ...],
         Field(

@@ -39,6 +39,9 @@ ModelId = Annotated[str, Field(min_length=1, max_length=128, json_schema_extra=M
 Seconds = Annotated[int, Field(ge=0, le=315_360_000)]
 
 
+Pattern = Annotated[str, Field(min_length=1, max_length=253)]
+
+
 class Source(Described):
     """The source of a voice pack."""
 
@@ -55,13 +58,13 @@ class Source(Described):
             min_length=1,
             max_length=2048,
             json_schema_extra=ruled(
-                "self.matches('^(file:///|https://|s3://|hf://|oci://|package:).+')",
-                "must begin with file:///, https://, s3://, hf://, oci:// or package: and name something",
+                "self.matches('^(file:///|https://|s3://|gs://|az://|hf://|oci://|package:).+')",
+                "must begin with file:///, https://, s3://, gs://, az://, hf://, oci:// or package: and name something",
             ),
         ),
     ]
-    """file:///PATH (in the worker's file system), https://…, s3://…, hf://…, oci://… or package:PACKAGE/FILE. It names
-    a folder, or an archive of one (.tar, .tar.gz, .tgz, .tar.xz, .zip)."""
+    """file:///PATH (in the worker's file system), https://…, s3://…, gs://…, az://…, hf://…, oci://… or
+    package:PACKAGE/FILE. It names a folder, or an archive of one (.tar, .tar.gz, .tgz, .tar.xz, .zip)."""
     sha256: Annotated[
         str,
         Field(
@@ -73,6 +76,11 @@ class Source(Described):
         ),
     ] = ""
     """The SHA-256 digest that the pack must have. If it is empty, the digest is not checked."""
+    include: Annotated[tuple[Pattern, ...], Field(max_length=64)] = ()
+    """Patterns of the files to fetch: * matches any characters, and a pattern that ends in a slash stands for
+    everything below that folder. If it is empty, what the family opens, or everything if sha256 is set."""
+    exclude: Annotated[tuple[Pattern, ...], Field(max_length=64)] = ()
+    """Patterns of files to leave out."""
     secret_ref: LocalReference | None = None
     """The Secret with the credentials of the source; it must be one of the pool's credentials. Keys for s3:
     AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_ENDPOINT_URL, AWS_REGION; for hf: HF_TOKEN,
@@ -196,6 +204,12 @@ class WorkerModelStatus(Described):
     """The digest of the resident pack."""
     references: int = 0
     """Sessions that use the model."""
+    fetched_bytes: int = 0
+    """While its pack is fetched: bytes so far."""
+    fetch_bytes: int = 0
+    """While its pack is fetched: bytes in all, if that is known."""
+    fetch_bytes_per_second: int = 0
+    """While its pack is fetched: the rate of the last seconds."""
 
 
 class VoiceModelStatus(Described):

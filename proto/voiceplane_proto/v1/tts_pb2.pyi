@@ -779,22 +779,36 @@ class ModelSource(_message.Message):
     URI_FIELD_NUMBER: _builtins.int
     SHA256_FIELD_NUMBER: _builtins.int
     CREDENTIALS_FIELD_NUMBER: _builtins.int
+    INCLUDE_FIELD_NUMBER: _builtins.int
+    EXCLUDE_FIELD_NUMBER: _builtins.int
     uri: _builtins.str
-    """file:, https:, s3:, hf:, oci: or package: (a Python package's data)."""
+    """file:, https:, s3:, gs:, az:, hf:, oci: or package: (a Python package's data)."""
     sha256: _builtins.str
     """64 hex digits, lower case: the digest of the pack. Empty: not checked."""
     credentials: _builtins.str
     """The set of credentials, of those that the worker has, that opens a remote source. Empty: what its environment has."""
+    @_builtins.property
+    def include(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Patterns of the files to fetch, over their names in the source: `*` matches any characters, slashes too, and a
+        pattern that ends in a slash stands for all below that folder. Empty: what the family opens.
+        """
+
+    @_builtins.property
+    def exclude(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Patterns of files to leave out."""
+
     def __init__(
         self,
         *,
         uri: _builtins.str = ...,
         sha256: _builtins.str = ...,
         credentials: _builtins.str = ...,
+        include: _abc.Iterable[_builtins.str] | None = ...,
+        exclude: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credentials", b"credentials", "sha256", b"sha256", "uri", b"uri"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credentials", b"credentials", "exclude", b"exclude", "include", b"include", "sha256", b"sha256", "uri", b"uri"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -825,6 +839,8 @@ class ModelStatus(_message.Message):
     LANGUAGES_FIELD_NUMBER: _builtins.int
     FETCHED_BYTES_FIELD_NUMBER: _builtins.int
     FETCH_BYTES_FIELD_NUMBER: _builtins.int
+    FETCH_BYTES_PER_S_FIELD_NUMBER: _builtins.int
+    PREFETCHED_FIELD_NUMBER: _builtins.int
     UNLOADABLE_FIELD_NUMBER: _builtins.int
     model_id: _builtins.str
     family: _builtins.str
@@ -851,9 +867,13 @@ class ModelStatus(_message.Message):
     content, the state is RESIDENT with the reason "Reloading"; if it has failed, with "ReloadFailed".
     """
     fetched_bytes: _builtins.int
-    """FETCHING: bytes that have been fetched so far."""
+    """FETCHING, or ABSENT while its pack is prefetched: bytes that have been fetched so far."""
     fetch_bytes: _builtins.int
-    """FETCHING: bytes that are to be fetched in all; 0 while that is not known."""
+    """Likewise: bytes that are to be fetched in all; 0 while that is not known."""
+    fetch_bytes_per_s: _builtins.int
+    """Likewise: the rate of the last seconds; 0 while that is not known."""
+    prefetched: _builtins.bool
+    """ABSENT or FAILED: its pack was prefetched, and is on the worker's machine."""
     unloadable: _builtins.bool
     """ABSENT or FAILED: this worker can never load it, for the reason that `reason` and `message` say: its family is not
     installed, its device is not there, its licence is not accepted, or it is larger than the worker's memory.
@@ -898,11 +918,13 @@ class ModelStatus(_message.Message):
         languages: _abc.Iterable[_builtins.str] | None = ...,
         fetched_bytes: _builtins.int = ...,
         fetch_bytes: _builtins.int = ...,
+        fetch_bytes_per_s: _builtins.int = ...,
+        prefetched: _builtins.bool = ...,
         unloadable: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "last_used", b"last_used", "resident_since", b"resident_since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_model_id", b"base_model_id", "declaration", b"declaration", "expires_at", b"expires_at", "family", b"family", "fetch_bytes", b"fetch_bytes", "fetched_bytes", b"fetched_bytes", "generation", b"generation", "is_default", b"is_default", "languages", b"languages", "last_used", b"last_used", "load_duration_ms", b"load_duration_ms", "memory_bytes", b"memory_bytes", "message", b"message", "model_id", b"model_id", "reason", b"reason", "references", b"references", "residency", b"residency", "resident_since", b"resident_since", "sha256", b"sha256", "state", b"state", "unloadable", b"unloadable", "voices", b"voices"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_model_id", b"base_model_id", "declaration", b"declaration", "expires_at", b"expires_at", "family", b"family", "fetch_bytes", b"fetch_bytes", "fetch_bytes_per_s", b"fetch_bytes_per_s", "fetched_bytes", b"fetched_bytes", "generation", b"generation", "is_default", b"is_default", "languages", b"languages", "last_used", b"last_used", "load_duration_ms", b"load_duration_ms", "memory_bytes", b"memory_bytes", "message", b"message", "model_id", b"model_id", "prefetched", b"prefetched", "reason", b"reason", "references", b"references", "residency", b"residency", "resident_since", b"resident_since", "sha256", b"sha256", "state", b"state", "unloadable", b"unloadable", "voices", b"voices"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

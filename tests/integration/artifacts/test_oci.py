@@ -16,6 +16,7 @@ from voiceplane_common.errors import VoiceplaneError
 from tests.support import file_server
 from tests.support.artifacts import left_in, tree_of, write_tree
 from tests.support.registry import Registry, TokenIssuer, registry
+from tests.support.voicepacks import packs_command, write_pack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -212,3 +213,34 @@ def test_a_registry_that_asks_for_a_token_gets_it_for_the_secret(
             path = get(uri, cache_dir, credentials="registry", credentials_dir=sets)
             assert tree_of(path) == {"model": MODEL}
             assert issuer.asked
+
+
+def test_a_pack_is_pinned_without_a_byte_of_its_layers(
+    store: Store, cache_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VOICEPLANE_CACHE_DIR", str(cache_dir))
+    digest = store.registry.push("voices/pinned", "v1", [titled("onnx/model.onnx", MODEL), titled("README", MODEL)])
+    source = {"uri": f"{store.url}/voices/pinned:v1", "include": ["onnx/"]}
+    folder = write_pack(tmp_path / "packs" / "mock" / "alba", "alba", source=source)
+
+    (pinned,) = packs_command("pin", folder)
+    assert (pinned["uri"], pinned["files"]) == (f"{store.url}/voices/pinned:v1@{digest}", 1)
+    assert store.wire.received < OVERHEAD
+    store.registry.push("voices/pinned", "v1", [titled("onnx/model.onnx", b"another")])
+    assert packs_command("prefetch", folder)[0]["sha256"] == pinned["sha256"]
+    assert len(MODEL) < store.wire.received < len(MODEL) + OVERHEAD
+    store.wire.close()
+    assert packs_command("verify", folder)[0]["state"] == "ok"
+
+
+def test_a_pack_in_a_tar_layer_is_pinned_by_what_it_holds(
+    store: Store, cache_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VOICEPLANE_CACHE_DIR", str(cache_dir))
+    digest = store.registry.push("voices/layer", "v1", [{"mediaType": TAR, "content": tar_of({"model": MODEL})}])
+    folder = write_pack(tmp_path / "packs" / "mock" / "alba", "alba", source={"uri": f"{store.url}/voices/layer:v1"})
+    (pinned,) = packs_command("pin", folder)
+    assert pinned["uri"].endswith(f"@{digest}")
+    store.wire.close()
+    assert packs_command("prefetch", folder)[0]["sha256"] == pinned["sha256"]
+    assert packs_command("verify", folder)[0]["state"] == "ok"

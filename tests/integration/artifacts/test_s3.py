@@ -13,6 +13,7 @@ from voiceplane_common.artifacts import FetchLimits, fetch, find
 from voiceplane_common.errors import VoiceplaneError
 
 from tests.support.artifacts import tree_of, write_tree
+from tests.support.voicepacks import pack_yaml, packs_command, write_pack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -147,3 +148,24 @@ def test_keys_of_the_set_do_not_mix_with_those_of_the_environment(
     bucket.fetch("s3://voices/alba/metadata.yaml", cache_dir)
     assert urls
     assert not any("Security-Token" in url for url in urls)
+
+
+def test_a_pack_is_pinned_fetched_once_and_verified(
+    bucket: Bucket, cache_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VOICEPLANE_CACHE_DIR", str(cache_dir))
+    source = {"uri": "s3://voices/alba", "exclude": ["unused/"], "credentials": "store"}
+    bucket.client.put_object(Bucket="voices", Key="alba/metadata.yaml", Body=pack_yaml("alba"))
+    folder = write_pack(tmp_path / "packs" / "mock" / "alba", "alba", source=source)
+    sets = ("--credentials-dir", bucket.sets)
+
+    (pinned,) = packs_command("pin", folder, *sets)
+    assert (pinned["state"], pinned["files"]) == ("pinned", 2)
+    assert len(MODEL) < bucket.wire.received < len(MODEL) + OVERHEAD  # a store doesn't know sha256
+    before = bucket.wire.received
+    (fetched,) = packs_command("prefetch", folder, *sets)
+    assert (fetched["state"], fetched["sha256"]) == ("here", pinned["sha256"])
+    assert bucket.wire.received - before < OVERHEAD
+    bucket.wire.close()
+    assert packs_command("prefetch", folder, *sets)[0]["state"] == "here"
+    assert packs_command("verify", folder)[0]["state"] == "ok"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from voiceplane_common.models_file import parse_models_file
 
 from scripts.generate_chart_values import page
 from tests.support.chart import CHART, NAMESPACE, rendered, try_rendering
@@ -234,3 +235,62 @@ def test_the_api_server_accepts_the_manifests() -> None:
         result = plane.try_kubectl("apply", "--dry-run=server", "-f", "-", stdin=json.dumps(items))
         assert result.returncode == 0, result.stderr
         assert result.stdout.count("created (server dry run)") == len(objects)
+
+
+PREFETCH: dict[str, Any] = OPEN | {
+    "prefetch": {"enabled": True, "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}]},
+    "pools": {
+        "gpu": {"image": "worker-csm:1", "cache": {"claimName": "packs"}, "credentials": [{"name": "hub"}]},
+        "cpu": {"cache": {"hostPath": "/packs"}},
+    },
+    "poolLabels": {"gpu": {"tier": "gpu"}},
+    "models": {
+        "csm": {
+            "family": "csm",
+            "modelId": "csm-1b",
+            "source": {"uri": "hf://sesame/csm-1b", "include": ["*.json"], "secretRef": {"name": "hub"}},
+            "poolSelector": {"matchLabels": {"tier": "gpu"}},
+        },
+        "anna": {
+            "family": "csm",
+            "lora": {"baseModelRef": {"name": "csm"}, "source": {"uri": "s3://voices/anna", "sha256": "a" * 64}},
+        },
+        "elsewhere": {"family": "piper", "poolSelector": {"matchLabels": {"tier": "cpu"}}},
+        "shipped": {"family": "piper"},
+    },
+}
+
+
+def test_a_job_prefetches_the_voices_of_a_pool_to_its_volume() -> None:
+    objects = rendered(PREFETCH)
+    (job,) = [each for each in objects if each["kind"] == "Job" and "prefetch" in each["metadata"]["name"]]
+    pod = job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert (container["image"], container["command"]) == ("worker-csm:1", ["voiceplane-worker", "--prefetch-only"])
+    variables = {each["name"]: each["value"] for each in container["env"]}
+    assert variables["HTTPS_PROXY"] == "http://proxy:3128"
+    paths = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
+    assert paths["cache"] == variables["VOICEPLANE_CACHE_DIR"]
+    assert paths["credentials-0"] == f"{variables['VOICEPLANE_WORKER__CREDENTIALS_DIR']}/hub"
+    volumes = {each["name"]: each for each in pod["volumes"]}
+    assert volumes["cache"]["persistentVolumeClaim"] == {"claimName": "packs"}
+    assert volumes["credentials-0"]["secret"]["secretName"] == "hub"  # a name
+    assert pod["automountServiceAccountToken"] is False
+
+
+def test_the_job_reads_the_voices_as_a_worker_does() -> None:
+    text = named(rendered(PREFETCH), "ConfigMap", "prefetch-gpu")["data"]["models.yaml"]
+    parsed = parse_models_file(yaml.safe_load(text))
+    assert parsed.ignored == ()
+    requests = {request.model_id: request for request in parsed.requests}
+    assert requests.keys() == {"csm-1b", "anna", "shipped"}
+    source = requests["csm-1b"].source
+    assert (source.uri, source.credentials, list(source.include)) == ("hf://sesame/csm-1b", "hub", ["*.json"])
+    assert (requests["anna"].source.uri, requests["anna"].source.sha256) == ("s3://voices/anna", "a" * 64)
+    assert not requests["shipped"].HasField("source")
+
+
+def test_a_prefetch_without_a_volume_is_refused() -> None:
+    result = try_rendering(OPEN | {"prefetch": {"enabled": True}, "pools": {"cpu": {}}})
+    assert result.returncode != 0
+    assert "cache.claimName" in result.stderr

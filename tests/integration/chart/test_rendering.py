@@ -24,7 +24,8 @@ ALL: dict[str, Any] = {
         "config": {"limits": {"max_sessions": 8}},
     },
     "networkPolicy": {"enabled": True, "clients": [{"podSelector": {}}], "monitoring": [{"namespaceSelector": {}}]},
-    "pools": {"cpu": {"defaultModel": "en_US-joe-medium"}},
+    "pools": {"cpu": {"defaultModel": "en_US-joe-medium", "cache": {"claimName": "packs"}}},
+    "prefetch": {"enabled": True},
     "models": {"joe": {"family": "piper", "modelId": "en_US-joe-medium"}},
 }
 
@@ -61,7 +62,7 @@ def test_a_namespaced_operator_has_no_cluster_role() -> None:
 
 def test_pods_have_a_restricted_security_context() -> None:
     specs = pods(rendered(ALL))
-    assert len(specs) == 3
+    assert len(specs) == 4
     for spec in specs:
         assert spec["securityContext"]["runAsNonRoot"] is True
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -79,7 +80,7 @@ def test_one_registry_serves_every_image() -> None:
     objects = rendered(values)
     images = [container["image"] for spec in pods(objects) for container in spec["containers"]]
     images += [pool["spec"]["image"] for pool in of_kind(objects, "TTSWorkerPool")]
-    assert len(images) == 4
+    assert len(images) == 5
     assert all(image.startswith("mirror.example.com:5000/voiceplane/") for image in images), images
     holders = [*pods(objects), *(pool["spec"] for pool in of_kind(objects, "TTSWorkerPool"))]
     assert all(holder["imagePullSecrets"] == [{"name": "key"}] for holder in holders)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 NAME = "must be a name of lower-case letters, digits, '-' and '.', such as my-secret"
 QUANTITY = "must be a positive quantity, such as 1500Mi or 2Gi of memory, or 500m of cpu"
 SHA256 = "must be the 64 lower-case hex digits of the pack's SHA-256, without a prefix such as sha256:"
-SOURCE = "must begin with file:///, https://, s3://, hf://, oci:// or package: and name something"
+SOURCE = "must begin with file:///, https://, s3://, gs://, az://, hf://, oci:// or package: and name something"
 FAMILY = "must be a lower-case letter, then lower-case letters, digits and '_', such as piper"
 LANGUAGE = "must be a BCP 47 language tag, such as en or en-US"
 MODEL_ID = (

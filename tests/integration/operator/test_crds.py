@@ -121,6 +121,7 @@ def test_a_minimal_pool_gets_defaults(cluster: ControlPlane) -> None:
         "sessionsPerWorker": 16,
         "drainTimeoutSeconds": 60,
         "rollout": {"strategy": "surge", "maxUnavailable": 1},
+        "prefetch": False,
     }
 
 
@@ -135,6 +136,8 @@ def test_a_minimal_model_gets_defaults(cluster: ControlPlane) -> None:
     ("kind", "spec"),
     [
         ("VoiceModel", {"source": {"uri": "s3://voices/joe", "sha256": "a" * 64, "secretRef": {"name": "s3.keys"}}}),
+        ("VoiceModel", {"source": {"uri": "gs://voices/joe", "include": ["*.onnx", "ref/"], "exclude": ["*.pt"]}}),
+        ("VoiceModel", {"source": {"uri": "az://voices/joe"}}),
         ("VoiceModel", {"family": "a_plugins_family2"}),
         ("VoiceModel", {"family": "csm", "lora": {"baseModelRef": {"name": "b.2"}, "source": {"uri": "hf://a/b"}}}),
         ("VoiceModel", {"poolSelector": {"matchExpressions": [{"key": "zone", "operator": "Exists"}]}}),
@@ -145,7 +148,8 @@ def test_a_minimal_model_gets_defaults(cluster: ControlPlane) -> None:
         ("TTSWorkerPool", {"device": "cuda", "gpu": {"claim": {"deviceClassName": "gpu.nvidia.com"}}}),
         ("TTSWorkerPool", {"autoscaling": {"minReplicas": 0, "maxReplicas": 4, "targetQueueDepth": 2}}),
         ("TTSWorkerPool", {"resources": {"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"cpu": 2}}}),
-        ("TTSWorkerPool", {"cache": {"hostPath": "/var/lib/voiceplane"}, "sharedMemory": "1Gi"}),
+        ("TTSWorkerPool", {"cache": {"hostPath": "/var/lib/voiceplane", "maxSize": "20Gi"}, "sharedMemory": "1Gi"}),
+        ("TTSWorkerPool", {"prefetch": True}),
         ("TTSWorkerPool", {"podTemplate": {"spec": {"hostIPC": True}}, "tolerations": [{"operator": "Exists"}]}),
         ("TTSWorkerPool", {"residentCap": 2, "defaultModel": "a", "preload": ["a", "b"]}),
     ],

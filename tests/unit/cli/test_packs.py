@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tarfile
@@ -15,7 +16,7 @@ from typer.testing import CliRunner
 from voiceplane_cli import packs_app
 from voiceplane_cli.main import app
 from voiceplane_common.artifacts import digest
-from voiceplane_worker.packs.catalog import PackCatalog
+from voiceplane_worker.packs.catalog import PackCatalog, shipped_packs
 from voiceplane_worker.packs.licences import non_commercial
 from voiceplane_worker.packs.opening import open_pack
 from voiceplane_worker.residency.model_spec import ModelSpec
@@ -128,6 +129,20 @@ def test_the_packs_of_public_models_have_no_problems_and_may_be_used_commerciall
     assert [pack["model_id"] for pack in packs if non_commercial(pack["licence"])] == []
 
 
+@pytest.mark.parametrize("folder", [shipped_packs(), EXAMPLES], ids=["shipped", "examples"])
+def test_a_pack_says_which_release_it_means_and_which_of_its_files(folder: Path) -> None:
+    catalog = PackCatalog(folder)
+    for model_id in catalog.model_ids:
+        pack = catalog.find(model_id)
+        assert pack
+        source = pack.metadata.source
+        if source and source.uri.startswith("hf:"):
+            assert source.index or re.search(r"@([0-9a-f]{40}|v\d+\.\d+\.\d+)(/|$)", source.uri), model_id
+            assert source.index or source.include, model_id
+        elif source:
+            assert source.sha256, model_id
+
+
 @pytest.mark.parametrize(
     ("place", "text", "message"),
     [
@@ -203,7 +218,7 @@ def test_verify_prints_the_digest_of_a_pack_that_states_none(packs: Path, tmp_pa
     assert "here" not in result.stdout
 
 
-@pytest.mark.parametrize("command", ["verify", "add"])
+@pytest.mark.parametrize("command", ["prefetch", "add"])
 def test_a_remote_source_is_fetched_once(
     command: str, packs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,8 +232,13 @@ def test_a_remote_source_is_fetched_once(
         web.files["/v.tar"] = Served(body)
         uri = f"{web.url}/v.tar"
         sha256 = digest(tmp_path / "v.tar")
-        if command == "verify":
+        if command == "prefetch":
             write_pack(packs / "mock" / "v", "v", source={"uri": uri})
+            (verdict,) = as_json("verify", "v", "--packs-dir", packs, code=1)["packs"]
+            assert verdict["state"] == "not fetched"
+            assert f"voiceplane packs prefetch {packs / 'mock' / 'v'}" in verdict["message"]
+            assert web.asked == []
+            assert as_json("prefetch", "v", "--packs-dir", packs)["packs"][0]["state"] == "here"
             (verdict,) = as_json("verify", "v", "--packs-dir", packs)["packs"]
             assert (verdict["state"], verdict["sha256"]) == ("no digest", sha256)
         else:
@@ -233,12 +253,18 @@ def test_verify_sees_that_the_cache_has_changed(
     monkeypatch.syspath_prepend(tmp_path / "site")
     stated = digest(write_tree(tmp_path / "joined", {"model": b"ab"}))
     write_pack(packs / "mock" / "v", "v", source={"uri": "package:part_one", "sha256": stated})
+    assert as_json("prefetch", "v", "--packs-dir", packs)["ok"] is True
     assert as_json("verify", "v", "--packs-dir", packs)["ok"] is True
     (file,) = (path for path in (cache_dir / "artifacts").rglob("model"))
     file.write_bytes(b"rotten")
     (verdict,) = as_json("verify", "v", "--packs-dir", packs, code=1)["packs"]
     assert (verdict["state"], verdict["sha256"]) == ("failed", digest(file.parent))
-    assert f"{file.parent} has changed since it was fetched as {stated}: remove it" in verdict["message"]
+    assert f"{file.parent}: its content has changed" in verdict["message"]
+    name = packs / "mock" / "v"
+    assert f"voiceplane packs verify {name} --remove, then voiceplane packs prefetch {name}" in verdict["message"]
+    as_json("verify", "v", "--packs-dir", packs, "--remove", code=1)
+    as_json("prefetch", "v", "--packs-dir", packs)
+    assert as_json("verify", "v", "--packs-dir", packs)["ok"] is True
 
 
 def test_verify_refuses_an_archive_of_another_content(packs: Path, tmp_path: Path) -> None:
@@ -354,6 +380,14 @@ def test_add_writes_nothing_when_something_is_wrong(
     assert message in result.stderr
     assert tree_of(packs) == before
     assert not (packs / "piper").exists()
+
+
+def test_add_says_where_it_cannot_write(tmp_path: Path) -> None:
+    source = write_tree(tmp_path / "files", PIPER_FILES)
+    (tmp_path / "packs").write_bytes(b"a file")
+    result = run("add", source.as_uri(), "--packs-dir", tmp_path / "packs", *PIPER_FLAGS)
+    assert result.exit_code == 1
+    assert f"cannot write {tmp_path / 'packs'}" in result.stderr
 
 
 # Where it runs

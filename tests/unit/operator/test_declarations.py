@@ -158,3 +158,11 @@ def test_a_changed_field_changes_the_declaration(changed: dict[str, Any]) -> Non
     plain = {"source": {"uri": "s3://voices/joe.tar"}}
     before = request_of(a_model("joe", **plain)).declaration
     assert request_of(a_model("joe", **(plain | changed))).declaration != before
+
+
+def test_the_patterns_of_a_source_reach_the_worker() -> None:
+    request = request_of(a_model(source=SOURCE | {"include": ["*.onnx", "ref/"], "exclude": ["*.pt"]}))
+    assert (list(request.source.include), list(request.source.exclude)) == (["*.onnx", "ref/"], ["*.pt"])
+    source = model_spec(request).source
+    assert source
+    assert (source.include, source.exclude) == (("*.onnx", "ref/"), ("*.pt",))

@@ -40,6 +40,8 @@ class Family:
         uses_device: Whether its models compute on the worker's device, which must be there then.
         gpu: What it needs on a GPU.
         file_suffixes: What the files of a pack end in, by role; `voiceplane packs add` finds them by it.
+        opens: Patterns of the files that its models open, see `voiceplane_common.artifacts.patterns`: of a remote
+            source that says nothing else, only these are fetched. Empty: all.
     """
 
     traits: FamilyTraits
@@ -50,6 +52,7 @@ class Family:
     uses_device: bool = True
     gpu: GpuDefaults = GpuDefaults()
     file_suffixes: Mapping[str, str] = field(default_factory=dict)
+    opens: tuple[str, ...] = ()
 
     @property
     def missing(self) -> list[str]:

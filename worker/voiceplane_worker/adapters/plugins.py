@@ -71,6 +71,12 @@ def file_suffixes(name: str) -> Mapping[str, str]:
     return family.file_suffixes if family else {}
 
 
+def opens(name: str) -> tuple[str, ...]:
+    """Patterns of the files that a family opens; empty if the family does not say, or is not here."""
+    family = _plugins().families.get(name)
+    return family.opens if family else ()
+
+
 def broken() -> dict[str, str]:
     """Families whose packages are broken, with the reason."""
     return {name: error.message for name, error in _plugins().broken.items()}

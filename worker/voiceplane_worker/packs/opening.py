@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from voiceplane_common.artifacts import digest, fetch, find
 from voiceplane_common.artifacts.archives import SUFFIXES, is_archive, unpack
 from voiceplane_common.artifacts.cache import Cache, default_cache_dir
-from voiceplane_common.artifacts.holds import hold
+from voiceplane_common.artifacts.holds import digest_of, hold
 from voiceplane_common.artifacts.patterns import Selection
 from voiceplane_common.artifacts.trees import files_of
 from voiceplane_common.errors import VoiceplaneError, failed_precondition, invalid, not_found
@@ -17,6 +17,7 @@ from voiceplane_common.errors import VoiceplaneError, failed_precondition, inval
 from voiceplane_worker.packs.licences import check_licence
 from voiceplane_worker.packs.metadata import METADATA_FILE, PICKLE_SUFFIXES, PackMetadata, read_metadata
 from voiceplane_worker.packs.pack import VoicePack
+from voiceplane_worker.packs.selection import select
 
 if TYPE_CHECKING:
     import threading
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from voiceplane_common.artifacts import FetchLimits, FetchProgress
+    from voiceplane_common.artifacts.holds import Hold
 
     from voiceplane_worker.packs.catalog import CatalogPack
     from voiceplane_worker.packs.metadata import PackSource
@@ -75,12 +77,14 @@ def open_pack(
     limits: FetchLimits | None = None,
     check: Callable[[PackMetadata], None] = lambda _: None,
     admit: Callable[[PackMetadata | None, Mapping[str, int]], None] = lambda *_: None,
+    opens: Callable[[str], Sequence[str]] = lambda _: (),
 ) -> VoicePack:
     """Fetch a pack and check it. Blocking.
 
     The files come from the spec's source, else from the catalog's, else they lie beside the catalog's metadata.yaml. A
-    source may be an archive of them. A metadata.yaml among them describes the pack; otherwise the catalog's does, or
-    the family and the voices of the spec. The spec's options and warm-up text win.
+    source may be an archive of them. Of a remote folder only what the family opens is fetched, unless the source says
+    otherwise, see `selection`. A metadata.yaml among them describes the pack; otherwise the catalog's does, or the
+    family and the voices of the spec. The spec's options and warm-up text win.
 
     Args:
         spec: What is asked for.
@@ -95,6 +99,7 @@ def open_pack(
         check: Raises if a pack that is described so can't be loaded here. Called before the pack is fetched, where its
             description is known or can be fetched alone.
         admit: Raises if files of these sizes can't be loaded here; see `fetch`. Gets the description, if it is known.
+        opens: The patterns of the files that a family opens, by its name; empty for all.
 
     Raises:
         VoiceplaneError: NOT_FOUND: neither a source nor the catalog. FAILED_PRECONDITION, PACK_INVALID: the files are
@@ -103,21 +108,30 @@ def open_pack(
     """
     source = spec.source or (known.metadata.source if known else None)
     described = known.metadata if known and not spec.source else None
+    cache = Cache(cache_dir or default_cache_dir())
+    holds: list[Hold | None] = []
 
-    def bring(source: PackSource, **changes: Any) -> Path:
+    def bring(selected: PackSource, **changes: Any) -> Path:
         arguments = {
-            "sha256": source.sha256,
-            "include": source.include,
-            "exclude": source.exclude,
-            "index": source.digests,
+            "sha256": selected.sha256,
+            "include": selected.include,
+            "exclude": selected.exclude,
+            "index": selected.digests,
             "cache_dir": cache_dir,
-            "credentials": source.credentials,
+            "credentials": selected.credentials,
             "credentials_dir": credentials_dir,
             "private_sources": private_sources,
             "cancelled": cancelled,
             "limits": limits,
         }
-        return fetch(source.uri, **(arguments | changes))
+        return fetch(selected.uri, **(arguments | changes))
+
+    def bring_pack(selected: PackSource) -> Path:
+        fetched = bring(selected, progress=progress, admit=lambda files: admit(described, files))
+        holds.append(hold(cache, fetched))
+        if fetched.is_file() and is_archive(fetched):
+            return inside(unpack(fetched, sha256=selected.sha256, cache_dir=cache_dir))
+        return fetched
 
     if source and described is None and can_preview(source, cache_dir=cache_dir):
         described = _preview(source, bring)
@@ -127,9 +141,12 @@ def open_pack(
         check_licence(described, accepted=accept_licences)
         check(described)
     if source:
-        folder = bring(source, progress=progress, admit=lambda files: admit(described, files))
-        if folder.is_file() and is_archive(folder):
-            folder = inside(unpack(folder, sha256=source.sha256, cache_dir=cache_dir))
+        expected = described or (known.metadata if known else None)
+        patterns = opens(spec.family or (expected.family if expected else ""))
+        folder = bring_pack(select(source, opens=patterns, metadata=expected))
+        own = _metadata_in(folder)
+        if patterns and own and any(not (folder / name).is_file() for name in _named(own).values()):
+            folder = bring_pack(select(source, opens=patterns, metadata=own))  # it names files that no pattern matches
     elif known:
         folder = known.folder
     else:
@@ -144,9 +161,9 @@ def open_pack(
     return VoicePack(
         path=folder,
         metadata=metadata,
-        sha256=(source.sha256 if source else "") or digest(folder),
+        sha256=(source.sha256 if source else "") or _digest(cache, folder),
         size_bytes=sum(path.stat().st_size for path in files.values()),
-        hold=hold(Cache(cache_dir or default_cache_dir()), folder),
+        holds=tuple(each for each in (*holds, hold(cache, folder)) if each),
     )
 
 
@@ -158,9 +175,8 @@ def inside(folder: Path) -> Path:
 
 
 def _describe(folder: Path, spec: PackRequest, known: CatalogPack | None) -> PackMetadata:
-    own = folder / METADATA_FILE
-    if own.is_file():
-        metadata = read_metadata(own)
+    if own := _metadata_in(folder):
+        metadata = own
     elif known:
         metadata = known.metadata
     elif spec.family and spec.voices and all(voice.language for voice in spec.voices):
@@ -231,20 +247,17 @@ def _preview(source: PackSource, bring: Callable[..., Path]) -> PackMetadata | N
     return read_metadata(file) if file.is_file() else None
 
 
-def check_files(metadata: PackMetadata, files: dict[str, Path]) -> None:
+def check_files(metadata: PackMetadata, files: Collection[str]) -> None:
     """Check that a pack has what its metadata names, and no pickle besides those that it allows.
 
     Args:
         metadata: What the pack's metadata.yaml says.
-        files: What is in its folder; see `voiceplane_common.artifacts.trees.files_of`.
+        files: The names of what is in its folder; see `voiceplane_common.artifacts.trees.files_of`.
 
     Raises:
         VoiceplaneError: FAILED_PRECONDITION, PACK_INVALID, with the key of metadata.yaml.
     """
-    wanted = {f"files.{role}": name for role, name in metadata.files.items()}
-    if metadata.reference:
-        wanted["reference"] = metadata.reference
-    for key, name in wanted.items():
+    for key, name in _named(metadata).items():
         if name not in files:
             raise _broken(metadata, f"{key} names {name!r}, which the pack does not have", field=key)
     for name in files:
@@ -253,6 +266,24 @@ def check_files(metadata: PackMetadata, files: dict[str, Path]) -> None:
                 f"{name!r} may be a pickle, which can run any code: convert it to safetensors, or if you trust it, "
             )
             raise _broken(metadata, f"{message}name it in allow_pickle", field="allow_pickle")
+
+
+def _digest(cache: Cache, folder: Path) -> str:
+    """The digest of a folder; that of an artifact of the cache is known without reading it."""
+    known = digest_of(cache, folder)
+    return known if known and folder.parent.name == known else digest(folder)
+
+
+def _metadata_in(folder: Path) -> PackMetadata | None:
+    """What a fetched folder says of itself; None if it says nothing."""
+    own = folder / METADATA_FILE
+    return read_metadata(own) if own.is_file() else None
+
+
+def _named(metadata: PackMetadata) -> dict[str, str]:
+    """The files that metadata.yaml names, by key."""
+    named = {f"files.{role}": name for role, name in metadata.files.items()}
+    return {**named, "reference": metadata.reference} if metadata.reference else named
 
 
 def _broken(pack: PackRequest | PackMetadata, problem: str, *, field: str = "") -> VoiceplaneError:

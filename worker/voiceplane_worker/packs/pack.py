@@ -22,11 +22,11 @@ class VoicePack:
         metadata: What metadata.yaml says.
         sha256: Digest of the pack's content; 64 hex digits.
         size_bytes: Bytes of its files: the estimate of a model's memory before it is loaded.
-        hold: Keeps the files in the cache as long as this pack is in use; None if they are not there.
+        holds: Keep the files in the cache as long as this pack is in use; empty if they are not there.
     """
 
     path: Path
     metadata: PackMetadata
     sha256: str
     size_bytes: int = 0
-    hold: Hold | None = field(default=None, compare=False, repr=False)
+    holds: tuple[Hold, ...] = field(default=(), compare=False, repr=False)

@@ -21,9 +21,13 @@ def model_spec(request: tts_pb2.LoadModelRequest) -> ModelSpec:
     source = None
     if request.source.uri:
         source = PackSource(
-            uri=request.source.uri, sha256=request.source.sha256, credentials=request.source.credentials
+            uri=request.source.uri,
+            sha256=request.source.sha256,
+            credentials=request.source.credentials,
+            include=tuple(request.source.include),
+            exclude=tuple(request.source.exclude),
         )
-    elif request.source.sha256 or request.source.credentials:
+    elif request.source.ByteSize():
         raise invalid(
             "source.uri", "source.uri is empty, but source has other fields: set source.uri, or leave source out"
         )

@@ -318,7 +318,7 @@ class LoadRunner:
             _log.warning("lost_model_stays_away", model_id=entry.model_id, message=refused.message)
 
     def _fetched(self, load: ModelLoad, done: int, total: int) -> None:
-        load.fetched_bytes, load.fetch_bytes = done, total
+        load.fetch.note(done, total, now=self._clock.now())
         self._residents.note()
 
     def _enter(self, load: ModelLoad, phase: ModelState) -> None:

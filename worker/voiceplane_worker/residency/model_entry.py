@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from voiceplane_worker.residency.fetch_state import FetchState, Prefetch
 from voiceplane_worker.residency.model_status import ModelState
 
 if TYPE_CHECKING:
@@ -56,8 +57,7 @@ class ModelLoad:
 
     Attributes:
         memory_bytes: Expected memory of the model; 0 while it is unknown.
-        fetched_bytes: Bytes fetched so far.
-        fetch_bytes: Bytes to fetch in all; 0 while it is unknown.
+        fetch: How far its fetch is.
         ended: Set after it has succeeded, failed or been cancelled, and the entry is up to date.
         error: Why it failed.
     """
@@ -66,8 +66,7 @@ class ModelLoad:
     started: float
     phase: ModelState = ModelState.FETCHING
     memory_bytes: int = 0
-    fetched_bytes: int = 0
-    fetch_bytes: int = 0
+    fetch: FetchState = field(default_factory=FetchState)
     task: asyncio.Task[VoiceplaneError | None] | None = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     error: VoiceplaneError | None = None
@@ -90,6 +89,7 @@ class ModelEntry:
         failed_declaration: Of that load.
         failures: Loads that failed since the last that succeeded.
         retry_at: Monotonic seconds before which a session does not start another load.
+        prefetch: The fetch of its pack ahead of a load; None if the worker does none.
     """
 
     spec: ModelSpec
@@ -108,6 +108,7 @@ class ModelEntry:
     resident_since: float = 0.0
     last_used: float | None = None
     load_seconds: float = 0.0
+    prefetch: Prefetch | None = None
 
     @property
     def model_id(self) -> str:

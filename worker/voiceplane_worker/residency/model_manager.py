@@ -22,6 +22,7 @@ from voiceplane_worker.residency.load_runner import LoadRunner, described
 from voiceplane_worker.residency.memory_recovery import MemoryRecovery
 from voiceplane_worker.residency.model_entry import ModelEntry
 from voiceplane_worker.residency.model_spec import Residency, with_content, with_rules
+from voiceplane_worker.residency.prefetcher import Prefetcher
 from voiceplane_worker.residency.resident_models import ResidentModels
 from voiceplane_worker.residency.status_builder import build_status
 from voiceplane_worker.residency.voice_catalog import voice_catalog_of
@@ -108,7 +109,9 @@ class ModelManager:
             check=self._check,
             memory=self.memory,
         )
+        self._prefetcher = Prefetcher(residents=self._residents, catalog=catalog, loader=loader, clock=clock)
         self._watcher: asyncio.Task[None] | None = None
+        self._prefetching: asyncio.Task[None] | None = None
         self._closed = False
         self._declared = tuple(declared)
         self._residents.adopt_catalog()
@@ -126,14 +129,16 @@ class ModelManager:
         for spec in self._declared:
             self._declare_at_start(spec)
         self._watcher = asyncio.create_task(self._evict_and_retry())
+        if self._settings.prefetch:
+            self._prefetching = asyncio.create_task(self._prefetcher.run())
         for load in filter(None, loads):
             await load.ended.wait()
 
     async def close(self) -> None:
         """Unload everything; waits for current uses, at most the drain timeout."""
         self._closed = True
-        if self._watcher:
-            await end(self._watcher)
+        for task in filter(None, (self._watcher, self._prefetching)):
+            await end(task)
         entries = self._residents.entries.values()
         for entry in list(entries):
             if entry.uses_capacity:

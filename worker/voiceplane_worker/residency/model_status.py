@@ -37,8 +37,10 @@ class ModelStatus:
         last_used: Unix seconds.
         expires_at: Unix seconds at which the TTL evicts it if it stays unused; None if it can't be evicted.
         generation: Raised by each load of this model in this process.
-        fetched_bytes: FETCHING: bytes so far.
-        fetch_bytes: FETCHING: bytes in all; 0 while it is unknown.
+        fetched_bytes: FETCHING, or ABSENT while its pack is prefetched: bytes so far.
+        fetch_bytes: Likewise: bytes in all; 0 while it is unknown.
+        fetch_bytes_per_s: Likewise: the rate of the last seconds; 0 while it is unknown.
+        prefetched: ABSENT or FAILED: its pack is on this machine.
         unloadable: Whether this worker can never load it, for the reason that `reason` and `message` say.
     """
 
@@ -64,3 +66,5 @@ class ModelStatus:
     fetched_bytes: int = 0
     fetch_bytes: int = 0
     unloadable: bool = False
+    fetch_bytes_per_s: int = 0
+    prefetched: bool = False

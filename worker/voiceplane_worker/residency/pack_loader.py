@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from voiceplane_common import gc_tuning
+from voiceplane_common.artifacts.cache import Cache, default_cache_dir
+from voiceplane_common.artifacts.pruning import prune
 from voiceplane_common.errors import VoiceplaneError, failed_precondition
+from voiceplane_common.logs import get_logger
 
+from voiceplane_worker.adapters import plugins
 from voiceplane_worker.adapters.base import LoraBase, Piece
 from voiceplane_worker.adapters.hosted.adapter import HostedAdapter
 from voiceplane_worker.adapters.plugins import find_adapter, warm_up_runs
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
     from voiceplane_worker.residency.model_spec import ModelSpec
 
 T = TypeVar("T")
+_log = get_logger("packs")
 
 FETCH_THREADS = 64
 
@@ -52,6 +57,7 @@ class PackLoader:
         private_sources: Sequence[str] | None = None,
         limits: FetchLimits | None = None,
         load_check: LoadCheck | None = None,
+        cache_max_bytes: int = 0,
     ) -> None:
         """Prepare.
 
@@ -65,6 +71,8 @@ class PackLoader:
             private_sources: See `voiceplane_common.artifacts.fetch`.
             limits: See there, too.
             load_check: Refuses packs before they are fetched; None for no check.
+            cache_max_bytes: After a fetch, what was not used for the longest time is removed from the cache until it
+                is this small; 0 for no bound.
         """
         self._device = device
         self._threads = threads
@@ -75,6 +83,7 @@ class PackLoader:
         self._private_sources = private_sources
         self._limits = limits
         self._load_check = load_check
+        self._cache_max_bytes = cache_max_bytes
         self._pool = ThreadPoolExecutor(thread_name_prefix="loader")
         # Of its own, so that slow fetches leave threads to loads; how many there are is limited by who calls.
         self._fetch_pool = ThreadPoolExecutor(max_workers=FETCH_THREADS, thread_name_prefix="fetcher")
@@ -103,7 +112,7 @@ class PackLoader:
             outcome.result()
 
         def work() -> VoicePack:
-            return open_pack(
+            pack = open_pack(
                 spec,
                 known,
                 cache_dir=self._cache_dir,
@@ -115,7 +124,11 @@ class PackLoader:
                 limits=self._limits,
                 check=self._load_check.check if self._load_check else lambda _: None,
                 admit=sized,
+                opens=plugins.opens,
             )
+            if self._cache_max_bytes:
+                self._prune()
+            return pack
 
         running = asyncio.create_task(self._run(work, pool=self._fetch_pool))
         try:
@@ -157,6 +170,19 @@ class PackLoader:
     async def close(self, model: Model) -> None:
         """See Loader."""
         await self._run(model.close)
+
+    def _prune(self) -> None:
+        """Keep the cache small; what a pack holds stays, and a failure costs disk, not the load."""
+        try:
+            pruned = prune(Cache(self._cache_dir or default_cache_dir()), max_bytes=self._cache_max_bytes)
+        except OSError as error:
+            _log.warning("cache_not_pruned", problem=str(error))
+            return
+        if pruned and pruned.removed:
+            _log.info("cache_pruned", artifacts=len(pruned.removed), freed_bytes=pruned.freed_bytes)
+        if pruned and pruned.left_bytes > self._cache_max_bytes:
+            message = "the cache is larger than worker.cache_max_bytes: all of it is in use or fresh"
+            _log.warning("cache_too_large", left_bytes=pruned.left_bytes, message=message)
 
     async def _run(
         self,

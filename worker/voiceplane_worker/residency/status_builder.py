@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from voiceplane_worker.packs.metadata import PackMetadata
     from voiceplane_worker.residency.eviction import ModelUsage
+    from voiceplane_worker.residency.fetch_state import FetchState, Prefetch
     from voiceplane_worker.residency.model_entry import ModelEntry
     from voiceplane_worker.residency.voice_catalog import VoiceCatalog
 
@@ -39,7 +40,7 @@ def build_status(
     metadata = loaded.pack.metadata if loaded else known
     catalog = voice_catalog_of(entry.spec, loaded.model.voices) if loaded else _expected(entry, known)
     resident = entry.state is ModelState.RESIDENT
-    fetching = entry.load if entry.state is ModelState.FETCHING else None
+    fetch, prefetch = _fetch_of(entry), _prefetch_of(entry)
     return ModelStatus(
         model_id=entry.model_id,
         family=metadata.family if metadata else entry.spec.family,
@@ -61,9 +62,23 @@ def build_status(
         load_duration_ms=round(entry.load_seconds * 1000),
         base_model_id=entry.spec.base_model_id,
         declaration=_declaration(entry),
-        fetched_bytes=fetching.fetched_bytes if fetching else 0,
-        fetch_bytes=fetching.fetch_bytes if fetching else 0,
+        fetched_bytes=fetch.done_bytes if fetch else 0,
+        fetch_bytes=fetch.total_bytes if fetch else 0,
+        fetch_bytes_per_s=fetch.bytes_per_s if fetch else 0,
+        prefetched=prefetch is not None and prefetch.pack is not None,
     )
+
+
+def _fetch_of(entry: ModelEntry) -> FetchState | None:
+    """The fetch under way, ahead of a load or for it."""
+    if entry.state is ModelState.FETCHING and entry.load:
+        return entry.load.fetch
+    prefetch = _prefetch_of(entry)
+    return prefetch.state if prefetch and not prefetch.pack and not prefetch.error else None
+
+
+def _prefetch_of(entry: ModelEntry) -> Prefetch | None:
+    return entry.prefetch if entry.state in {ModelState.ABSENT, ModelState.FAILED} else None
 
 
 def _declaration(entry: ModelEntry) -> str:
@@ -79,7 +94,8 @@ def _reason(entry: ModelEntry) -> str:
     if entry.load and entry.serving:
         return "Reloading"
     if entry.error is None:
-        return ""
+        prefetch = _prefetch_of(entry)
+        return "PrefetchFailed" if prefetch and prefetch.error else ""
     if entry.serving:
         return "ReloadFailed"
     return _camel_case(entry.error.reason)
@@ -92,7 +108,8 @@ def _camel_case(reason: str) -> str:
 def _message(entry: ModelEntry, problem: VoiceplaneError | None) -> str:
     if entry.draining:
         return ""
-    error = entry.error or problem
+    prefetch = _prefetch_of(entry)
+    error = entry.error or (prefetch.error if prefetch else None) or problem
     return error.message if error else ""
 
 

@@ -51,6 +51,8 @@ def model_status(status: ModelStatus) -> tts_pb2.ModelStatus:
         fetched_bytes=status.fetched_bytes,
         fetch_bytes=status.fetch_bytes,
         unloadable=status.unloadable,
+        fetch_bytes_per_s=status.fetch_bytes_per_s,
+        prefetched=status.prefetched,
     )
 
 

@@ -50,6 +50,10 @@ class _Place:
         # A commit's id is that of its content, so a mirror has the same.
         return f"hf:{self.kind}/{self.repository}@{commit}/{self.path}"
 
+    def uri(self, commit: str) -> str:
+        kind = "" if self.kind == "models" else f"{self.kind}/"
+        return f"hf://{kind}{self.repository}@{commit}{'/' + quote(self.path) if self.path else ''}"
+
     def file(self, commit: str, path: str) -> str:
         root = self.repository if self.kind == "models" else f"{self.kind}/{self.repository}"
         return f"{root}/resolve/{commit}/{quote(path)}"
@@ -88,6 +92,7 @@ def resolve(uri: str, reach: Reach) -> Resolution:
         identity=place.identity(commit),
         name=place.path.rpartition("/")[2] or place.repository.rpartition("/")[2],
         listing=lambda: _list(place, commit, endpoint, auth, reach),
+        pinned_uri=place.uri(commit),
     )
 
 

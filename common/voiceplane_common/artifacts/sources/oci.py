@@ -77,12 +77,14 @@ def resolve(uri: str, reach: Reach) -> Resolution:
     place = _parse(uri)
     session = _Session(place, reach)
     manifest, digest = session.manifest(place.reference)
+    pinned_uri = f"{uri.partition('@')[0]}@{digest}"
     if "manifests" in manifest:
         manifest, digest = session.manifest(_for_this_machine(manifest, uri))
     return Resolution(
         identity=f"oci:{digest}",
         name=place.repository.rpartition("/")[2],
         listing=lambda: _list(manifest, session, reach),
+        pinned_uri=pinned_uri,
     )
 
 

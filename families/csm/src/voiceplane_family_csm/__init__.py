@@ -8,4 +8,5 @@ FAMILY = Family(
     module="voiceplane_family_csm.adapter",
     adapter="CsmAdapter",
     needs=("torch", "transformers", "peft", "safetensors"),
+    opens=("*.json", "*.jinja", "*.safetensors", "*.txt", "*.model"),
 )

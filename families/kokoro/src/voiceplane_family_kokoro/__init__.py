@@ -9,4 +9,5 @@ FAMILY = Family(
     adapter="KokoroAdapter",
     needs=("kokoro_onnx", "phonemizer", "espeakng_loader", "onnxruntime"),
     file_suffixes={"model": ".onnx", "voices": ".npz"},
+    opens=("*.onnx", "*.npz", "*.bin"),
 )

@@ -8,4 +8,5 @@ FAMILY = Family(
     module="voiceplane_family_melo.adapter",
     adapter="MeloAdapter",
     needs=("torch", "transformers", "safetensors", "melo"),
+    opens=("config.json", "checkpoint.pth", "checkpoint.safetensors", "bert/"),
 )

@@ -8,4 +8,5 @@ FAMILY = Family(
     module="voiceplane_family_parler.adapter",
     adapter="ParlerAdapter",
     needs=("torch", "parler_tts", "safetensors"),
+    opens=("*.json", "*.safetensors", "*.model", "*.txt"),
 )

@@ -9,4 +9,5 @@ FAMILY = Family(
     adapter="PiperAdapter",
     needs=("piper", "onnx", "onnxruntime"),
     file_suffixes={"model": ".onnx", "config": ".onnx.json"},
+    opens=("*.onnx", "*.onnx.json"),
 )

@@ -8,4 +8,5 @@ FAMILY = Family(
     module="voiceplane_family_spark.adapter",
     adapter="SparkAdapter",
     needs=("torch", "torchaudio", "transformers", "flashtts", "safetensors"),
+    opens=("config.yaml", "BiCodec/config.yaml", "BiCodec/model.safetensors", "LLM/", "wav2vec2-large-xlsr-53/"),
 )

@@ -8,4 +8,5 @@ FAMILY = Family(
     module="voiceplane_family_xtts.adapter",
     adapter="XttsAdapter",
     needs=("torch", "TTS", "torchcodec", "transformers", "cutlet", "unidic_lite", "pypinyin", "safetensors"),
+    opens=("config.json", "vocab.json", "speakers_xtts.pth", "model.pth", "model.safetensors"),
 )

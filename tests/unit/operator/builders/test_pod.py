@@ -31,6 +31,7 @@ REPLACES_PODS: dict[str, Any] = {
     "sessionsPerWorker": 17,
     "drainTimeoutSeconds": 61,
     "cache": {"claimName": "packs"},
+    "prefetch": True,
     "credentials": [{"name": "s3.keys"}],
     "sharedMemory": "1Gi",
     "tls": {"secretName": "certificates"},
@@ -99,3 +100,12 @@ def test_credentials_are_optional_mounts_by_name() -> None:
     variable = {"name": "VOICEPLANE_WORKER__CREDENTIALS_DIR", "value": "/etc/voiceplane/credentials"}
     assert variable in container["env"]
     assert variable not in template()["spec"]["containers"][0]["env"]
+
+
+def test_prefetch_and_the_size_of_the_cache_are_settings_of_the_worker() -> None:
+    (container,) = template(prefetch=True, cache={"maxSize": "20Gi"})["spec"]["containers"]
+    environment = {each["name"]: each["value"] for each in container["env"]}
+    assert environment["VOICEPLANE_MODEL_MANAGER__PREFETCH"] == "true"
+    assert environment["VOICEPLANE_WORKER__CACHE_MAX_BYTES"] == str(20 << 30)
+    (plain,) = template()["spec"]["containers"]
+    assert not any("PREFETCH" in each["name"] or "CACHE_MAX" in each["name"] for each in plain["env"])

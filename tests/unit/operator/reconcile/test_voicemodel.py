@@ -167,3 +167,23 @@ def test_session_counts_are_written_at_intervals_and_all_else_at_once() -> None:
         )
 
     virtual_time.run(scenario())
+
+
+def test_the_progress_of_a_fetch_is_written_once_a_second() -> None:
+    async def scenario() -> None:
+        worker = FakeWorker()
+        made = Reconciled(worker)
+        for tenth in range(25):
+            model = made.resident()
+            model.state = tts_pb2.MODEL_STATE_FETCHING
+            model.fetched_bytes, model.fetch_bytes, model.fetch_bytes_per_s = 1_000_000 * tenth, 25_000_000, 10_000_000
+            worker.models["joe"] = model
+            await made.controller.reconcile(ITEM)
+            await asyncio.sleep(0.1)
+        assert [round(at_s) for at_s, _ in made.api.statuses] == [0, 1, 2]
+        done = [status["workers"][0]["fetchedBytes"] for _, status in made.api.statuses]
+        assert [round(each / 1e7) for each in done] == [0, 1, 2]
+        worker.models["joe"] = made.resident()
+        assert (await made.status())["phase"] == "Resident"  # at once
+
+    virtual_time.run(scenario())

@@ -184,6 +184,28 @@ def test_fetched_is_true_when_all_workers_have_the_declared_pack(
     assert found["reason"] == ("Fetched" if status == "True" else "NotFetched")
 
 
+def test_fetched_tells_how_far_the_fetches_are() -> None:
+    progress: dict[str, Any] = {
+        "fetched_bytes": 1_500_000_000,
+        "fetch_bytes": 5_000_000_000,
+        "fetch_bytes_per_s": 24_600_000,
+    }
+    status = status_of(on("w1"), on("w2", FETCHING, **progress), on("w3", ABSENT, **progress))
+    found = condition(status, "Fetched")
+    assert (found["status"], found["reason"]) == ("False", "Fetching")
+    assert "fetched on 1 of 3 workers, fetching on 2: 3000 of 10000 MB, 49.2 MB/s" in found["message"]
+    entry = status["workers"][1]
+    assert (entry["fetchedBytes"], entry["fetchBytes"], entry["fetchBytesPerSecond"]) == tuple(progress.values())
+    assert "fetchBytes" not in status["workers"][0]
+
+
+def test_what_was_prefetched_is_fetched_and_a_failure_is_reported() -> None:
+    assert condition(status_of(on("w1", ABSENT, prefetched=True)), "Fetched")["status"] == "True"
+    found = condition(status_of(on("w1", ABSENT, reason="PrefetchFailed", message="no such bucket")), "Fetched")
+    assert (found["status"], found["reason"]) == ("False", "PrefetchFailed")
+    assert "w1: no such bucket" in found["message"]
+
+
 def test_an_unavailable_family_degrades_it_unless_it_is_refused_anyway() -> None:
     degraded = condition(status_of(unavailable=UNAVAILABLE), "Degraded")
     assert (degraded["status"], degraded["reason"], degraded["message"]) == (

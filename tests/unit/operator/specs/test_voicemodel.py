@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from voiceplane_common.artifacts.fetching import SCHEMES
 from voiceplane_operator.specs.base import LabelSelector
-from voiceplane_operator.specs.voicemodel import VoiceModelSpec
+from voiceplane_operator.specs.voicemodel import Source, VoiceModelSpec
 
 POOL = {"tier": "gpu", "zone": "a"}
 
@@ -129,3 +131,14 @@ def test_an_empty_selector_selects_a_pool_without_labels() -> None:
 def test_a_spec_is_immutable() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         spec().model_id = "another"  # type: ignore[misc]
+
+
+def test_every_scheme_that_can_be_fetched_may_be_declared() -> None:
+    (rule,) = Source.model_json_schema()["properties"]["uri"]["x-kubernetes-validations"]
+    pattern = re.fullmatch(r"self\.matches\('(.*)'\)", rule["rule"])
+    assert pattern
+    for scheme in SCHEMES:
+        uri = f"{scheme}:{'///a' if scheme == 'file' else 'a' if scheme == 'package' else '//a/b'}"
+        assert re.search(pattern[1], uri), uri
+        assert f"{scheme}:" in rule["message"]
+    assert not re.search(pattern[1], "ftp://a/b")

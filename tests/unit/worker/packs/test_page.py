@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from voiceplane_common.artifacts import digest
+from voiceplane_common.artifacts.digests import tree_digest
 from voiceplane_common.artifacts.fetching import SCHEMES
 from voiceplane_worker.adapters import plugins
 from voiceplane_worker.adapters.mock import MockOptions
@@ -20,7 +21,7 @@ from voiceplane_worker.residency.model_spec import ModelSpec
 from tests.support.artifacts import write_tree
 
 PAGE = (Path(__file__).parents[4] / "docs" / "reference" / "voice-packs.md").read_text(encoding="utf-8")
-EXAMPLE, SELECTION = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+EXAMPLE, SELECTION, PINNED = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 ROWS = dict(re.findall(r"^\| `(\w+)` \| (yes)? ?\|", PAGE, re.MULTILINE))
 
 
@@ -50,6 +51,11 @@ def test_every_scheme_is_named() -> None:
 
 def test_the_example_of_a_selection_is_a_source() -> None:
     assert PackSource.model_validate(yaml.safe_load(SELECTION)["source"]).include
+
+
+def test_the_example_of_a_pin_states_the_digest_of_its_files() -> None:
+    source = PackSource.model_validate(yaml.safe_load(PINNED)["source"])
+    assert source.sha256 == tree_digest(source.digests)
 
 
 def test_the_suffixes_of_pickles_are_those_that_are_refused() -> None:
