@@ -65,7 +65,7 @@ def pin_pack(
     try:
         pinned = pin_source(selected_source(pack, source), credentials_dir=credentials_dir, progress=progress)
         if pinned.files and METADATA_FILE not in pinned.files:
-            check_files(pack.metadata, pinned.files)
+            check_files(pack.metadata, pinned.files, beside=pack.folder)
     except VoiceplaneError as error:
         return PackPin(model_id=model_id, file=str(file), state="failed", message=one_line(error.message))
     changed = write_pin(file, pinned)

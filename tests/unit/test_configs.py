@@ -10,9 +10,11 @@ from voiceplane_common.errors import VoiceplaneError
 from voiceplane_common.settings import load_settings
 from voiceplane_orchestrator.settings import OrchestratorSettings
 from voiceplane_speech_input.asr.settings import WHISPER_MODELS, AsrSection
+from voiceplane_worker.packs.catalog import PackCatalog
 from voiceplane_worker.settings import WorkerSettings
 
 CONFIGS = Path(__file__).parents[2] / "configs"
+EXAMPLES = CONFIGS.parent / "examples" / "voicepacks"
 
 
 def orchestrator(**values: Any) -> OrchestratorSettings:
@@ -34,6 +36,17 @@ def test_the_worker_of_the_file_loads_cosyvoice_2_on_the_gpu() -> None:
     assert (manager.default_model_id, manager.preload_model_ids) == ("cosyvoice2-en-base", ())
     assert (manager.ttl_ms, manager.min_residency_ms, manager.evict_check_interval_ms) == (600_000, 120_000, 30_000)
     assert (manager.resident_cap, manager.max_parallel_loads) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("model_id", "family"),
+    [("cosyvoice2-en-base", "cosyvoice2"), ("xtts-v2-en", "xtts"), ("sesame-unsloth-lora01", "csm")],
+)
+def test_each_model_that_the_files_and_flags_name_has_a_pack(model_id: str, family: str) -> None:
+    pack = PackCatalog().find(model_id) or PackCatalog(EXAMPLES).find(model_id)
+    assert pack is not None
+    assert pack.metadata.family == family
+    assert pack.metadata.voices
 
 
 def test_other_discovery_is_kept_beside_a_redis_only_where_it_is_named() -> None:

@@ -124,8 +124,9 @@ def test_the_packs_that_come_with_voiceplane_have_no_problems() -> None:
 def test_the_packs_of_public_models_have_no_problems_and_may_be_used_commercially() -> None:
     assert as_json("lint", "--packs-dir", EXAMPLES)["problems"] == []
     packs = as_json("list", "--packs-dir", EXAMPLES)["packs"]
-    assert {pack["state"] for pack in packs} == {"not fetched"}
-    assert all(pack["source"].startswith("hf://") for pack in packs)
+    assert {pack["state"] for pack in packs if pack["source"].startswith("hf://")} == {"not fetched"}
+    others = [pack["model_id"] for pack in packs if not pack["source"].startswith("hf://")]
+    assert others == ["sesame-unsloth-lora01"], "whose adapter is the user's own"
     assert [pack["model_id"] for pack in packs if non_commercial(pack["licence"])] == []
 
 
@@ -139,7 +140,7 @@ def test_a_pack_says_which_release_it_means_and_which_of_its_files(folder: Path)
         if source and source.uri.startswith("hf:"):
             assert source.index or re.search(r"@([0-9a-f]{40}|v\d+\.\d+\.\d+)(/|$)", source.uri), model_id
             assert source.index or source.include, model_id
-        elif source:
+        elif source and not source.uri.startswith("file:"):
             assert source.sha256, model_id
 
 

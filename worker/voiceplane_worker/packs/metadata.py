@@ -70,7 +70,9 @@ class PackMetadata(Section):
         sample_rate_hz: The model's native rate, for people; None: the model's own files say.
         memory_bytes: What the model holds when it is resident; None: the size of its files is the estimate.
         files: The files that the family needs, by role, relative to the pack's folder.
-        reference: A reference recording for voice cloning, such as "ref/seed.wav".
+        reference: A reference recording for voice cloning, such as "ref/seed.wav". It lies in the pack or, where
+            metadata.yaml names a source, may lie beside metadata.yaml.
+        base_model_id: For a LoRA adapter, the model that it is attached to.
         allow_pickle: Pickle files, which can run any code, that this pack may carry nevertheless.
         options: Family options.
     """
@@ -86,6 +88,7 @@ class PackMetadata(Section):
     memory_bytes: int | None = Field(default=None, ge=0)
     files: dict[str, str] = Field(default_factory=dict)
     reference: str | None = None
+    base_model_id: ModelId | None = None
     allow_pickle: tuple[str, ...] = ()
     options: dict[str, str] = Field(default_factory=dict)
 

@@ -157,10 +157,12 @@ def open_pack(
     metadata = _describe(folder, spec, known)
     check_licence(metadata, accepted=accept_licences)
     files = files_of(folder)
-    check_files(metadata, files)
+    beside = known.folder if known else None
+    check_files(metadata, files, beside=beside)
     return VoicePack(
         path=folder,
         metadata=metadata,
+        reference=_reference(metadata, files, beside=beside),
         sha256=(source.sha256 if source else "") or _digest(cache, folder),
         size_bytes=sum(path.stat().st_size for path in files.values()),
         holds=tuple(each for each in (*holds, hold(cache, folder)) if each),
@@ -247,18 +249,27 @@ def _preview(source: PackSource, bring: Callable[..., Path]) -> PackMetadata | N
     return read_metadata(file) if file.is_file() else None
 
 
-def check_files(metadata: PackMetadata, files: Collection[str]) -> None:
+def _reference(metadata: PackMetadata, files: Mapping[str, Path], *, beside: Path | None) -> Path | None:
+    """The recording that the metadata names: among the files or beside the catalog's metadata.yaml."""
+    if metadata.reference is None:
+        return None
+    return files.get(metadata.reference) or (beside / metadata.reference if beside else None)
+
+
+def check_files(metadata: PackMetadata, files: Collection[str], *, beside: Path | None = None) -> None:
     """Check that a pack has what its metadata names, and no pickle besides those that it allows.
 
     Args:
         metadata: What the pack's metadata.yaml says.
         files: The names of what is in its folder; see `voiceplane_common.artifacts.trees.files_of`.
+        beside: The catalog's folder of the pack, where a reference may lie besides; None for none.
 
     Raises:
         VoiceplaneError: FAILED_PRECONDITION, PACK_INVALID, with the key of metadata.yaml.
     """
     for key, name in _named(metadata).items():
-        if name not in files:
+        is_beside = key == "reference" and beside is not None and (beside / name).is_file()
+        if name not in files and not is_beside:
             raise _broken(metadata, f"{key} names {name!r}, which the pack does not have", field=key)
     for name in files:
         if PurePosixPath(name).suffix.lower() in PICKLE_SUFFIXES and name not in metadata.allow_pickle:

@@ -21,6 +21,7 @@ class VoicePack:
         path: The folder that holds the model's files (read-only: the cache is shared).
         metadata: What metadata.yaml says.
         sha256: Digest of the pack's content; 64 hex digits.
+        reference: The recording that metadata.yaml names; it may lie beside that. None for none.
         size_bytes: Bytes of its files: the estimate of a model's memory before it is loaded.
         holds: Keep the files in the cache as long as this pack is in use; empty if they are not there.
     """
@@ -28,5 +29,6 @@ class VoicePack:
     path: Path
     metadata: PackMetadata
     sha256: str
+    reference: Path | None = None
     size_bytes: int = 0
     holds: tuple[Hold, ...] = field(default=(), compare=False, repr=False)

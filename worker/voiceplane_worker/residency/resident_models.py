@@ -100,7 +100,9 @@ class ResidentModels:
     def first_spec(self, model_id: str) -> ModelSpec:
         """The spec of a model from the settings and the catalog alone."""
         residency = Residency.PRELOAD if model_id in self._at_start else Residency.ON_DEMAND
-        return ModelSpec(model_id=model_id, residency=residency)
+        known = self._catalog.find(model_id)
+        base_model_id = known.metadata.base_model_id if known else None
+        return ModelSpec(model_id=model_id, residency=residency, base_model_id=base_model_id or "")
 
     def usage(self, entry: ModelEntry, incoming: ModelLoad | None = None) -> ModelUsage:
         """A model's snapshot for eviction and admission, without the memory that an incoming load of it adds.

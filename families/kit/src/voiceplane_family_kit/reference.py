@@ -54,7 +54,7 @@ def reference_of(
         return None
     if len(pack.metadata.voices) > 1:
         raise broken(pack, "a reference is one voice's: name one voice only", field="voices")
-    samples, rate_hz = _read_wav(pack, pack.path / pack.metadata.reference)
+    samples, rate_hz = _read_wav(pack, pack.reference or pack.path / pack.metadata.reference)
     return Reference(samples=soxr.resample(samples, rate_hz, sample_rate_hz), text=reference_text)
 
 

@@ -51,7 +51,7 @@ def test_a_licence_that_allows_it_is_left_alone(licence: str) -> None:
 def test_every_pack_that_comes_with_voiceplane_may_be_used_commercially_but_for_those_that_are_known() -> None:
     catalog = PackCatalog()
     packs = [catalog.find(model_id) for model_id in catalog.model_ids]
-    known = {"spark-tts-0.5b", "xtts-v2"}
+    known = {"spark-tts-0.5b", "xtts-v2", "xtts-v2-en"}
     assert {pack.metadata.model_id for pack in packs if pack and non_commercial(pack.metadata.licence)} == known
 
 
