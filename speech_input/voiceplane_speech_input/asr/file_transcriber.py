@@ -145,7 +145,10 @@ class FileTranscriber:
         """See FileRecognizer."""
         if self._idle is not None:
             self._idle.cancel()
+        pool = self._pool
         self._end_process()
+        if pool is not None:
+            await asyncio.to_thread(pool.shutdown)
 
     async def _whisper(self) -> WhisperOptions:
         if self._options is None:
