@@ -10,7 +10,6 @@ import contextlib
 import functools
 import multiprocessing
 import os
-import signal
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -31,6 +30,9 @@ if TYPE_CHECKING:
     from voiceplane_speech_input.asr.settings import AsrSection, TranscriptionSection
 
 R = TypeVar("R")
+
+END_GRACE_S = 1.0
+"""A process without work ends sooner than this."""
 
 _log = get_logger("transcription")
 
@@ -110,7 +112,7 @@ class FileTranscriber:
             self._files -= 1
             if not self._files:
                 loop = asyncio.get_running_loop()
-                self._idle = loop.call_later(self._settings.idle_timeout_ms / 1000, self._end_process)
+                self._idle = loop.call_later(self._settings.idle_timeout_ms / 1000, self._end_idle)
 
     async def decode(self, data: bytes, *, raw: RawFormat | None) -> Pcm:
         """See FileRecognizer."""
@@ -145,7 +147,9 @@ class FileTranscriber:
         """See FileRecognizer."""
         if self._idle is not None:
             self._idle.cancel()
-        self._end_process()
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await asyncio.to_thread(_end, pool, grace_s=END_GRACE_S)
 
     async def _whisper(self) -> WhisperOptions:
         if self._options is None:
@@ -197,16 +201,28 @@ class FileTranscriber:
             _log.error("file recognition failed", exc_info=error)
             raise unavailable("ASR_FAILED", f"speech recognition failed: {type(error).__name__}") from error
 
-    def _end_process(self, pool: ProcessPoolExecutor | None = None) -> None:
-        """End the process at once; a call that is under way fails."""
-        pool = pool or self._pool
-        if pool is None:
-            return
+    def _end_idle(self) -> None:
+        """Let the process end, which has nothing to do."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(wait=False)
+
+    def _end_process(self, pool: ProcessPoolExecutor) -> None:
+        """End a process at once; calls that are under way fail."""
         if self._pool is pool:
             self._pool = None
-        processes = list((getattr(pool, "_processes", None) or {}).values())
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in processes:  # shutdown() lets a call finish, which may take minutes
-            if process.pid is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(process.pid, signal.SIGKILL)
+        _end(pool, grace_s=0.0)
+
+
+def _end(pool: ProcessPoolExecutor, *, grace_s: float) -> None:
+    """End the processes of a pool: by themselves within a time, then by a signal, since a call may take minutes.
+
+    A process that is killed leaves semaphores of its libraries behind, which Python reports at its own end.
+    """
+    processes = list((getattr(pool, "_processes", None) or {}).values())
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in processes:
+        if grace_s:
+            process.join(grace_s)
+        if process.is_alive():
+            process.kill()
