@@ -48,6 +48,7 @@ lint:
     python scripts/generate_dashboards.py --check
     python scripts/set_version.py --check
     python scripts/check_words.py
+    for lock in uv.lock families/*/uv.lock; do uv lock --check --quiet --project "$(dirname "$lock")"; done
 
 # All tests, several suites at a time, or those that are named: `just test tests/unit`.
 test *ARGS:

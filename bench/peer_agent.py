@@ -30,7 +30,6 @@ from livekit.agents import (
     utils,
 )
 from piper import PiperVoice
-from voiceplane_speech_input.asr.settings import WHISPER_BASE
 from voiceplane_speech_input.asr.whisper import find_model
 
 from bench.peer import voice_file
@@ -115,7 +114,7 @@ class EchoStream(llm.LLMStream):
 
 def load(process: JobProcess) -> None:
     """Load the models before a room needs them, as the framework's examples do."""
-    folder = str(find_model(WHISPER_BASE))
+    folder = str(find_model("base"))
     whisper = WhisperModel(folder, device="cpu", compute_type="int8", cpu_threads=min(4, os.cpu_count() or 1))
     process.userdata.update(whisper=whisper, piper=PiperVoice.load(voice_file()))
 

@@ -18,7 +18,7 @@ from voiceplane_cli.inventory import models_table
 from voiceplane_cli.model_info import ModelInfo, WorkerInfo
 from voiceplane_cli.orchestrator_client import OrchestratorClient
 from voiceplane_cli.output import CliError, one_line, stdout, table
-from voiceplane_cli.prometheus_parser import PrometheusMetrics
+from voiceplane_cli.prometheus_metrics import PrometheusMetrics
 from voiceplane_cli.workers import workers_table
 
 PREFIX = "voiceplane_orchestrator_"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator, model_validator
 from voiceplane_common.addresses import HostAndPort, host_and_port
 from voiceplane_common.settings import Section
 from voiceplane_common.tls import ClientTlsSection
@@ -140,7 +140,8 @@ class DiscoverySection(Section):
 
     Attributes:
         kind: "static": the addresses in workers. "embedded": one worker that the orchestrator starts itself.
-            "kubernetes": the endpoints of the worker pools' Services. "redis": workers that register in a Redis.
+            "kubernetes": the endpoints of the worker pools' Services. "redis": workers that register in a Redis. Where
+            neither kind nor workers are set, redis.url alone selects "redis".
         workers: "host:port" or "unix:/path".
         worker_args: Flags of the embedded worker.
         namespaces: Namespaces of the pools; if empty, the pod's own.
@@ -162,16 +163,20 @@ class DiscoverySection(Section):
         return self
 
 
+def _policy_by_any_name(value: object) -> object:
+    return "balanced" if value == "default" else value
+
+
 class RoutingSection(Section):
     """Which worker serves a session.
 
     Attributes:
-        policy: "balanced" weighs residency, load and latency; "least_loaded" only load.
+        policy: "balanced", or "default", weighs residency, load and latency; "least_loaded" only load.
         prefer_resident: Prefer a worker that has the model resident over one that would have to load it.
         recovery_timeout_ms: How long a session waits for a worker when there is none.
     """
 
-    policy: Literal["balanced", "least_loaded"] = "balanced"
+    policy: Annotated[Literal["balanced", "least_loaded"], BeforeValidator(_policy_by_any_name)] = "balanced"
     prefer_resident: bool = True
     recovery_timeout_ms: int = Field(default=60_000, ge=0)
 
@@ -277,6 +282,16 @@ class OrchestratorSettings(Section):
         named = {name: value for name, value in variables.items() if value}
         given = values.get("livekit", {})
         return values | {"livekit": named | given} if named and isinstance(given, dict) else values
+
+    @model_validator(mode="before")
+    @classmethod
+    def _discover_in_redis_where_nothing_else_is_named(cls, values: dict[str, Any]) -> dict[str, Any]:
+        redis, discovery = values.get("redis"), values.get("discovery", {})
+        if not (isinstance(redis, dict) and redis.get("url") and isinstance(discovery, dict)):
+            return values
+        if discovery.keys() & {"kind", "workers"}:
+            return values
+        return values | {"discovery": discovery | {"kind": "redis"}}
 
     @model_validator(mode="after")
     def _check_embedded_worker_without_tls(self) -> OrchestratorSettings:

@@ -27,7 +27,7 @@ HERE = families_here()
 HOSTED = ", in a child process"
 SENTENCE = "The train to the coast leaves at noon from platform nine, and it is never late."
 SETTLING_CYCLES = 5
-HOSTED_CYCLES = 15  # each starts a process, with which all that the model held ends
+HOSTED_CYCLES = 10  # each starts a process, with which all that the model held ends
 HOSTABLE = {MOCK.name, *([OTHERS_PACK.metadata.family] if OTHERS_PACK else [])}  # in a child all families are alike
 TEXTS = {
     "en": "The water is cold today, and the boats stay at home.",

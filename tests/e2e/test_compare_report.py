@@ -66,5 +66,7 @@ def test_the_report_meets_wcag_aa_in_light_and_dark_wide_and_narrow(page: WebDri
 def test_the_report_plays_by_itself_and_runs_nothing(page: WebDriver) -> None:
     assert page.execute_async_script(PLAY) == [1, 1]
     assert page.title == "Voiceplane: models compared"
-    assert page.execute_script("return performance.getEntriesByType('resource').map(({name}) => name.slice(0, 5))") == []
+    assert (
+        page.execute_script("return performance.getEntriesByType('resource').map(({name}) => name.slice(0, 5))") == []
+    )
     assert console_errors(page) == []

@@ -10,7 +10,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from tests.support.browser import console_errors
-from tests.support.page import stats, text_of, until
+from tests.support.page import open_page, stats, text_of, until
 from tests.support.page_states import listen
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ async def test_a_conversation_is_heard_shown_and_measured(
     scripted.script = script
 
     def drive() -> None:
-        chrome.get(url)
+        open_page(chrome, url)
         until(chrome, lambda c: "joe" in text_of(c, "#model"))
         chrome.find_element(By.ID, "talk").click()
         until(chrome, lambda c: HEARD in text_of(c, "#transcript"))
@@ -95,7 +95,7 @@ async def test_a_text_is_spoken_and_interrupted_by_the_keyboard_alone(
     scripted.script = script
 
     def drive() -> None:
-        chrome.get(url)
+        open_page(chrome, url)
         until(chrome, lambda c: "joe" in text_of(c, "#model"))
         press(chrome, Keys.TAB, until_focused="text")
         press(chrome, TEXT + Keys.ENTER)
@@ -124,7 +124,7 @@ async def test_mute_silences_the_microphone_and_a_lost_connection_comes_back(
     scripted.script = script
 
     def drive() -> None:
-        chrome.get(url)
+        open_page(chrome, url)
         chrome.find_element(By.ID, "talk").click()
         until(chrome, lambda c: stats(c)["microphoneLoudest"] > 0.05)
         chrome.find_element(By.ID, "mute").click()
@@ -156,7 +156,7 @@ async def test_a_spoken_reply_appears_as_it_is_written_and_what_was_not_heard_is
     scripted.script = script
 
     def drive() -> None:
-        chrome.get(url)
+        open_page(chrome, url)
         chrome.find_element(By.ID, "talk").click()
         until(chrome, lambda c: text_of(c, "#transcript .agent p") == "One two three.")
 
@@ -185,7 +185,7 @@ async def test_what_cannot_be_read_is_shown_as_an_error_and_the_conversation_goe
     scripted.script = script
 
     def drive() -> None:
-        chrome.get(url)
+        open_page(chrome, url)
         chrome.find_element(By.ID, "talk").click()
 
     def heard_of(number: int) -> None:
@@ -214,7 +214,7 @@ async def test_who_has_only_typed_can_disconnect(chrome: WebDriver, scripted: Sc
     scripted.script = script
 
     def drive() -> None:
-        chrome.get(url)
+        open_page(chrome, url)
         assert not chrome.find_element(By.ID, "disconnect").is_displayed()
         chrome.find_element(By.ID, "text").send_keys(TEXT + Keys.ENTER)
         until(chrome, lambda c: text_of(c, "#connection") == "Listening")

@@ -12,6 +12,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.support.browser import browser, console_errors, screenshot
+from tests.support.page import open_page
 from tests.support.speech import SENTENCES, synthesize_pcm, word_error_rate
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def converse(chrome: WebDriver, url: str) -> dict[str, str]:
     """Talk, listen, then type a text; returns what the page shows at the end."""
     wait = WebDriverWait(chrome, DEADLINE_S, poll_frequency=0.1)
     stats = "return window.voiceplane.stats"
-    chrome.get(url)
+    open_page(chrome, url)
     wait.until(lambda c: "en_US-joe-medium — resident" in shown(c, "#model"))
     chrome.find_element(By.ID, "talk").click()
     wait.until(lambda c: shown(c, "#transcript .user"))

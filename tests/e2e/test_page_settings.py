@@ -9,7 +9,7 @@ import pytest
 from selenium.webdriver.common.by import By
 
 from tests.support.browser import console_errors
-from tests.support.page import choose, stats, text_of, until
+from tests.support.page import choose, open_page, stats, text_of, until
 from tests.support.page_states import listen
 from tests.support.scripted_server import model
 
@@ -44,7 +44,7 @@ async def test_devices_are_chosen_remembered_and_replaced_while_they_are_gone(
         )
 
     def talk() -> None:
-        chrome.get(url)
+        open_page(chrome, url)
         chrome.find_element(By.ID, "talk").click()
         until(chrome, lambda c: stats(c)["microphoneLoudest"] > 0.05)
 
@@ -99,7 +99,7 @@ async def test_a_microphone_that_ends_is_replaced_by_another_one(
 
     def drive() -> None:
         chrome.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": keep})
-        chrome.get(url)
+        open_page(chrome, url)
         chrome.find_element(By.ID, "talk").click()
         until(chrome, lambda c: stats(c)["microphoneLoudest"] > 0.05)
         chrome.execute_script(end)
@@ -119,7 +119,7 @@ async def test_a_model_shows_how_far_it_is_and_why_it_failed(
 
     def drive() -> None:
         amy("fetching", fetched_bytes=21_000_000, fetch_bytes=63_000_000)
-        chrome.get(url)
+        open_page(chrome, url)
         choose(chrome, "model", "amy")
         until(chrome, lambda c: text_of(c, "#elapsed").startswith("21 of 63 MB"))
         bar = chrome.find_element(By.ID, "loading")
@@ -155,7 +155,7 @@ async def test_plots_of_the_last_turns_and_of_the_last_minute_are_described_in_w
         return str(plot.get_attribute("aria-label"))
 
     def drive() -> None:
-        chrome.get(url)
+        open_page(chrome, url)
         assert told("jitter_ms") == "nothing measured yet"
         chrome.find_element(By.ID, "talk").click()
         until(chrome, lambda c: told("jitter_ms").startswith("Jitter, the last minute:"))

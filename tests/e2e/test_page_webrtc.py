@@ -18,7 +18,7 @@ from tests.support import processes, track_recorder
 from tests.support.browser import RESULTS, browser, screenshot
 from tests.support.chat import chat_server
 from tests.support.livekit import livekit_server
-from tests.support.page import choose, stats, text_of, until
+from tests.support.page import choose, open_page, stats, text_of, until
 from tests.support.speech import SENTENCES, synthesize_pcm, word_error_rate
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def recording(path: Path, *parts: str | float) -> Path:
 
 def converse(chrome: WebDriver, url: str) -> str:
     """Talk by microphone, hear the answer, then have a text spoken and interrupt it; what was understood."""
-    chrome.get(url)
+    open_page(chrome, url)
     chrome.find_element(By.ID, "talk").click()
     until(chrome, lambda c: text_of(c, "#transport") == "WebRTC")
     until(chrome, lambda c: text_of(c, "#transcript .user"))
@@ -82,7 +82,7 @@ def converse(chrome: WebDriver, url: str) -> str:
 
 def fall_back(chrome: WebDriver, url: str) -> str:
     """Have a text spoken without a LiveKit server; what the page says of it."""
-    chrome.get(url)
+    open_page(chrome, url)
     chrome.find_element(By.ID, "text").send_keys("One two three." + Keys.ENTER)
     until(chrome, lambda c: stats(c)["played"] > 24_000)
     screenshot(chrome, "webrtc-fallback")
@@ -129,7 +129,7 @@ def be_interrupted(chrome: WebDriver, url: str) -> Interrupted:
     Each microphone plays the recording from its beginning when it is opened, so choosing one decides when it speaks.
     """
     track_recorder.install(chrome)
-    chrome.get(url)
+    open_page(chrome, url)
     chrome.find_element(By.ID, "talk").click()
     until(chrome, lambda c: text_of(c, "#transport") == "WebRTC", deadline_s=DEADLINE_S)
     speaker = chrome.find_elements(By.CSS_SELECTOR, "#speaker option")[-1].get_attribute("value") or ""

@@ -19,6 +19,7 @@ from tests.support.browser import browser, console_errors
 from tests.support.impaired_network import NEAR_ADDRESS, RoughPath, inside, rough_path
 from tests.support.livekit import KEY, SECRET, LiveKitServer, tone
 from tests.support.orchestrators import ScriptedRecognizer, orchestrator
+from tests.support.page import open_page
 from tests.support.tls_proxy import NAME, TURN_NAME, Site, host_and_port, nginx, orchestrator_settings
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def converse(site: Site, *, profile: Path, microphone: Path) -> list[str]:
     """Open the page, give the key, speak and be answered; the console's errors."""
     with browser(profile=profile, microphone=microphone, flags=site.chromium_flags) as chrome:
         wait = WebDriverWait(chrome, DEADLINE_S, poll_frequency=0.05)
-        chrome.get(f"https://{NAME}/")
+        open_page(chrome, f"https://{NAME}/")
         chrome.find_element(By.TAG_NAME, "summary").click()
         chrome.find_element(By.ID, "key").send_keys(API_KEY + Keys.TAB)
         chrome.find_element(By.ID, "talk").click()

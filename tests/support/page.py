@@ -5,11 +5,14 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from aiohttp import web
+from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 from voiceplane_orchestrator.transports.http.page import CONTENT_TYPES, PAGE_HEADERS
 
+from tests.support.browser import console_errors
 from tests.support.scripted_server import ScriptedServer, model
 
 if TYPE_CHECKING:
@@ -49,6 +52,16 @@ def text_of(chrome: WebDriver, selector: str) -> str:
 def until(chrome: WebDriver, condition: Callable[[WebDriver], Any], *, deadline_s: float = DEADLINE_S) -> None:
     """Wait for something to be so."""
     WebDriverWait(chrome, deadline_s, poll_frequency=0.05).until(condition)
+
+
+def open_page(chrome: WebDriver, url: str) -> None:
+    """Load the page, and wait until its program has started; before that a click does nothing."""
+    chrome.get(url)
+    started = "return 'voiceplane' in window"
+    try:
+        until(chrome, lambda c: c.execute_script(started))
+    except TimeoutException:
+        pytest.fail(f"the page at {url} does not start: {console_errors(chrome)}")
 
 
 def stats(chrome: WebDriver) -> dict[str, float]:

@@ -16,7 +16,7 @@ from selenium.webdriver.common.keys import Keys
 from voiceplane_common.tasks import first_to_end
 
 from tests.support.livekit import KEY, SECRET, livekit_server
-from tests.support.page import choose, page_server, text_of, until
+from tests.support.page import choose, open_page, page_server, text_of, until
 from tests.support.processes import free_port
 from tests.support.scripted_server import frame, model
 from tests.support.speech import synthesize_pcm
@@ -49,7 +49,7 @@ class Stage:
     def open(self, script: Callable[[Peer], Awaitable[None]] | None = None) -> None:
         """Open the page; the script is what the server does once it is talked to."""
         self.server.script = script
-        self.chrome.get(self.url)
+        open_page(self.chrome, self.url)
         self.until("joe", "#model")
 
     def talk(self) -> None:

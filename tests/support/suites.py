@@ -1,4 +1,4 @@
-"""All tests, several suites at a time: most of what a suite takes is the time that speech and processes take.
+"""All tests, several suites at a time.
 
 `python -m tests.support.suites` runs every suite, or those that are named, and ends with a line that counts all tests.
 The programs that some suites need are built meanwhile, at idle priority. `--lint` adds the linters and the docs.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ROOT = Path(__file__).parents[2]
-AT_ONCE = 2
-"""Suites that run side by side, of those that no clock judges."""
+AT_ONCE = 3
+"""Suites that run side by side. Most of what they take is the time that speech, processes and pods take."""
 SLOWEST = 20
 TAIL_LINES = 25
 
@@ -37,14 +39,12 @@ class Suite:
         paths: Its folders and files.
         left_out: What lies under its paths and belongs to another suite.
         programs: It needs the programs that are built from Go modules.
-        alone: It judges time, memory or the machine's network, so nothing else runs beside it.
     """
 
     name: str
     paths: tuple[str, ...]
     left_out: tuple[str, ...] = ()
     programs: bool = False
-    alone: bool = False
 
 
 CLUSTER = ("tests/e2e/kubernetes", "tests/e2e/test_cluster.py", "tests/e2e/test_compose.py")
@@ -54,15 +54,15 @@ CONTROL_PLANE = (
     "tests/integration/operator",
     "tests/integration/orchestrator/test_kubernetes_discovery.py",
 )
-# In the order in which they begin: the longest first, and those that wait for programs later.
+# In the order in which they begin: first those that need no programs, which are built meanwhile, then the longest.
 SUITES = (
     Suite(name="families", paths=("tests/contract/test_families.py",)),
-    Suite(name="unit", paths=("tests/unit",)),
     Suite(name="contract", paths=("tests/contract", "families"), left_out=("tests/contract/test_families.py",)),
-    Suite(name="browser", paths=("tests/e2e",), left_out=CLUSTER, programs=True, alone=True),
-    Suite(name="servers", paths=("tests/integration",), left_out=CONTROL_PLANE, programs=True, alone=True),
+    Suite(name="unit", paths=("tests/unit",)),
+    Suite(name="servers", paths=("tests/integration",), left_out=CONTROL_PLANE, programs=True),
+    Suite(name="cluster", paths=CLUSTER, programs=True),
+    Suite(name="browser", paths=("tests/e2e",), left_out=CLUSTER, programs=True),
     Suite(name="control-plane", paths=CONTROL_PLANE, programs=True),
-    Suite(name="cluster", paths=CLUSTER, programs=True, alone=True),
 )
 
 
@@ -74,6 +74,7 @@ class Result:
         name: The suite's.
         code: The exit code; 5 if there was no test.
         seconds: How long it took.
+        cpu_seconds: What it and the processes that it waited for computed; daemons are not in it.
         output: What it printed.
         passed: Tests that passed.
         failed: Tests that failed, or erred outside of a test.
@@ -84,6 +85,7 @@ class Result:
     name: str
     code: int
     seconds: float
+    cpu_seconds: float
     output: str
     passed: int = 0
     failed: int = 0
@@ -122,9 +124,8 @@ class Runner:
         async with asyncio.TaskGroup() as group:
             build = group.create_task(self._build() if any(suite.programs for suite in suites) else nothing())
             linters = group.create_task(self._lint() if lint else nothing())
-            together = [group.create_task(self._run(suite, build)) for suite in suites if not suite.alone]
-        results = [build.result(), linters.result(), *(task.result() for task in together)]
-        results += [await self._run(suite, build) for suite in suites if suite.alone]
+            runs = [group.create_task(self._run(suite, build)) for suite in suites]
+        results = [build.result(), linters.result(), *(run.result() for run in runs)]
         return [result for result in results if result is not None]
 
     async def _build(self) -> Result:
@@ -162,20 +163,46 @@ async def nothing() -> None:
     """What is done where there is nothing to do."""
 
 
+_running: set[subprocess.Popen[str]] = set()
+
+
 async def command(name: str, *arguments: str) -> Result:
     """Run a program; returns when it has ended, with nothing counted."""
+    return await asyncio.to_thread(_command, name, arguments)
+
+
+def _command(name: str, arguments: Sequence[str]) -> Result:
     began = time.monotonic()
-    process = await asyncio.create_subprocess_exec(
-        *arguments, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    process = subprocess.Popen(
+        arguments,
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
     )
-    output, _ = await process.communicate()
-    assert process.returncode is not None
+    _running.add(process)
+    assert process.stdout is not None
+    with process.stdout:
+        output = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    _running.discard(process)
     return Result(
         name=name,
         code=process.returncode,
         seconds=time.monotonic() - began,
-        output=output.decode(errors="replace"),
+        cpu_seconds=usage.ru_utime + usage.ru_stime,
+        output=output,
     )
+
+
+def end_all(signal_number: int, _frame: object) -> None:
+    """Interrupt what runs, so that it ends the servers that it has started, and exit when it has ended."""
+    for process in list(_running):
+        process.send_signal(signal.SIGINT)
+    sys.exit(128 + signal_number)
 
 
 def report(result: Result) -> Result:
@@ -195,8 +222,8 @@ def summary(results: Sequence[Result]) -> list[str]:
     lines += [f"{seconds:7.1f} s {name}" for name, seconds in durations.most_common(SLOWEST)]
     lines += ["", "===== all suites ====="]
     lines += [
-        f"{result.seconds:7.0f} s {result.name}: {result.passed} passed, {result.failed} failed"
-        + ("" if not result.code else f", exit code {result.code}")
+        f"{result.seconds:7.0f} s ({result.cpu_seconds:.0f} s of CPU) {result.name}: "
+        f"{result.passed} passed, {result.failed} failed" + ("" if not result.code else f", exit code {result.code}")
         for result in results
     ]
     passed, failed, skipped = (
@@ -216,6 +243,7 @@ def main() -> int:
     if unknown := set(arguments.names) - set(names):
         parser.error(f"no such suite: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     suites = [suite for suite in SUITES if suite.name in (arguments.names or names)]
+    signal.signal(signal.SIGTERM, end_all)
     with tempfile.TemporaryDirectory(prefix="voiceplane-suites-") as folder:
         results = asyncio.run(Runner(Path(folder), arguments.at_once).run_all(suites, lint=arguments.lint))
     print("\n".join(summary(results)), flush=True)

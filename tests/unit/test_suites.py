@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
-from tests.support.suites import ROOT, SUITES, Result, count, summary
+from tests.support.suites import ROOT, SUITES, Result, command, count, summary
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,10 +38,17 @@ def test_every_path_of_a_suite_is_there() -> None:
 def test_the_last_line_counts_the_tests_of_all_suites(tmp_path: Path) -> None:
     report = tmp_path / "a.xml"
     report.write_text(REPORT)
-    first = Result(name="a", code=1, seconds=2.0, output="")
+    first = Result(name="a", code=1, seconds=2.0, cpu_seconds=1.0, output="")
     count(first, report)
-    second = Result(name="b", code=0, seconds=1.0, output="", passed=5)
+    second = Result(name="b", code=0, seconds=1.0, cpu_seconds=1.0, output="", passed=5)
     lines = summary([first, second])
     assert lines[-1] == "6 passed, 2 failed, 1 skipped"
     assert any("tests/a.py::test_one" in line for line in lines)
     assert summary([second])[-1] == "5 passed, 0 failed"
+
+
+async def test_a_suite_reports_how_it_ended_and_what_it_computed() -> None:
+    program = "import time\nwhile time.process_time() < 0.2: pass\nprint('said')\nexit(3)"
+    result = await command("a", sys.executable, "-c", program)
+    assert (result.code, result.output) == (3, "said\n")
+    assert result.cpu_seconds >= 0.2

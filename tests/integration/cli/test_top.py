@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import prometheus_client
 import pytest
 from voiceplane_cli import top
-from voiceplane_cli.prometheus_parser import PrometheusMetrics
+from voiceplane_cli.output import CliError
+from voiceplane_cli.prometheus_metrics import PrometheusMetrics
 from voiceplane_orchestrator.metrics import Metrics
 
 from tests.integration.cli.test_commands import VOICEPLANE, url, voiceplane
@@ -135,13 +136,13 @@ def test_percentiles_are_those_of_prometheus_and_of_the_time_since_an_earlier_lo
     )
 
 
-def test_labels_with_odd_characters_and_lines_in_another_shape_do_no_harm() -> None:
-    shown = PrometheusMetrics(
-        'a_total{reason="x\\"}y",kind="k"} 2\n# HELP a_total A.\nnonsense\na_total{kind="k"} 3e0\nb NaN\n'
-    )
+def test_labels_with_odd_characters_are_read_and_another_format_is_refused() -> None:
+    shown = PrometheusMetrics('# HELP a_total A.\na_total{reason="x\\"}y",kind="k"} 2\na_total{kind="k"} 3e0\nb NaN\n')
     assert shown.total("a_total") == 5
-    assert shown.total("a_total", reason='x\\"}y') == 2
+    assert shown.total("a_total", reason='x"}y') == 2
     assert shown.by("kind", "a_total") == {"k": 5}
+    with pytest.raises(CliError, match="text format"):
+        PrometheusMetrics("<html>nginx</html>\n")
 
 
 def test_every_metric_that_it_reads_exists() -> None:

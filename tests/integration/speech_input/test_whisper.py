@@ -9,6 +9,7 @@ import grpc
 import numpy as np
 import pytest
 import pytest_asyncio
+from structlog.testing import capture_logs
 from voiceplane_common.errors import VoiceplaneError
 from voiceplane_speech_input.asr.settings import AsrSection
 from voiceplane_speech_input.asr.whisper import WhisperRecognizer
@@ -140,6 +141,22 @@ async def test_a_missing_model_is_an_error_with_the_remedy(model: str) -> None:
         await WhisperRecognizer(AsrSection(model=model)).start()
     assert (caught.value.code, caught.value.field) == (grpc.StatusCode.NOT_FOUND, "asr.model")
     assert "\n" not in caught.value.message
+
+
+async def test_without_cublas_a_gpu_is_left_alone_and_the_cpu_recognizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver is there, and what CTranslate2 needs besides is not: the first recognition on the GPU tells."""
+    monkeypatch.setattr("ctranslate2.get_cuda_device_count", lambda: 1)
+    with capture_logs() as logs:
+        recognizer = WhisperRecognizer(AsrSection())
+        await recognizer.start()
+    try:
+        heard = await recognizer.transcribe(synthesize(SENTENCES[0]), language="en")
+    finally:
+        await recognizer.aclose()
+    assert word_error_rate([SENTENCES[0]], [heard.text]) <= WER_LIMIT
+    assert any(log["log_level"] == "warning" and "CPU" in log["event"] and log["reason"] for log in logs)
+    with pytest.raises(VoiceplaneError, match="cuda"):
+        await WhisperRecognizer(AsrSection(device="cuda")).start()
 
 
 async def test_a_broken_model_is_an_error_that_names_it(tmp_path: Path) -> None:

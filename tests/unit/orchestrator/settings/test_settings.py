@@ -19,7 +19,11 @@ def load(**overrides: Any) -> OrchestratorSettings:
     [
         ({"livekit__url": "ws://127.0.0.1:7880"}, "livekit", "set livekit.api_key and livekit.api_secret"),
         ({"transport__ws_fallback": False}, "transport", "set transport.ws_fallback to true"),
-        ({"redis__url": "redis://store:6379"}, "", "set discovery.kind to redis, or remove redis.url"),
+        (
+            {"redis__url": "redis://store:6379", "discovery__kind": "embedded"},
+            "",
+            "set discovery.kind to redis, or remove redis.url",
+        ),
         ({"redis__url": "redis://:hush@store"}, "redis", "put it in redis.password"),
         ({"discovery__kind": "redis"}, "", "redis.url: set it"),
         ({"replies__engine": "llm"}, "replies", "base_url and model"),

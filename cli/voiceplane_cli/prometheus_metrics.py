@@ -3,37 +3,38 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-_LINE = re.compile(r"^(\w+)(?:\{(.*)\})?\s+(\S+)$")
-_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+from prometheus_client.parser import text_string_to_metric_families
 
+from voiceplane_cli.output import CliError
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One series at one moment."""
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
-    name: str
-    labels: Mapping[str, str]
-    value: float
+    from prometheus_client.samples import Sample
 
 
 class PrometheusMetrics:
     """All series of a program at one moment."""
 
     def __init__(self, text: str) -> None:
-        """Read them; lines in another shape are skipped.
+        """Read them.
 
         Args:
             text: In the text format, https://prometheus.io/docs/instrumenting/exposition_formats/
+
+        Raises:
+            CliError: It is not in that format.
         """
         self._samples: dict[str, list[Sample]] = {}
-        for line in text.splitlines():
-            if match := _LINE.match(line):
-                labels = dict(_LABEL.findall(match[2] or ""))
-                self._samples.setdefault(match[1], []).append(Sample(match[1], labels, _number(match[3])))
+        try:
+            for family in text_string_to_metric_families(text):
+                for sample in family.samples:
+                    self._samples.setdefault(sample.name, []).append(sample)
+        except ValueError as error:
+            message = f"the server's /metrics is not in Prometheus' text format: {error}; is it an orchestrator?"
+            raise CliError(message) from error
 
     def total(self, name: str, **labels: str) -> float:
         """The sum of the series that have these labels; 0 if there are none."""
@@ -70,7 +71,7 @@ class PrometheusMetrics:
         """A histogram: how much was at most each bound."""
         buckets: dict[float, float] = {}
         for sample in self._of(f"{name}_bucket", labels):
-            bound = _number(sample.labels.get("le", ""))
+            bound = float(sample.labels["le"])
             buckets[bound] = buckets.get(bound, 0.0) + sample.value
         return buckets
 
@@ -88,10 +89,3 @@ def _quantile(quantile: float, buckets: list[tuple[float, float]]) -> float | No
             return low + (bound - low) * share
         low, below = bound, count
     return low
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
