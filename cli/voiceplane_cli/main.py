@@ -300,6 +300,9 @@ def load(
     residency: Annotated[
         Literal["on_demand", "preload", "pinned"] | None, typer.Option(help="pinned: never evicted.")
     ] = None,
+    load_timeout: Annotated[
+        int, typer.Option(min=0, help="Seconds that the load may take, without its fetch; 0: the worker's own.")
+    ] = 0,
     warm_up_text: Annotated[str, typer.Option(help="Spoken once after the load, unheard.")] = "",
     worker: WorkerAddress = None,
     server: Server = None,
@@ -315,6 +318,7 @@ def load(
         options=pairs(option or (), flag="--option"),
         voices=pairs(voice or (), flag="--voice", optional=True),
         residency=residency or "",
+        load_timeout_ms=load_timeout * 1000,
         warm_up_text=warm_up_text,
     )
     _change(ctx, model_id, "load", declaration=declaration, worker=worker, server=server, json_=json_)

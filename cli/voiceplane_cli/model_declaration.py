@@ -31,6 +31,7 @@ class ModelDeclaration:
         options: Family options.
         voices: Names of the voices for sessions, and their languages.
         residency: "on_demand", "preload" or "pinned".
+        load_timeout_ms: How long the load may take, without its fetch.
         warm_up_text: Spoken once after the load.
     """
 
@@ -42,6 +43,7 @@ class ModelDeclaration:
     options: dict[str, str] = field(default_factory=dict)
     voices: dict[str, str] = field(default_factory=dict)
     residency: str = ""
+    load_timeout_ms: int = 0
     warm_up_text: str = ""
 
     @property
@@ -55,6 +57,7 @@ class ModelDeclaration:
             "options": self.options,
             "voices": [{"name": name, "language": language} for name, language in self.voices.items()],
             "residency": self.residency,
+            "load_timeout_ms": self.load_timeout_ms,
             "warm_up_text": self.warm_up_text,
         }
         return {name: value for name, value in fields.items() if value}
@@ -68,6 +71,7 @@ class ModelDeclaration:
             options=self.options,
             voices=[tts_pb2.Voice(name=name, language=language) for name, language in self.voices.items()],
             residency=RESIDENCIES.get(self.residency, tts_pb2.RESIDENCY_UNSPECIFIED),
+            load_timeout_ms=self.load_timeout_ms,
             warm_up_text=self.warm_up_text,
         )
         if self.source or self.sha256 or self.credentials:

@@ -23,6 +23,7 @@ ANNA = ModelDeclaration(
     options={"seed": "7"},
     voices={"anna": "", "ben": "de"},
     residency="pinned",
+    load_timeout_ms=9_000,
 )
 
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from voiceplane_common.errors import VoiceplaneError
 
-# What a machine with an NVIDIA GPU has: a driver, WSL 2's, or that of a Jetson.
-_SIGNS = ("proc/driver/nvidia", "dev/nvidia0", "dev/nvidiactl", "dev/dxg", "dev/nvhost-ctrl", "dev/nvmap")
+# What a machine with a GPU has: NVIDIA's driver, WSL 2's, that of a Jetson, or AMD's, which torch calls cuda, too.
+_SIGNS = ("proc/driver/nvidia", "dev/nvidia0", "dev/nvidiactl", "dev/dxg", "dev/nvhost-ctrl", "dev/nvmap", "dev/kfd")
 
 
 # Of what is free at the start, the budget of models: the rest is for what they compute, and for the driver.
@@ -95,7 +95,7 @@ def device_problem(device: str, *, root: Path = Path("/")) -> VoiceplaneError | 
         message = f"device {device!r} is unknown: use cpu, cuda or cuda:N"
     elif kind == "cuda" and not any((root / sign).exists() for sign in _SIGNS):
         message = (
-            f"the worker's device is {device!r}, and this machine has no NVIDIA driver: run the worker where a GPU is, "
+            f"the worker's device is {device!r}, and this machine has no GPU driver: run the worker where a GPU is, "
             "give its container the GPU, or set worker.device to cpu"
         )
     else:
