@@ -72,6 +72,25 @@ def test_the_catalogs_metadata_describes_files_from_its_source(tmp_path: Path) -
     assert pack.metadata.description == "ours"
 
 
+def test_a_reference_may_lie_beside_the_catalogs_metadata(tmp_path: Path) -> None:
+    source_files = write_tree(tmp_path / "files", FILES)
+    beside = write_pack(
+        tmp_path / "packs" / "mock" / "voice",
+        "voice",
+        files={"ref/seed.wav": b"beside"},
+        source={"uri": source_files.as_uri()},
+        reference="ref/seed.wav",
+    )
+    known = known_pack(tmp_path / "packs", "voice")
+    assert open_pack(ModelSpec(model_id="voice"), known).reference == beside / "ref/seed.wav"
+    write_tree(source_files, {"ref/seed.wav": b"its own"})
+    assert open_pack(ModelSpec(model_id="voice"), known).reference == source_files / "ref/seed.wav"
+    (source_files / "ref/seed.wav").unlink()
+    (beside / "ref/seed.wav").unlink()
+    error = refused(ModelSpec(model_id="voice"), known)
+    assert (error.reason, error.field) == ("PACK_INVALID", "reference")
+
+
 def test_a_requests_source_and_its_own_metadata_win(tmp_path: Path) -> None:
     write_pack(tmp_path / "packs" / "mock" / "voice", "voice", description="the catalog's")
     other = write_pack(tmp_path / "other", "voice", description="its own")

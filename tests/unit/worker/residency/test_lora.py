@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from voiceplane_common.errors import VoiceplaneError
+from voiceplane_worker.packs.catalog import PackCatalog
 from voiceplane_worker.packs.metadata import PackSource
 from voiceplane_worker.residency.model_manager import ModelManager
 from voiceplane_worker.residency.model_spec import ModelSpec
@@ -15,6 +16,10 @@ from voiceplane_worker.settings import ModelManagerSection
 
 from tests.support.clock import VirtualClock, settle
 from tests.support.models import FakeCatalog, FakeLoader, FakeModel
+from tests.support.voicepacks import write_pack
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SOURCE = PackSource(uri="file:///voices/lora")
 LORA = ModelSpec(model_id="lora", source=SOURCE, base_model_id="base")
@@ -54,6 +59,22 @@ async def test_a_session_of_a_lora_loads_its_base_first_though_one_load_may_run_
     assert [spec.model_id for spec in bench.loader.specs] == ["base", "lora"]
     await bench.manager.close()
     assert bench.loader.alive == []
+
+
+async def test_a_pack_of_the_catalog_names_its_base_itself(tmp_path: Path) -> None:
+    write_pack(tmp_path / "mock" / "base", "base")
+    write_pack(tmp_path / "mock" / "lora", "lora", base_model_id="base")
+    loader = FakeLoader(by_itself=True)
+    manager = ModelManager(
+        settings=ModelManagerSection(default_model_id=""),
+        catalog=PackCatalog(tmp_path),
+        loader=loader,
+        clock=VirtualClock(),
+    )
+    for _ in range(2):  # asked for again, it is the same
+        assert (await manager.load(ModelSpec(model_id="lora"))).base_model_id == "base"
+    assert [spec.model_id for spec in loader.specs] == ["base", "lora"]
+    await manager.close()
 
 
 async def test_several_loras_share_one_base_that_is_resident() -> None:
