@@ -20,7 +20,10 @@ from families.manifests import read_manifests  # noqa: E402  # found by the line
 KIT = "voiceplane_family_kit"
 WORKER = ROOT / "worker" / "voiceplane_worker"
 # What a family may import of the worker.
-API = {"adapters": {"base", "family", "memory", "options", "pack_files"}, "packs": {"metadata", "pack"}}
+API = {
+    "adapters": {"base", "family", "memory", "options", "out_of_memory", "pack_files"},
+    "packs": {"metadata", "pack"},
+}
 PROGRAMS = ("voiceplane_cli", "voiceplane_operator", "voiceplane_orchestrator")
 BELOW = ("voiceplane_client", "voiceplane_common", "voiceplane_proto")
 

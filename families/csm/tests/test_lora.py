@@ -182,8 +182,8 @@ def with_a_tensor_too_many(folder: Path) -> None:
         (lambda folder: configure(folder, bias="all"), "bias is 'all': it would change the base"),
         (lambda folder: configure(folder, target_modules=["nowhere"]), "does not fit its base"),
         (lambda folder: configure(folder, r=8), "does not fit its base"),
-        (without_a_tensor, "does not fit its base: it lacks 1 weights"),
-        (with_a_tensor_too_many, "1 that the base has no place for"),
+        (without_a_tensor, r"does not fit its base: it lacks 1 weights \(such as base_model\."),
+        (with_a_tensor_too_many, r"1 weights \(such as .*nowhere.*\) that the base has no place for"),
     ],
 )
 def test_an_adapter_that_does_not_fit_is_refused_and_leaves_nothing(

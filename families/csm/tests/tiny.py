@@ -63,12 +63,33 @@ def pack_of_tiny(folder: Path, *, model_id: str = "tiny", weights: int = 0, **op
     return pack_in(folder, model_id=model_id, **options)
 
 
-def lora_pack(folder: Path, base: VoicePack, *, model_id: str = "lora", weights: int = 1, **options: str) -> VoicePack:
-    """Write a LoRA adapter with random weights for a tiny CSM into a new folder, as peft does after a training."""
+def lora_pack(
+    folder: Path,
+    base: VoicePack,
+    *,
+    model_id: str = "lora",
+    weights: int = 1,
+    lora: dict[str, Any] | None = None,
+    **options: str,
+) -> VoicePack:
+    """Write a LoRA adapter with random weights for a tiny CSM into a new folder, as peft does after a training.
+
+    Args:
+        folder: To be made.
+        base: What it is for.
+        model_id: Of the pack.
+        weights: The seed of its weights.
+        lora: What is special in its LoraConfig.
+        **options: Of the pack.
+    """
     model = CsmForConditionalGeneration.from_pretrained(base.path)
     torch.manual_seed(weights)
-    targets = ["q_proj", "v_proj", "down_proj"]
-    adapted: Any = get_peft_model(model, LoraConfig(r=4, target_modules=targets, init_lora_weights=False))
+    wanted = {"r": 4, "target_modules": ["q_proj", "v_proj", "down_proj"], "init_lora_weights": False} | (lora or {})
+    adapted: Any = get_peft_model(model, LoraConfig(**wanted))
+    with torch.no_grad():
+        for name, parameter in adapted.named_parameters():
+            if "modules_to_save" in name or "lora_magnitude_vector" in name:
+                parameter.add_(torch.randn_like(parameter) * parameter.std())
     adapted.save_pretrained(folder)
     return pack_in(folder, model_id=model_id, **options)
 

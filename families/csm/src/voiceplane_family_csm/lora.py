@@ -1,8 +1,13 @@
-"""LoRA adapters as peft saves them: adapter_config.json and adapter_model.safetensors."""
+"""LoRA adapters as peft saves them: adapter_config.json and adapter_model.safetensors.
+
+An adapter names the layers of the base as the transformers release of its training did. Up to 5.22, the transformers of
+Mimi, the codec, were directly in it; Unsloth's notebook trains their attention, too. Such names are translated.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from peft import LoraConfig
@@ -15,6 +20,10 @@ if TYPE_CHECKING:
     from voiceplane_worker.packs.pack import VoicePack
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+PREFIX = "base_model.model."
+"""What peft writes before the name of a layer."""
+_FLAT_CODEC = re.compile(r"(\bcodec_model\.)(encoder|decoder)_transformer\.")
+_OF_A_TARGET = re.compile(r"\.lora_(?:A|B|embedding_A|embedding_B|magnitude_vector)\b.*")
 
 
 def read_lora(pack: VoicePack) -> tuple[Any, dict[str, torch.Tensor]]:
@@ -34,6 +43,21 @@ def read_lora(pack: VoicePack) -> tuple[Any, dict[str, torch.Tensor]]:
             raise broken(pack, f"{CONFIG}: bias is {kind['bias']!r}: it would change the base; train with bias none")
         config = LoraConfig.from_pretrained(pack.path)
         config.inference_mode = True
-        return config, load_file(pack.path / WEIGHTS)
+        weights = load_file(pack.path / WEIGHTS)
     except (OSError, TypeError, ValueError, AttributeError, SafetensorError) as error:
         raise broken(pack, f"the adapter can't be read: {' '.join(str(error).split())}") from None
+    return _named_as_here(config, weights)
+
+
+def _named_as_here(config: Any, weights: dict[str, torch.Tensor]) -> tuple[Any, dict[str, torch.Tensor]]:
+    """An adapter with this transformers' names of the base's layers.
+
+    A pattern in target_modules was written for the names of its time, and so were whole names: the layers that the
+    weights are of stand in for them.
+    """
+    renamed = {_FLAT_CODEC.sub(r"\1\2.\2_transformer.", name): tensor for name, tensor in weights.items()}
+    if renamed.keys() != weights.keys() or isinstance(config.target_modules, str):
+        targets = {_OF_A_TARGET.sub("", name).removeprefix(PREFIX) for name in renamed if _OF_A_TARGET.search(name)}
+        config.target_modules = targets
+        config.exclude_modules = config.layers_to_transform = config.layers_pattern = None
+    return config, renamed

@@ -11,7 +11,7 @@ from peft import PeftModel, set_peft_model_state_dict
 from voiceplane_worker.adapters.memory import release_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 # A process owns one device, and the libraries keep state for all of it: the random numbers, the active adapter, and
 # what generate() writes into its configuration. So one frame is computed at a time, whoever it is for.
@@ -67,8 +67,8 @@ class Resident:
                 missing = [key for key in result.missing_keys if f".{name}." in key]
                 if missing or result.unexpected_keys:
                     raise ValueError(
-                        f"it lacks {len(missing)} weights of its own configuration, and has "
-                        f"{len(result.unexpected_keys)} that the base has no place for"
+                        f"it lacks {_some(missing)} of its own configuration, and has "
+                        f"{_some(result.unexpected_keys)} that the base has no place for"
                     )
             except (RuntimeError, TypeError, ValueError, KeyError) as error:
                 self._remove(name)
@@ -171,6 +171,11 @@ class _RandomState:
     def leave(self) -> None:
         on_cuda = self._device.type == "cuda"
         self._state = torch.cuda.get_rng_state(self._device) if on_cuda else torch.get_rng_state()
+
+
+def _some(names: Sequence[str]) -> str:
+    """How many weights, and the name of one."""
+    return f"{len(names)} weights" + (f" (such as {min(names)})" if names else "")
 
 
 def bytes_of(tensors: Iterable[torch.Tensor]) -> int:
