@@ -146,7 +146,9 @@ async def test_as_a_package_it_keeps_the_contract(package: Path) -> None:
         "--deselect", f"{SUITE}::test_memory_returns_after_many_loads[chirp, in a child process]",
         VOICEPLANE_CONTRACT_PACK=str(package / PACK),
     )  # fmt: skip
-    assert re.search(r"^4[0-9] passed, 1 deselected in ", out, re.MULTILINE), out
+    passed = re.search(r"^(\d+) passed, 1 deselected in ", out, re.MULTILINE)
+    assert passed, out
+    assert int(passed[1]) >= 40, out
 
 
 async def test_as_a_package_a_worker_speaks_with_it(package: Path) -> None:
