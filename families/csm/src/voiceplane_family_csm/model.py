@@ -163,4 +163,4 @@ def _prompt(resident: Resident, text: str, speaker: str, reference: Reference | 
         said = [{"type": "text", "text": reference.text}, {"type": "audio", "path": reference.samples}]
         turns.insert(0, {"role": speaker, "content": said})
     inputs = resident.processor.apply_chat_template(turns, tokenize=True, return_dict=True)
-    return inputs.to(resident.device)
+    return inputs.to(resident.device, dtype=resident.model.dtype)  # that of audio; token ids keep theirs
