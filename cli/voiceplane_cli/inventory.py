@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -25,7 +23,6 @@ from voiceplane_cli.output import CliError, ExitCode, humanise_age, humanise_byt
 WATCH_S = 0.3
 STATE_DEADLINE_S = 5.0
 SETTLE_S = 2.0
-RATE_WINDOW_S = 5.0
 SPEAKS = {"now": "now", "loadable": "once loaded", "never": "never"}
 UNSETTLED = frozenset({"fetching", "loading", "warming", "draining"})
 
@@ -145,11 +142,10 @@ async def change(
     """
     changing = asyncio.ensure_future(source.change(model_id, action, declaration=declaration))
     said = ""
-    rate = FetchRate()
     try:
         while not changing.done():
             await asyncio.wait({changing}, timeout=WATCH_S)
-            now = _activity(await source.models(), model_id, rate)
+            now = _activity(await source.models(), model_id)
             if now != said and not changing.done():
                 said = now
                 progress(now)
@@ -175,39 +171,20 @@ async def settled(source: Inventory, model_id: str) -> ModelInfo:
         await asyncio.sleep(0.05)
 
 
-class FetchRate:
-    """The rate of a fetch over its last seconds, from what is seen of it."""
-
-    def __init__(self, *, now: Callable[[], float] = time.monotonic) -> None:
-        self._now = now
-        self._seen: deque[tuple[float, int]] = deque()
-
-    def at(self, done_bytes: int) -> float:
-        """Bytes in a second, now that so many are here; 0 while it is unknown."""
-        now = self._now()
-        if self._seen and done_bytes < self._seen[-1][1]:
-            self._seen.clear()
-        self._seen.append((now, done_bytes))
-        while len(self._seen) > 2 and now - self._seen[0][0] > RATE_WINDOW_S:
-            self._seen.popleft()
-        since, before = self._seen[0]
-        return (done_bytes - before) / (now - since) if now > since else 0.0
-
-
-def _activity(models: Sequence[ModelInfo], model_id: str, rate: FetchRate) -> str:
+def _activity(models: Sequence[ModelInfo], model_id: str) -> str:
     for model in models:
         if model.model_id == model_id:
-            return f"{model_id}: {model.state}{_fetched(model.best, rate)}"
+            return f"{model_id}: {model.state}{_fetched(model.best)}"
     return f"{model_id}: waiting"
 
 
-def _fetched(place: Placement, rate: FetchRate) -> str:
+def _fetched(place: Placement) -> str:
     """Such as " 12 MB of 63 MB, 4 MB/s"."""
     if place.state != "fetching" or not place.fetched_bytes:
         return ""
     total = f" of {humanise_bytes(place.fetch_bytes)}" if place.fetch_bytes else ""
-    speed = round(rate.at(place.fetched_bytes))
-    return f" {humanise_bytes(place.fetched_bytes)}{total}" + (f", {humanise_bytes(speed)}/s" if speed else "")
+    rate = f", {humanise_bytes(place.fetch_bytes_per_s)}/s" if place.fetch_bytes_per_s else ""
+    return f" {humanise_bytes(place.fetched_bytes)}{total}{rate}"
 
 
 def models_table(models: Sequence[ModelInfo], *, now: datetime | None = None) -> Table:

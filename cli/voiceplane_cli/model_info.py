@@ -27,6 +27,8 @@ class Placement:
         memory_bytes: 0 if not known.
         fetched_bytes: Bytes of its fetch so far.
         fetch_bytes: Bytes of its fetch in all; 0 if not known.
+        fetch_bytes_per_s: The rate of its fetch; 0 if not known.
+        prefetched: Whether its pack is on the worker's machine, though it is not loaded.
         last_used: ISO 8601; None if not known.
         expires_at: When it would be evicted if unused; None if never or not known.
     """
@@ -40,6 +42,8 @@ class Placement:
     memory_bytes: int = 0
     fetched_bytes: int = 0
     fetch_bytes: int = 0
+    fetch_bytes_per_s: int = 0
+    prefetched: bool = False
     last_used: str | None = None
     expires_at: str | None = None
 
@@ -131,6 +135,8 @@ def model_from_json(value: Mapping[str, Any]) -> ModelInfo:
                 memory_bytes=each.get("memory_bytes", 0),
                 fetched_bytes=each.get("fetched_bytes", 0),
                 fetch_bytes=each.get("fetch_bytes", 0),
+                fetch_bytes_per_s=each.get("fetch_bytes_per_s", 0),
+                prefetched=each.get("prefetched", False),
                 last_used=each.get("last_used"),
                 expires_at=each.get("expires_at"),
             )
@@ -168,6 +174,8 @@ def model_from_proto(status: tts_pb2.ModelStatus, *, worker: str) -> ModelInfo:
         memory_bytes=status.memory_bytes,
         fetched_bytes=status.fetched_bytes,
         fetch_bytes=status.fetch_bytes,
+        fetch_bytes_per_s=status.fetch_bytes_per_s,
+        prefetched=status.prefetched,
         last_used=_iso(status.last_used) if status.HasField("last_used") else None,
         expires_at=_iso(status.expires_at) if status.HasField("expires_at") else None,
     )

@@ -185,5 +185,7 @@ def _model_view(model: tts_pb2.ModelStatus) -> ModelView:
         languages=tuple(model.languages),
         fetched_bytes=model.fetched_bytes,
         fetch_bytes=model.fetch_bytes,
+        fetch_bytes_per_s=model.fetch_bytes_per_s,
+        prefetched=model.prefetched,
         unloadable=model.unloadable,
     )

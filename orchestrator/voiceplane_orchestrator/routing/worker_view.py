@@ -20,6 +20,7 @@ class ModelView:
 
     Attributes:
         languages: The languages that it speaks; if empty, those of its voices.
+        prefetched: Whether its pack lies on the worker's machine, though it is not loaded.
         unloadable: Whether this worker can never load it; reason and message say why.
     """
 
@@ -35,6 +36,8 @@ class ModelView:
     languages: tuple[str, ...] = ()
     fetched_bytes: int = 0
     fetch_bytes: int = 0
+    fetch_bytes_per_s: int = 0
+    prefetched: bool = False
     unloadable: bool = False
 
     @property

@@ -74,6 +74,8 @@ async def test_models_tells_each_model_with_its_voices_and_its_state_on_the_work
             "memory_bytes",
             "fetched_bytes",
             "fetch_bytes",
+            "fetch_bytes_per_s",
+            "prefetched",
         }
         assert on["worker"] == running.settings.discovery.workers[0]
         assert on["state"] == "resident"

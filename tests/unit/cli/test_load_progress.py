@@ -31,7 +31,13 @@ class SlowSource:
         if done >= 8 * MEGABYTE:
             self.resident.set()
         state = "resident" if self.resident.is_set() else "fetching"
-        place = Placement(worker="a:1", state=state, fetched_bytes=done, fetch_bytes=8 * MEGABYTE)
+        place = Placement(
+            worker="a:1",
+            state=state,
+            fetched_bytes=done,
+            fetch_bytes=8 * MEGABYTE,
+            fetch_bytes_per_s=MEGABYTE,
+        )
         return [ModelInfo(model_id="anna", family="csm", workers=(place,))]
 
     async def workers(self) -> list[WorkerInfo]:
@@ -42,9 +48,9 @@ class SlowSource:
         await self.resident.wait()
 
 
-def test_a_fetch_shows_its_bytes() -> None:
+def test_a_fetch_shows_its_bytes_and_its_rate() -> None:
     told: list[str] = []
     model = virtual_time.run(change(SlowSource(), "anna", "load", progress=told.append))
     assert model.state == "resident"
-    fetching = [f"anna: fetching {done} MB of 8 MB" for done in (2, 4, 6)]
-    assert [line.partition(",")[0] for line in told] == [*fetching, "anna: resident"]
+    fetching = [f"anna: fetching {done} MB of 8 MB, 1 MB/s" for done in (2, 4, 6)]
+    assert told == [*fetching, "anna: resident"]

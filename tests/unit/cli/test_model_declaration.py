@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 from google.protobuf import json_format
-from voiceplane_cli.inventory import FetchRate
 from voiceplane_cli.model_declaration import ModelDeclaration, pairs, source_uri
 from voiceplane_cli.output import CliError
 from voiceplane_orchestrator.transports.http.load_request import read_load_request
@@ -52,9 +51,3 @@ def test_a_flag_that_is_no_pair_is_refused() -> None:
     for wrong in ("a", "=b"):
         with pytest.raises(CliError, match="NAME=VALUE"):
             pairs([wrong], flag="--option")
-
-
-def test_the_rate_is_that_of_the_last_seconds() -> None:
-    moments = iter([0.0, 1.0, 4.0, 8.0, 9.0])
-    rate = FetchRate(now=lambda: next(moments))
-    assert [rate.at(done) for done in (0, 10, 40, 120, 0)] == [0.0, 10.0, 10.0, 20.0, 0.0]

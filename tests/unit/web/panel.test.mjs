@@ -25,8 +25,10 @@ test("a model shows the best that a worker offers, and why it failed", () => {
 });
 
 test("what is fetched is shown in megabytes, and as a share where the whole is known", () => {
-  const fetching = (fetched_bytes, fetch_bytes) => residency(model(place("fetching", { fetched_bytes, fetch_bytes })));
+  const fetching = (fetched_bytes, fetch_bytes, fetch_bytes_per_s) =>
+    residency(model(place("fetching", { fetched_bytes, fetch_bytes, fetch_bytes_per_s })));
   assert.deepEqual(fetching(21_000_000, 63_000_000), { state: "fetching", detail: "21 of 63 MB", share: 1 / 3 });
+  assert.equal(fetching(21_000_000, 63_000_000, 4_200_000).detail, "21 of 63 MB, 5 MB/s");
   assert.deepEqual(fetching(21_000_000, 0), { state: "fetching", detail: "21 MB", share: null });
   assert.deepEqual(fetching(0, 0), { state: "fetching", detail: "", share: null });
   assert.equal(fetching(70_000_000, 63_000_000).share, 1);

@@ -110,4 +110,6 @@ def _model_on_worker(model: ModelView, worker: WorkerView) -> dict[str, object]:
         "memory_bytes": model.memory_bytes,
         "fetched_bytes": model.fetched_bytes,
         "fetch_bytes": model.fetch_bytes,
+        "fetch_bytes_per_s": model.fetch_bytes_per_s,
+        "prefetched": model.prefetched,
     }

@@ -1,7 +1,7 @@
 // @ts-check
 /** The models and voices that can be chosen, and how far each is from being spoken with. */
 
-/** @typedef {{worker: string, state: string, availability?: string, reason: string, message: string, fetched_bytes?: number, fetch_bytes?: number}} Place */
+/** @typedef {{worker: string, state: string, availability?: string, reason: string, message: string, fetched_bytes?: number, fetch_bytes?: number, fetch_bytes_per_s?: number}} Place */
 /** @typedef {{id: string, is_default: boolean, voices: {name: string, language: string}[], workers: Place[]}} Model */
 /** @typedef {{state: string, detail: string, share: number | null}} Residency share: of what is fetched, 0 to 1, if known */
 
@@ -13,11 +13,12 @@ const MEGABYTE = 1_000_000;
 const TICK_MS = 1000;
 
 /** @param {Place} place */
-function fetched({ fetched_bytes: done = 0, fetch_bytes: total = 0 }) {
+function fetched({ fetched_bytes: done = 0, fetch_bytes: total = 0, fetch_bytes_per_s: rate = 0 }) {
   if (!done && !total) return { detail: "", share: null };
   const megabytes = (/** @type {number} */ bytes) => Math.ceil(bytes / MEGABYTE);
-  if (!total) return { detail: `${megabytes(done)} MB`, share: null };
-  return { detail: `${megabytes(done)} of ${megabytes(total)} MB`, share: Math.min(1, done / total) };
+  const speed = rate ? `, ${megabytes(rate)} MB/s` : "";
+  if (!total) return { detail: `${megabytes(done)} MB${speed}`, share: null };
+  return { detail: `${megabytes(done)} of ${megabytes(total)} MB${speed}`, share: Math.min(1, done / total) };
 }
 
 /**
