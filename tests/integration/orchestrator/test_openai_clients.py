@@ -8,6 +8,7 @@ import contextlib
 import io
 import json
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import av
@@ -20,13 +21,14 @@ from voiceplane_orchestrator.transports.http.audio_formats import wav_header
 from voiceplane_worker.app import Worker
 from voiceplane_worker.settings import ModelManagerSection, WorkerSection, WorkerSettings
 
+from tests.support import node
 from tests.support.orchestrators import LoudIsVoice, ScriptedRecognizer, orchestrator
 from tests.support.speech import SENTENCES, synthesize_pcm, word_error_rate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-    from pathlib import Path
 
+NODE = Path(__file__).parent / "node"
 TEXT = "The quick brown fox jumped over the lazy dog. It ran on through the wood, and was not seen again."
 SPOKEN = " ".join(SENTENCES[:3])
 LONG = f"{TEXT} " * 20
@@ -100,6 +102,28 @@ async def test_each_format_is_playable_and_has_the_length_of_the_speech() -> Non
             body: Any = {"response_format": law}
             answer = await client.audio.speech.create(model="tts-1", voice="onyx", input=TEXT, extra_body=body)
             assert len(answer.content) / 8_000 == pytest.approx(seconds, rel=0.03)
+
+
+@pytest.mark.timeout(180)  # npm may have to install the SDK
+async def test_the_javascript_sdk_works_on_its_defaults(tmp_path: Path) -> None:
+    folder = await asyncio.to_thread(node.installed, NODE)
+    async with orchestrator() as running:
+        program = await asyncio.create_subprocess_exec(
+            "node", folder / "openai_defaults.mjs", f"{running.url}/v1", tmp_path, stdout=asyncio.subprocess.PIPE
+        )
+        output, _ = await program.communicate()
+        await running.wait_idle()
+    assert program.returncode == 0
+    found = json.loads(output)
+    assert {"mock", "tts-1", "whisper-1"} <= set(found["models"])
+    assert (found["model"], found["content_type"]) == ("tts-1", "audio/mpeg")
+    seconds = (tmp_path / "speech.pcm").stat().st_size / 2 / 24_000
+    for name, format_ in FILES.items():
+        container, codec, _, length_s = decoded((tmp_path / f"speech.{name}").read_bytes())
+        assert (container, codec) == format_
+        assert length_s == pytest.approx(seconds, rel=0.03), name
+    assert found["events"][-1] == "transcript.text.done"
+    assert found["error"] == {"status": 404, "param": "model", "type": "invalid_request_error"}
 
 
 async def test_every_voice_of_openais_speaks_and_they_differ() -> None:
