@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-# A dead peer is noticed within keepalive time + timeout, also when its host vanished without closing the connection.
+# A peer that has stopped is noticed within keepalive time + ping timeout, also when its host vanished without closing
+# the connection. gRPC's keepalive timeout does not bound the answer to a ping; its ping timeout does.
 CHANNEL_OPTIONS = [
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 2_000),
+    ("grpc.http2.ping_timeout_ms", 2_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -35,6 +37,10 @@ CHANNEL_OPTIONS = [
     # Two connections to one address must not share a subchannel: a test, or a second worker on the same port, would see
     # the first one's backoff.
     ("grpc.use_local_subchannel_pool", 1),
+    # The addresses of workers are those of pods and hosts near by: the proxy of the environment does not know them.
+    ("grpc.enable_http_proxy", 0),
+    # A snapshot of thousands of models with their voices is more than gRPC's 4 MB.
+    ("grpc.max_receive_message_length", 64 << 20),
 ]
 
 
