@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from voiceplane_common.errors import from_rpc_error
+from voiceplane_common.errors import VoiceplaneError, from_rpc_error
 from voiceplane_common.tls import channel_credentials
 from voiceplane_proto.v1 import tts_pb2, tts_pb2_grpc
 
@@ -42,6 +44,18 @@ CHANNEL_OPTIONS = [
     # A snapshot of thousands of models with their voices is more than gRPC's 4 MB.
     ("grpc.max_receive_message_length", 64 << 20),
 ]
+
+
+UNANSWERED = frozenset(
+    {
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.UNKNOWN,
+    }
+)
+"""After these, a worker may have begun what was asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +99,7 @@ class WorkerClient:
         self.address = address
         self.deadlines = deadlines or Deadlines()
         self._tls = tls if tls and tls.on else None
+        self._ending: set[asyncio.Task[None]] = set()
         self._connect()
 
     def renew(self) -> None:
@@ -114,7 +129,8 @@ class WorkerClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close the channel; calls under way are cancelled."""
+        """Close the channel; calls under way are cancelled, but those that end sessions."""
+        await asyncio.gather(*self._ending)
         await self._channel.close()
 
     async def capabilities(self) -> tts_pb2.GetCapabilitiesResponse:
@@ -166,16 +182,37 @@ class WorkerClient:
             call.cancel()
 
     async def start_session(self, request: tts_pb2.StartSessionRequest | None = None) -> WorkerSession:
-        """Open a session; it must be ended.
+        """Open a session; it must be ended. If no answer arrives, what the worker may have begun is ended.
 
         Raises:
             VoiceplaneError: See StartSession in the proto.
         """
-        request = request or tts_pb2.StartSessionRequest()
-        info = await answer(self.stub.StartSession(request, timeout=self.deadlines.start))
+        wanted = tts_pb2.StartSessionRequest()
+        wanted.CopyFrom(request or tts_pb2.StartSessionRequest())
+        wanted.session_id = wanted.session_id or uuid.uuid4().hex
+        try:
+            info = await answer(self.stub.StartSession(wanted, timeout=self.deadlines.start))
+        except asyncio.CancelledError:
+            self._end_unanswered(wanted.session_id)
+            raise
+        except VoiceplaneError as error:
+            if error.code in UNANSWERED:
+                self._end_unanswered(wanted.session_id)
+            raise
         return WorkerSession(
-            self.stub, info, credit=request.credit_flow_control, control_deadline=self.deadlines.control
+            self.stub, info, credit=wanted.credit_flow_control, control_deadline=self.deadlines.control
         )
+
+    def _end_unanswered(self, session_id: str) -> None:
+        """End a session that the worker may have begun, though its answer did not arrive."""
+        ending = asyncio.create_task(self._end_session(session_id), name="end-unanswered-session")
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
+
+    async def _end_session(self, session_id: str) -> None:
+        request = tts_pb2.EndSessionRequest(session_id=session_id)
+        with contextlib.suppress(grpc.aio.AioRpcError):  # out of reach: its idle timeout ends it
+            await self.stub.EndSession(request, timeout=self.deadlines.control)
 
 
 async def answer(call: Awaitable[R]) -> R:

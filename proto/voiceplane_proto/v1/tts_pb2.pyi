@@ -483,7 +483,9 @@ class StartSessionRequest(_message.Message):
     sample_rate_hz: _builtins.int
     """0 or 48000; anything else is INVALID_ARGUMENT."""
     session_id: _builtins.str
-    """Chosen by the client to correlate logs; empty: the worker makes one. ALREADY_EXISTS if it is in use."""
+    """Chosen by the client, so that it can end a session whose StartSession was cancelled or not answered; a new attempt takes
+    another id. Empty: the worker makes one. ALREADY_EXISTS if it is in use.
+    """
     speed: _builtins.float
     """Speaking rate, 0.25 to 4.0; 0 means 1.0."""
     segmentation: Global___Segmentation.ValueType

@@ -68,6 +68,7 @@ TEMPLATE: dict[str, tuple[dict[str, Any], Callable[[dict[str, Any]], bool]]] = {
     "memoryBudget": ({"memoryBudget": "1Gi"}, env("MODEL_MANAGER__MEMORY_CAP_BYTES", str(2**30))),
     "maxParallelLoads": ({"maxParallelLoads": 2}, env("MODEL_MANAGER__MAX_PARALLEL_LOADS", "2")),
     "loadTimeoutSeconds": ({"loadTimeoutSeconds": 9}, env("MODEL_MANAGER__LOAD_TIMEOUT_MS", "9000")),
+    "prefetch": ({"prefetch": True}, env("MODEL_MANAGER__PREFETCH", "true")),
     "sessionsPerWorker": ({"sessionsPerWorker": 5}, env("WORKER__MAX_SESSIONS", "5")),
     "drainTimeoutSeconds": (
         {"drainTimeoutSeconds": 5},
@@ -189,7 +190,7 @@ VOICE_EDITS: dict[str, tuple[dict[str, Any], str]] = {
     "lora": (LORA, "BaseModelMissing"),
 }
 # The others: the two immutable ones, and those that do not change Ready's reason.
-VOICE_REST = {"family", "modelId", "warmUpText", "memory", "languages", "voices"}
+VOICE_REST = {"family", "modelId", "warmUpText", "memory", "languages", "voices", "loadTimeoutSeconds"}
 
 
 def test_every_voice_field_has_an_edit() -> None:

@@ -76,7 +76,7 @@ def address_of(site: Site, selector: str) -> str:
 def speaks(site: Site) -> None:
     """A whole request, from outside through the orchestrator to the worker."""
     with site.orchestrator() as url:
-        body = json.dumps({"input": "Hello.", "model": "given"}).encode()
+        body = json.dumps({"input": "Hello.", "model": "given", "response_format": "wav"}).encode()
         headers = {"Content-Type": "application/json"}
         request = urllib.request.Request(f"{url}/v1/audio/speech", body, headers)  # noqa: S310  # it is http:
         with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310

@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from typing import TYPE_CHECKING
 
+import grpc
 from voiceplane_common.errors import VoiceplaneError, not_found
 from voiceplane_common.logs import get_logger
 
@@ -44,12 +45,18 @@ class SessionStore:
         self._changed = changed
         self._sessions: dict[str, Session] = {}
         self._opening: set[str] = set()
+        self._unwanted: set[str] = set()
         self._draining = False
         self._empty = asyncio.Event()
         self._empty.set()
 
     def __len__(self) -> int:
         return len(self._sessions)
+
+    @property
+    def opening(self) -> frozenset[str]:
+        """The ids of sessions that are being opened: they wait for their model."""
+        return frozenset(self._opening)
 
     @property
     def draining(self) -> bool:
@@ -84,11 +91,16 @@ class SessionStore:
                 voice = request.choose_voice(model_ref.voice_catalog)
                 if self._draining:  # the drain may have begun during the load
                     raise draining_error()
+                if session_id in self._unwanted:
+                    raise VoiceplaneError(
+                        grpc.StatusCode.CANCELLED, "SESSION_ENDED", "the session was ended before it began"
+                    )
             except BaseException:
                 model_ref.release()
                 raise
         finally:
             self._opening.discard(session_id)
+            self._unwanted.discard(session_id)
             self._note()
         voice_settings = VoiceSettings(
             voice=voice.name, language=request.language or voice.language, speed=request.speed
@@ -108,7 +120,9 @@ class SessionStore:
         return session
 
     async def end(self, session_id: str, error: VoiceplaneError | None = None) -> Session | None:
-        """End a session; None if there is none of that id."""
+        """End a session, also one that is being opened; None if there is none of that id yet."""
+        if session_id in self._opening:
+            self._unwanted.add(session_id)
         session = self._sessions.pop(session_id, None)
         if session is not None:
             self._note()
