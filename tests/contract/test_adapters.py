@@ -128,7 +128,7 @@ def test_the_first_chunk_of_a_sentence_is_a_small_part_where_the_family_says_tha
         assert 0.04 <= chunks[0].size / model.sample_rate_hz <= 0.25
 
 
-@pytest.mark.parametrize("speed", [0.25, 0.5, 2.0, 4.0])
+@pytest.mark.parametrize("speed", [0.25, 4.0])
 def test_speed_scales_the_duration(model: Model, family: str, speed: float) -> None:
     # A model may draw each sound's length by chance, and round it up, which is felt when they are short.
     def mean_size(at: float) -> float:
