@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[2]
 AT_ONCE = 3
 """Suites that run side by side. Most of what they take is the time that speech, processes and pods take."""
 SLOWEST = 20
+END_TIMEOUT_S = 30.0
 TAIL_LINES = 25
 
 
@@ -199,9 +200,13 @@ def _command(name: str, arguments: Sequence[str]) -> Result:
 
 
 def end_all(signal_number: int, _frame: object) -> None:
-    """Interrupt what runs, so that it ends the servers that it has started, and exit when it has ended."""
-    for process in list(_running):
-        process.send_signal(signal.SIGINT)
+    """Interrupt what runs until it has ended with the servers that it has started, and exit."""
+    until = time.monotonic() + END_TIMEOUT_S
+    while _running:
+        late = time.monotonic() > until
+        for process in list(_running):
+            process.send_signal(signal.SIGKILL if late else signal.SIGINT)
+        time.sleep(1.0)  # asyncio takes the first interrupt as the end of one test
     sys.exit(128 + signal_number)
 
 
@@ -244,6 +249,7 @@ def main() -> int:
         parser.error(f"no such suite: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     suites = [suite for suite in SUITES if suite.name in (arguments.names or names)]
     signal.signal(signal.SIGTERM, end_all)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would pass on to ignore it
     with tempfile.TemporaryDirectory(prefix="voiceplane-suites-") as folder:
         results = asyncio.run(Runner(Path(folder), arguments.at_once).run_all(suites, lint=arguments.lint))
     print("\n".join(summary(results)), flush=True)
