@@ -14,6 +14,8 @@ from tests.support.artifacts import write_tree
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from typer.testing import Result
+
 
 def pack_yaml(model_id: str, **changes: Any) -> bytes:
     """A metadata.yaml of the mock family."""
@@ -32,9 +34,20 @@ def write_pack(folder: Path, model_id: str, *, files: dict[str, bytes] | None = 
     return write_tree(folder, {"metadata.yaml": pack_yaml(model_id, **changes), **(files or {})})
 
 
+def run_packs(*arguments: str | Path) -> Result:
+    """Run `voiceplane packs`."""
+    return CliRunner().invoke(app, ["packs", *map(str, arguments)])
+
+
+def packs_as_json(*arguments: str | Path, code: int = 0) -> dict[str, Any]:
+    """What `voiceplane packs` prints for programs, with this exit code."""
+    result = run_packs(*arguments, "--json")
+    assert result.exit_code == code, result.output
+    value: dict[str, Any] = json.loads(result.stdout)
+    return value
+
+
 def packs_command(*arguments: str | Path) -> list[dict[str, Any]]:
     """What `voiceplane packs` says of each pack."""
-    result = CliRunner().invoke(app, ["packs", *map(str, arguments), "--json"])
-    assert result.exit_code == 0, result.output
-    found: list[dict[str, Any]] = json.loads(result.stdout)["packs"]
+    found: list[dict[str, Any]] = packs_as_json(*arguments)["packs"]
     return found

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from typer.testing import CliRunner
-from voiceplane_cli.main import app
 from voiceplane_cli.output import CliError
 from voiceplane_cli.progress import progress_line
 from voiceplane_cli.quantities import seconds, size_bytes
@@ -18,13 +15,12 @@ from voiceplane_common.artifacts import FetchProgress
 
 from tests.support import file_server
 from tests.support.file_server import FileServer, Served
-from tests.support.voicepacks import write_pack
+from tests.support.voicepacks import packs_as_json, run_packs, write_pack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from typer.testing import Result
 
 FILES = {"model": b"m" * 10_000, "config": b"c" * 5_000}
 INDEX = [{"name": name, "sha256": hashlib.sha256(content).hexdigest()} for name, content in FILES.items()]
@@ -52,17 +48,6 @@ def packs(web: FileServer, tmp_path: Path) -> Path:
     return tmp_path / "packs"
 
 
-def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(app, ["packs", *map(str, arguments)])
-
-
-def as_json(*arguments: str | Path, code: int = 0) -> dict[str, Any]:
-    result = run(*arguments, "--json")
-    assert result.exit_code == code, result.output
-    value: dict[str, Any] = json.loads(result.stdout)
-    return value
-
-
 def age(cache_dir: Path, days: float) -> None:
     """Let the artifacts of a cache, and their files, not be used for so long."""
     at = time.time() - days * 86_400
@@ -71,68 +56,68 @@ def age(cache_dir: Path, days: float) -> None:
 
 
 def test_a_pack_is_fetched_once(packs: Path, web: FileServer) -> None:
-    result = run("prefetch", "v", "--packs-dir", packs)
+    result = run_packs("prefetch", "v", "--packs-dir", packs)
     assert result.exit_code == 0
     assert result.stdout.splitlines()[1].split()[:3] == ["v", "here", "15"]
     assert "v: 15 kB of 15 kB" in result.stderr
-    assert "prefetch" not in run("prefetch", "v", "--packs-dir", packs).stderr
+    assert "prefetch" not in run_packs("prefetch", "v", "--packs-dir", packs).stderr
     assert web.sent_bytes == sum(map(len, FILES.values()))
 
 
 def test_a_source_that_refuses_is_an_error_without_a_traceback(packs: Path, web: FileServer) -> None:
     web.files.clear()
-    (told,) = as_json("prefetch", "v", "--packs-dir", packs, code=1)["packs"]
+    (told,) = packs_as_json("prefetch", "v", "--packs-dir", packs, code=1)["packs"]
     assert told["state"] == "failed"
     assert "does not exist" in told["message"]
-    assert run("prefetch", "w", "--packs-dir", packs).exit_code == 2
+    assert run_packs("prefetch", "w", "--packs-dir", packs).exit_code == 2
 
 
 @pytest.mark.parametrize(("name", "damage"), [("model", b"rotten"), ("config", None)])
 def test_verify_names_what_is_damaged_and_what_repairs_it(
     name: str, damage: bytes | None, packs: Path, cache_dir: Path, web: FileServer
 ) -> None:
-    run("prefetch", "v", "--packs-dir", packs)
+    run_packs("prefetch", "v", "--packs-dir", packs)
     (file,) = (cache_dir / "artifacts").rglob(name)
     file.chmod(0o644)
     file.write_bytes(damage) if damage else file.unlink()
-    (told,) = as_json("verify", "v", "--packs-dir", packs, code=1)["packs"]
+    (told,) = packs_as_json("verify", "v", "--packs-dir", packs, code=1)["packs"]
     assert (told["corrupt"], told["missing"]) == (([name], []) if damage else ([], [name]))
     assert f"{name} is {'corrupt' if damage else 'missing'}" in told["message"]
     assert "--remove" in told["message"]
-    (told,) = as_json("verify", "v", "--packs-dir", packs, "--remove", code=1)["packs"]
+    (told,) = packs_as_json("verify", "v", "--packs-dir", packs, "--remove", code=1)["packs"]
     assert "it was removed; fetch it again: voiceplane packs prefetch " in told["message"]
     sent = web.sent_bytes
-    as_json("prefetch", "v", "--packs-dir", packs)
-    assert as_json("verify", "v", "--packs-dir", packs)["ok"]
+    packs_as_json("prefetch", "v", "--packs-dir", packs)
+    assert packs_as_json("verify", "v", "--packs-dir", packs)["ok"]
     assert web.sent_bytes == sent + (len(FILES[name]) if damage else 0)  # what is whole is not fetched again
 
 
 def test_prune_removes_what_was_not_used_for_long(packs: Path, cache_dir: Path, web: FileServer) -> None:
-    run("prefetch", "v", "--packs-dir", packs)
-    assert as_json("prune", "--max-bytes", "1kB")["removed"] == []  # it is fresh
+    run_packs("prefetch", "v", "--packs-dir", packs)
+    assert packs_as_json("prune", "--max-bytes", "1kB")["removed"] == []  # it is fresh
     age(cache_dir, 31)
-    as_json("list", "--packs-dir", packs)  # a look is no use
-    planned = as_json("prune", "--dry-run")
+    packs_as_json("list", "--packs-dir", packs)  # a look is no use
+    planned = packs_as_json("prune", "--dry-run")
     assert (planned["dry_run"], [each["source"] for each in planned["removed"]]) == (True, [f"{web.url}/v/"])
-    assert as_json("prune", "--older-than", "32d")["removed"] == []
-    result = run("prune")
+    assert packs_as_json("prune", "--older-than", "32d")["removed"] == []
+    result = run_packs("prune")
     assert f"{web.url}/v/" in result.stdout
     assert result.stdout.splitlines()[-1].startswith("15 kB freed")
     assert list((cache_dir / "blobs").iterdir()) == []
 
 
 def test_what_was_fetched_to_be_kept_is_kept_until_it_is_let_go(packs: Path, cache_dir: Path) -> None:
-    run("prefetch", "v", "--packs-dir", packs, "--keep")
+    run_packs("prefetch", "v", "--packs-dir", packs, "--keep")
     age(cache_dir, 100)
-    done = as_json("prune", "--older-than", "1d", "--max-bytes", "0")
+    done = packs_as_json("prune", "--older-than", "1d", "--max-bytes", "0")
     assert (len(done["kept"]), done["removed"]) == (1, [])
-    run("prefetch", "v", "--packs-dir", packs, "--no-keep")
+    run_packs("prefetch", "v", "--packs-dir", packs, "--no-keep")
     age(cache_dir, 100)
-    assert len(as_json("prune", "--max-bytes", "0")["removed"]) == 1
+    assert len(packs_as_json("prune", "--max-bytes", "0")["removed"]) == 1
 
 
 def test_pruning_an_empty_cache_is_no_error(cache_dir: Path) -> None:
-    assert as_json("prune")["left_bytes"] == 0
+    assert packs_as_json("prune")["left_bytes"] == 0
     assert not cache_dir.exists()
 
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
-from typer.testing import CliRunner
-from voiceplane_cli.main import app
 
 from tests.support import file_server
 from tests.support.artifacts import write_tree
 from tests.support.hub import ALBA, MODEL, REPOSITORY, Hub
+from tests.support.voicepacks import packs_as_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,15 +50,8 @@ def file(tmp_path: Path) -> Path:
     return write_tree(tmp_path / "packs", {"piper/alba/metadata.yaml": TEXT.encode()}) / "piper/alba/metadata.yaml"
 
 
-def run(*arguments: str | Path, code: int = 0) -> dict[str, Any]:
-    result = CliRunner().invoke(app, ["packs", *map(str, arguments), "--json"])
-    assert result.exit_code == code, result.output
-    value: dict[str, Any] = json.loads(result.stdout)
-    return value
-
-
 def test_pin_writes_commit_and_digests_and_keeps_the_rest(hub: Hub, file: Path) -> None:
-    (told,) = run("pin", "alba", "--packs-dir", file.parents[2])["packs"]
+    (told,) = packs_as_json("pin", "alba", "--packs-dir", file.parents[2])["packs"]
     uri = f"hf://{REPOSITORY}@{'a' * 40}/en/alba/medium"
     assert (told["state"], told["uri"], told["files"]) == ("pinned", uri, 2)
     assert hub.payload_bytes == len(b"{}")  # the model itself was not fetched
@@ -74,22 +65,22 @@ def test_pin_writes_commit_and_digests_and_keeps_the_rest(hub: Hub, file: Path) 
 
 
 def test_a_second_pin_changes_nothing(hub: Hub, file: Path) -> None:
-    run("pin", file)
+    packs_as_json("pin", file)
     before = file.read_bytes()
-    (told,) = run("pin", file.parent)["packs"]
+    (told,) = packs_as_json("pin", file.parent)["packs"]
     assert told["state"] == "unchanged"
     assert file.read_bytes() == before
 
 
 def test_what_was_pinned_is_fetched_once_and_then_needs_no_source(hub: Hub, file: Path) -> None:
-    run("pin", file)
+    packs_as_json("pin", file)
     folder = ("--packs-dir", file.parents[2])
-    (told,) = run("prefetch", "alba", *folder)["packs"]
+    (told,) = packs_as_json("prefetch", "alba", *folder)["packs"]
     assert (told["state"], told["size_bytes"]) == ("here", len(MODEL) + 2)
     assert hub.payload_bytes == len(MODEL) + 2
     hub.server.asked.clear()
-    run("prefetch", "alba", *folder)
-    (told,) = run("verify", "alba", *folder)["packs"]
+    packs_as_json("prefetch", "alba", *folder)
+    (told,) = packs_as_json("verify", "alba", *folder)["packs"]
     assert told["state"] == "ok"
     assert (hub.server.asked, hub.payload_bytes) == ([], len(MODEL) + 2)
 
@@ -98,7 +89,7 @@ def test_only_what_the_family_opens_is_pinned(hub: Hub, file: Path) -> None:
     names = "files: {model: en/alba/medium/alba.onnx, config: en/alba/medium/alba.onnx.json}"
     text = TEXT.replace("/en/alba/medium ", " ").replace("@v1.0.0", "").partition("files:")[0] + names
     file.write_text(text)
-    run("pin", file)
+    packs_as_json("pin", file)
     source = yaml.safe_load(file.read_text())["source"]
     assert source["uri"] == f"hf://{REPOSITORY}@{'b' * 40}"
     assert [each["name"] for each in source["index"]] == sorted(ALBA)  # neither README.md nor ckpt.pt
@@ -107,7 +98,7 @@ def test_only_what_the_family_opens_is_pinned(hub: Hub, file: Path) -> None:
 def test_a_source_without_the_packs_files_is_refused_and_nothing_is_written(hub: Hub, file: Path) -> None:
     file.write_text(TEXT.replace("model: alba.onnx", "model: other.onnx"))
     before = file.read_bytes()
-    (told,) = run("pin", file, code=1)["packs"]
+    (told,) = packs_as_json("pin", file, code=1)["packs"]
     assert told["state"] == "failed"
     assert "other.onnx" in told["message"]
     assert file.read_bytes() == before
@@ -120,18 +111,21 @@ def test_a_hub_that_refuses_is_reported_for_that_pack_alone(hub: Hub, file: Path
     here.write_text(
         "\n".join(line for line in here.read_text().splitlines() if "source" not in line and "uri" not in line)
     )
-    states = {each["model_id"]: each["state"] for each in run("pin", "--packs-dir", file.parents[2], code=1)["packs"]}
+    states = {
+        each["model_id"]: each["state"]
+        for each in packs_as_json("pin", "--packs-dir", file.parents[2], code=1)["packs"]
+    }
     assert states == {"alba": "failed", "here": "no source"}
 
 
 def test_add_looks_at_a_remote_source_and_writes_a_pinned_pack(hub: Hub, tmp_path: Path) -> None:
     packs = tmp_path / "added"
     flags = ("--id", "alba", "--family", "piper", "--licence", "CC-BY-4.0", "--voice", "alba=en-GB")
-    run("add", f"hf://{REPOSITORY}@v1.0.0/en", "--packs-dir", packs, *flags)
+    packs_as_json("add", f"hf://{REPOSITORY}@v1.0.0/en", "--packs-dir", packs, *flags)
     said = yaml.safe_load((packs / "piper/alba/metadata.yaml").read_text())
     assert said["files"] == {"model": "alba/medium/alba.onnx", "config": "alba/medium/alba.onnx.json"}
     assert said["source"]["uri"] == f"hf://{REPOSITORY}@{'a' * 40}/en"
     assert len(said["source"]["index"]) == 2
     assert hub.payload_bytes == len(b"{}")
-    assert run("lint", "--packs-dir", packs)["ok"]
-    assert run("prefetch", "alba", "--packs-dir", packs)["ok"]
+    assert packs_as_json("lint", "--packs-dir", packs)["ok"]
+    assert packs_as_json("prefetch", "alba", "--packs-dir", packs)["ok"]

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
 import tarfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from typer.testing import CliRunner
 from voiceplane_cli import packs_app
-from voiceplane_cli.main import app
 from voiceplane_common.artifacts import digest
 from voiceplane_worker.packs.catalog import PackCatalog, shipped_packs
 from voiceplane_worker.packs.licences import non_commercial
@@ -24,10 +20,7 @@ from voiceplane_worker.residency.model_spec import ModelSpec
 from tests.support import file_server
 from tests.support.artifacts import left_in, tree_of, write_package, write_tree
 from tests.support.file_server import Served
-from tests.support.voicepacks import pack_yaml, write_pack
-
-if TYPE_CHECKING:
-    from typer.testing import Result
+from tests.support.voicepacks import pack_yaml, packs_as_json, run_packs, write_pack
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "voicepacks"
 PIPER_FILES = {"en.onnx": b"model", "en.onnx.json": b"{}"}
@@ -45,17 +38,6 @@ def packs(tmp_path: Path) -> Path:
     """A folder of packs with one that lies in its folder."""
     write_pack(tmp_path / "packs" / "mock" / "here", "here")
     return tmp_path / "packs"
-
-
-def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(app, ["packs", *map(str, arguments)])
-
-
-def as_json(*arguments: str | Path, code: int = 0) -> dict[str, Any]:
-    result = run(*arguments, "--json")
-    assert result.exit_code == code, result.output
-    value: dict[str, Any] = json.loads(result.stdout)
-    return value
 
 
 def write_metadata(packs: Path, place: str, text: bytes | str) -> None:
@@ -78,7 +60,7 @@ def test_list_tells_family_licence_source_and_whether_the_files_are_here(
     write_pack(packs / "mock" / "far", "far", source=far)
     write_pack(packs / "mock" / "gone", "gone", source={"uri": "package:no_such_package/data"})
 
-    listed = {pack["model_id"]: pack for pack in as_json("list", "--packs-dir", packs)["packs"]}
+    listed = {pack["model_id"]: pack for pack in packs_as_json("list", "--packs-dir", packs)["packs"]}
     assert {name: pack["state"] for name, pack in listed.items()} == {
         "here": "here", "joined": "not fetched", "far": "not fetched", "gone": "missing",
     }  # fmt: skip
@@ -88,13 +70,13 @@ def test_list_tells_family_licence_source_and_whether_the_files_are_here(
     assert listed["here"]["folder"] == str(packs / "mock" / "here")
 
     open_pack(ModelSpec(model_id="joined"), PackCatalog(packs).find("joined"))
-    listed = {pack["model_id"]: pack for pack in as_json("list", "--packs-dir", packs)["packs"]}
+    listed = {pack["model_id"]: pack for pack in packs_as_json("list", "--packs-dir", packs)["packs"]}
     assert listed["joined"]["state"] == "here"
 
 
 def test_list_is_a_table_for_people(packs: Path) -> None:
     write_pack(packs / "mock" / "gone", "gone", source={"uri": "package:no_such_package/data"})
-    result = run("list", "--packs-dir", packs)
+    result = run_packs("list", "--packs-dir", packs)
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
     assert lines[0].split() == ["model", "family", "licence", "state", "source"]
@@ -103,13 +85,13 @@ def test_list_is_a_table_for_people(packs: Path) -> None:
 
 
 def test_without_a_folder_the_packs_that_come_with_voiceplane_are_listed() -> None:
-    listed = as_json("list")["packs"]
+    listed = packs_as_json("list")["packs"]
     assert {pack["model_id"] for pack in listed} == set(PackCatalog().model_ids)
 
 
 @pytest.mark.parametrize("command", ["list", "lint", "verify"])
 def test_a_folder_that_is_not_there_is_wrong_usage(command: str, tmp_path: Path) -> None:
-    result = run(command, "--packs-dir", tmp_path / "no")
+    result = run_packs(command, "--packs-dir", tmp_path / "no")
     assert result.exit_code == 2
     assert "is not a folder: correct --packs-dir" in result.stderr
 
@@ -118,12 +100,12 @@ def test_a_folder_that_is_not_there_is_wrong_usage(command: str, tmp_path: Path)
 
 
 def test_the_packs_that_come_with_voiceplane_have_no_problems() -> None:
-    assert as_json("lint") == {"ok": True, "packs": len(PackCatalog().model_ids), "problems": []}
+    assert packs_as_json("lint") == {"ok": True, "packs": len(PackCatalog().model_ids), "problems": []}
 
 
 def test_the_packs_of_public_models_have_no_problems_and_may_be_used_commercially() -> None:
-    assert as_json("lint", "--packs-dir", EXAMPLES)["problems"] == []
-    packs = as_json("list", "--packs-dir", EXAMPLES)["packs"]
+    assert packs_as_json("lint", "--packs-dir", EXAMPLES)["problems"] == []
+    packs = packs_as_json("list", "--packs-dir", EXAMPLES)["packs"]
     assert {pack["state"] for pack in packs if pack["source"].startswith("hf://")} == {"not fetched"}
     others = [pack["model_id"] for pack in packs if not pack["source"].startswith("hf://")]
     assert others == ["sesame-unsloth-lora01"], "whose adapter is the user's own"
@@ -161,15 +143,15 @@ def test_a_pack_says_which_release_it_means_and_which_of_its_files(folder: Path)
 )  # fmt: skip
 def test_lint_names_the_file_and_the_mistake(place: str, text: bytes | str, message: str, packs: Path) -> None:
     write_metadata(packs, place, text)
-    (problem,) = as_json("lint", "--packs-dir", packs, code=1)["problems"]
+    (problem,) = packs_as_json("lint", "--packs-dir", packs, code=1)["problems"]
     assert problem["pack"] == f"{place}/metadata.yaml"
     assert message in problem["message"]
-    assert f"{place}/metadata.yaml: {problem['message']}" in run("lint", "--packs-dir", packs).stdout
+    assert f"{place}/metadata.yaml: {problem['message']}" in run_packs("lint", "--packs-dir", packs).stdout
 
 
 def test_lint_names_both_packs_of_one_model(packs: Path) -> None:
     write_pack(packs / "mock" / "v", "here")
-    problems = as_json("lint", "--packs-dir", packs, code=1)["problems"]
+    problems = packs_as_json("lint", "--packs-dir", packs, code=1)["problems"]
     assert [problem["message"] for problem in problems] == [
         "model_id 'here' is not the folder's name: rename the folder, or correct model_id",
         "model_id 'here' is that of mock/here/metadata.yaml: change one",
@@ -178,18 +160,18 @@ def test_lint_names_both_packs_of_one_model(packs: Path) -> None:
 
 def test_lint_accepts_metadata_that_the_files_of_a_pack_bring(packs: Path) -> None:
     write_metadata(packs, "mock/here/original", pack_yaml("other"))
-    assert as_json("lint", "--packs-dir", packs)["problems"] == []
+    assert packs_as_json("lint", "--packs-dir", packs)["problems"] == []
 
 
 def test_lint_does_not_mind_what_only_this_machine_lacks(packs: Path, cache_dir: Path) -> None:
     write_pack(packs / "mock" / "v", "v", source={"uri": "package:no_such_package/data"})
     write_pack(packs / "mock" / "w", "w", source={"uri": "hf://unknown/nothing"})
-    assert as_json("lint", "--packs-dir", packs)["ok"] is True
+    assert packs_as_json("lint", "--packs-dir", packs)["ok"] is True
     assert left_in(cache_dir) == []
 
 
 def test_a_folder_without_packs_is_a_problem(tmp_path: Path) -> None:
-    problems = as_json("lint", "--packs-dir", tmp_path, code=1)["problems"]
+    problems = packs_as_json("lint", "--packs-dir", tmp_path, code=1)["problems"]
     assert problems == [{"pack": ".", "message": "no pack here: a pack is FAMILY/NAME/metadata.yaml"}]
 
 
@@ -200,7 +182,7 @@ def test_verify_compares_the_digest_that_is_stated(packs: Path, tmp_path: Path) 
     files = write_tree(tmp_path / "files", {"model": b"model"})
     write_pack(packs / "mock" / "right", "right", source={"uri": files.as_uri(), "sha256": digest(files)})
     write_pack(packs / "mock" / "wrong", "wrong", source={"uri": files.as_uri(), "sha256": "0" * 64})
-    found = as_json("verify", "--packs-dir", packs, code=1)
+    found = packs_as_json("verify", "--packs-dir", packs, code=1)
     verdicts = {pack["model_id"]: pack for pack in found["packs"]}
     assert found["ok"] is False
     assert {name: each["state"] for name, each in verdicts.items()} == {
@@ -213,7 +195,7 @@ def test_verify_compares_the_digest_that_is_stated(packs: Path, tmp_path: Path) 
 def test_verify_prints_the_digest_of_a_pack_that_states_none(packs: Path, tmp_path: Path) -> None:
     files = write_tree(tmp_path / "files", {"model": b"model"})
     write_pack(packs / "mock" / "v", "v", source={"uri": files.as_uri()})
-    result = run("verify", "v", "--packs-dir", packs)
+    result = run_packs("verify", "v", "--packs-dir", packs)
     assert result.exit_code == 0
     assert f"v: write source.sha256: {digest(files)}" in result.stdout
     assert "here" not in result.stdout
@@ -235,15 +217,15 @@ def test_a_remote_source_is_fetched_once(
         sha256 = digest(tmp_path / "v.tar")
         if command == "prefetch":
             write_pack(packs / "mock" / "v", "v", source={"uri": uri})
-            (verdict,) = as_json("verify", "v", "--packs-dir", packs, code=1)["packs"]
+            (verdict,) = packs_as_json("verify", "v", "--packs-dir", packs, code=1)["packs"]
             assert verdict["state"] == "not fetched"
             assert f"voiceplane packs prefetch {packs / 'mock' / 'v'}" in verdict["message"]
             assert web.asked == []
-            assert as_json("prefetch", "v", "--packs-dir", packs)["packs"][0]["state"] == "here"
-            (verdict,) = as_json("verify", "v", "--packs-dir", packs)["packs"]
+            assert packs_as_json("prefetch", "v", "--packs-dir", packs)["packs"][0]["state"] == "here"
+            (verdict,) = packs_as_json("verify", "v", "--packs-dir", packs)["packs"]
             assert (verdict["state"], verdict["sha256"]) == ("no digest", sha256)
         else:
-            assert as_json("add", uri, "--packs-dir", packs)["sha256"] == sha256
+            assert packs_as_json("add", uri, "--packs-dir", packs)["sha256"] == sha256
         assert web.sent_bytes == len(body)
 
 
@@ -254,18 +236,18 @@ def test_verify_sees_that_the_cache_has_changed(
     monkeypatch.syspath_prepend(tmp_path / "site")
     stated = digest(write_tree(tmp_path / "joined", {"model": b"ab"}))
     write_pack(packs / "mock" / "v", "v", source={"uri": "package:part_one", "sha256": stated})
-    assert as_json("prefetch", "v", "--packs-dir", packs)["ok"] is True
-    assert as_json("verify", "v", "--packs-dir", packs)["ok"] is True
+    assert packs_as_json("prefetch", "v", "--packs-dir", packs)["ok"] is True
+    assert packs_as_json("verify", "v", "--packs-dir", packs)["ok"] is True
     (file,) = (path for path in (cache_dir / "artifacts").rglob("model"))
     file.write_bytes(b"rotten")
-    (verdict,) = as_json("verify", "v", "--packs-dir", packs, code=1)["packs"]
+    (verdict,) = packs_as_json("verify", "v", "--packs-dir", packs, code=1)["packs"]
     assert (verdict["state"], verdict["sha256"]) == ("failed", digest(file.parent))
     assert f"{file.parent}: its content has changed" in verdict["message"]
     name = packs / "mock" / "v"
     assert f"voiceplane packs verify {name} --remove, then voiceplane packs prefetch {name}" in verdict["message"]
-    as_json("verify", "v", "--packs-dir", packs, "--remove", code=1)
-    as_json("prefetch", "v", "--packs-dir", packs)
-    assert as_json("verify", "v", "--packs-dir", packs)["ok"] is True
+    packs_as_json("verify", "v", "--packs-dir", packs, "--remove", code=1)
+    packs_as_json("prefetch", "v", "--packs-dir", packs)
+    assert packs_as_json("verify", "v", "--packs-dir", packs)["ok"] is True
 
 
 def test_verify_refuses_an_archive_of_another_content(packs: Path, tmp_path: Path) -> None:
@@ -274,27 +256,27 @@ def test_verify_refuses_an_archive_of_another_content(packs: Path, tmp_path: Pat
         archive.add(folder, "v")
     stated = digest(tmp_path / "v.tar")
     write_pack(packs / "mock" / "v", "v", source={"uri": (tmp_path / "v.tar").as_uri(), "sha256": stated})
-    (verdict,) = as_json("verify", "v", "--packs-dir", packs)["packs"]
+    (verdict,) = packs_as_json("verify", "v", "--packs-dir", packs)["packs"]
     assert (verdict["state"], verdict["sha256"]) == ("ok", stated)
     (tmp_path / "v.tar").write_bytes(b"another")
-    (verdict,) = as_json("verify", "v", "--packs-dir", packs, code=1)["packs"]
+    (verdict,) = packs_as_json("verify", "v", "--packs-dir", packs, code=1)["packs"]
     assert digest(tmp_path / "v.tar") in verdict["message"]
 
 
 def test_verify_checks_what_a_worker_would(packs: Path, tmp_path: Path) -> None:
     files = write_tree(tmp_path / "files", {"weights.pt": b"x"})
     write_pack(packs / "mock" / "v", "v", source={"uri": files.as_uri()})
-    (verdict,) = as_json("verify", "v", "--packs-dir", packs, code=1)["packs"]
+    (verdict,) = packs_as_json("verify", "v", "--packs-dir", packs, code=1)["packs"]
     assert "allow_pickle" in verdict["message"]
 
 
 def test_verify_accepts_any_licence_since_it_uses_nothing(packs: Path) -> None:
     write_pack(packs / "mock" / "v", "v", licence="CC-BY-NC-4.0")
-    assert as_json("verify", "v", "--packs-dir", packs)["ok"] is True
+    assert packs_as_json("verify", "v", "--packs-dir", packs)["ok"] is True
 
 
 def test_an_unknown_model_is_named_with_those_that_there_are(packs: Path) -> None:
-    result = run("verify", "unknown", "--packs-dir", packs)
+    result = run_packs("verify", "unknown", "--packs-dir", packs)
     assert result.exit_code == 2
     assert "has no pack of unknown: it has here" in result.stderr
 
@@ -304,7 +286,7 @@ def test_an_unknown_model_is_named_with_those_that_there_are(packs: Path) -> Non
 
 def test_add_writes_a_pack_that_a_worker_opens(packs: Path, tmp_path: Path) -> None:
     files = write_tree(tmp_path / "files", PIPER_FILES)
-    told = as_json("add", files.as_uri(), "--packs-dir", packs, *PIPER_FLAGS, "--description", "Joe.")
+    told = packs_as_json("add", files.as_uri(), "--packs-dir", packs, *PIPER_FLAGS, "--description", "Joe.")
     file = packs / "piper" / "en" / "metadata.yaml"
     assert told == {"file": str(file), "model_id": "en", "sha256": digest(files)}
     assert yaml.safe_load(file.read_text()) == {
@@ -316,7 +298,7 @@ def test_add_writes_a_pack_that_a_worker_opens(packs: Path, tmp_path: Path) -> N
         "voices": [{"name": "joe", "language": "en-US"}],
         "files": {"model": "en.onnx", "config": "en.onnx.json"},
     }
-    assert as_json("lint", "--packs-dir", packs)["ok"] is True
+    assert packs_as_json("lint", "--packs-dir", packs)["ok"] is True
     assert open_pack(ModelSpec(model_id="en"), PackCatalog(packs).find("en")).path == files
 
 
@@ -324,7 +306,7 @@ def test_add_allows_a_pickle_by_name(packs: Path, tmp_path: Path) -> None:
     files = write_tree(tmp_path / "files", {"k.onnx": b"model", "voices.bin": b"npz"})
     flags = ("--model-id", "k", "--family", "kokoro", "--licence", "Apache-2.0", "--voice", "af_heart=en-US")
     named = (*flags, "--file", "voices=voices.bin", "--allow-pickle", "voices.bin")
-    as_json("add", files.as_uri(), "--packs-dir", packs, *named)
+    packs_as_json("add", files.as_uri(), "--packs-dir", packs, *named)
     values = yaml.safe_load((packs / "kokoro" / "k" / "metadata.yaml").read_text())
     assert values["allow_pickle"] == ["voices.bin"]
     assert values["files"] == {"model": "k.onnx", "voices": "voices.bin"}
@@ -335,20 +317,20 @@ def test_add_takes_what_the_source_says_of_itself(packs: Path, tmp_path: Path) -
     with tarfile.open(tmp_path / "v.tar.gz", "w:gz") as archive:
         archive.add(folder, "v")
     archived = tmp_path / "v.tar.gz"
-    as_json("add", archived.as_uri(), "--packs-dir", packs)
+    packs_as_json("add", archived.as_uri(), "--packs-dir", packs)
     values = yaml.safe_load((packs / "mock" / "v" / "metadata.yaml").read_text())
     assert values["licence"] == "CC-BY-4.0"
     assert values["source"] == {"uri": archived.as_uri(), "sha256": digest(archived)}
-    assert as_json("verify", "v", "--packs-dir", packs)["ok"] is True
+    assert packs_as_json("verify", "v", "--packs-dir", packs)["ok"] is True
 
 
 def test_add_never_overwrites(packs: Path, tmp_path: Path) -> None:
     files = write_tree(tmp_path / "files", PIPER_FILES)
     arguments = ("add", files.as_uri(), "--packs-dir", packs, *PIPER_FLAGS)
-    as_json(*arguments)
+    packs_as_json(*arguments)
     before = tree_of(packs)
     write_tree(tmp_path / "files", {"en.onnx": b"newer"})
-    result = run(*arguments)
+    result = run_packs(*arguments)
     assert result.exit_code == 2
     assert "is there already: remove it, or choose another --model-id" in result.stderr
     assert tree_of(packs) == before
@@ -376,7 +358,7 @@ def test_add_writes_nothing_when_something_is_wrong(
 ) -> None:
     before = tree_of(packs)
     source = write_tree(tmp_path / "files", files)
-    result = run("add", source.as_uri(), "--packs-dir", packs, *flags)
+    result = run_packs("add", source.as_uri(), "--packs-dir", packs, *flags)
     assert result.exit_code in {1, 2}
     assert message in result.stderr
     assert tree_of(packs) == before
@@ -386,7 +368,7 @@ def test_add_writes_nothing_when_something_is_wrong(
 def test_add_says_where_it_cannot_write(tmp_path: Path) -> None:
     source = write_tree(tmp_path / "files", PIPER_FILES)
     (tmp_path / "packs").write_bytes(b"a file")
-    result = run("add", source.as_uri(), "--packs-dir", tmp_path / "packs", *PIPER_FLAGS)
+    result = run_packs("add", source.as_uri(), "--packs-dir", tmp_path / "packs", *PIPER_FLAGS)
     assert result.exit_code == 1
     assert f"cannot write {tmp_path / 'packs'}" in result.stderr
 
@@ -396,7 +378,7 @@ def test_add_says_where_it_cannot_write(tmp_path: Path) -> None:
 
 def test_it_says_what_to_install_where_there_is_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packs_app, "NEEDED", "no_such_module")
-    result = run("list")
+    result = run_packs("list")
     assert result.exit_code == 1
     assert "pip install voiceplane-worker" in result.stderr
 

@@ -8,6 +8,7 @@ import pytest
 from voiceplane_common.artifacts import FetchLimits
 
 from tests.support import file_server
+from tests.support.hub import Hub
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +37,15 @@ def web(localhost: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[
     monkeypatch.setenv("SSL_CERT_FILE", localhost["ca_file"])
     with file_server.file_server(localhost) as running:
         yield running
+
+
+@pytest.fixture
+def hub(web: FileServer, localhost: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
+    """A Hub whose files another server has, as the real one's do."""
+    monkeypatch.setenv("HF_ENDPOINT", web.url)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    with file_server.file_server(localhost) as cdn:
+        yield Hub(web, cdn)
 
 
 @pytest.fixture

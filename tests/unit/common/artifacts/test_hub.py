@@ -9,26 +9,15 @@ import pytest
 from voiceplane_common.artifacts import FetchLimits, digest, fetch, find
 from voiceplane_common.errors import VoiceplaneError
 
-from tests.support import file_server
 from tests.support.artifacts import tree_of, write_tree
 from tests.support.file_server import Served
 from tests.support.hub import ALBA, MODEL, REPOSITORY, Hub
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.support.file_server import FileServer
 
 TOKEN = "hf_secret"  # noqa: S105  # of the Hub on loopback
-
-
-@pytest.fixture
-def hub(web: FileServer, localhost: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
-    monkeypatch.setenv("HF_ENDPOINT", web.url)
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-    with file_server.file_server(localhost) as cdn:
-        yield Hub(web, cdn)
 
 
 def test_a_folder_of_a_revision_comes_and_nothing_else(hub: Hub, cache_dir: Path, quick: FetchLimits) -> None:

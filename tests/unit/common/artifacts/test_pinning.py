@@ -9,27 +9,17 @@ import pytest
 from voiceplane_common.artifacts import FetchLimits, digest, fetch, find, list_files, pin
 from voiceplane_common.errors import VoiceplaneError
 
-from tests.support import file_server
 from tests.support.artifacts import tree_of, write_tree
 from tests.support.file_server import Served
 from tests.support.hub import ALBA, MODEL, REPOSITORY, Hub
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.support.file_server import FileServer
 
 SHA256 = {name.rpartition("/")[2]: hashlib.sha256(content).hexdigest() for name, content in ALBA.items()}
 URI = f"hf://{REPOSITORY}@v1.0.0/en/alba/medium"
-
-
-@pytest.fixture
-def hub(web: FileServer, localhost: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
-    monkeypatch.setenv("HF_ENDPOINT", web.url)
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-    with file_server.file_server(localhost) as cdn:
-        yield Hub(web, cdn)
 
 
 def test_a_revision_becomes_its_commit_and_only_unknown_digests_cost_bytes(
