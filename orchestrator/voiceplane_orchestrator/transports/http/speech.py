@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -18,6 +17,7 @@ from voiceplane_common.logs import get_logger
 from voiceplane_orchestrator.sessions.text_stream import check_text_length, single_chunk
 from voiceplane_orchestrator.transports.http.audio_formats import AudioEncoder, wav_header
 from voiceplane_orchestrator.transports.http.errors import error_body
+from voiceplane_orchestrator.transports.http.event_stream import EVENT_STREAM_HEADERS, event
 from voiceplane_orchestrator.transports.http.speech_request import parse_speech_request
 from voiceplane_orchestrator.transports.http.speech_usage import speech_usage
 from voiceplane_orchestrator.transports.send_buffer import limit_unsent_bytes
@@ -133,22 +133,21 @@ class SpeechEndpoint:
         self, request: web.Request, wanted: SpeechRequest, chunks: AsyncIterator[bytes], speaking: _Speaking
     ) -> web.StreamResponse:
         """Send server-sent events, as OpenAI names them."""
-        headers = {hdrs.CONTENT_TYPE: "text/event-stream", hdrs.CACHE_CONTROL: "no-cache"}
-        response = web.StreamResponse(headers=_headers(wanted, speaking) | headers)
+        response = web.StreamResponse(headers=_headers(wanted, speaking) | EVENT_STREAM_HEADERS)
         await response.prepare(request)
         limit_unsent_bytes(request)
         try:
             try:
                 async for chunk in chunks:
-                    await self._write(response, _event("speech.audio.delta", audio=base64.b64encode(chunk).decode()))
+                    await self._write(response, event("speech.audio.delta", audio=base64.b64encode(chunk).decode()))
                 usage = speech_usage(text=wanted.input, samples=speaking.samples)
-                await self._write(response, _event("speech.audio.done", usage=usage))
+                await self._write(response, event("speech.audio.done", usage=usage))
             except (TimeoutError, ConnectionError):
                 raise
             except Exception as error:
                 self._note(error)
                 known = error if isinstance(error, VoiceplaneError) else internal()
-                await self._write(response, _event("error", **error_body(known)))
+                await self._write(response, event("error", **error_body(known)))
             await response.write_eof()
         except (TimeoutError, ConnectionError) as error:
             self._note(error)
@@ -282,7 +281,3 @@ def _headers(wanted: SpeechRequest, speaking: _Speaking) -> dict[str, str]:
     if wanted.instructions:  # no family takes them yet: its pack says how a voice speaks
         headers["Voiceplane-Ignored"] = "instructions"
     return headers
-
-
-def _event(kind: str, **fields: object) -> bytes:
-    return f"data: {json.dumps({'type': kind, **fields}, separators=(',', ':'))}\n\n".encode()

@@ -7,7 +7,7 @@ import contextlib
 import json
 from typing import TYPE_CHECKING, Literal
 
-from aiohttp import hdrs, web
+from aiohttp import web
 from voiceplane_common.errors import VoiceplaneError, internal, invalid, not_found
 from voiceplane_common.logs import get_logger
 from voiceplane_speech_input.asr.file_process import FileRequest
@@ -16,6 +16,7 @@ from voiceplane_speech_input.audio.format import USER_SAMPLE_RATE_HZ
 from voiceplane_speech_input.turns.words import base_language
 
 from voiceplane_orchestrator.transports.http.errors import error_body
+from voiceplane_orchestrator.transports.http.event_stream import EVENT_STREAM_HEADERS, event
 from voiceplane_orchestrator.transports.http.transcript_formats import (
     CONTENT_TYPES,
     joined,
@@ -95,7 +96,7 @@ class TranscriptionEndpoints:
         """Send server-sent events, as OpenAI names them. An error before the first segment is still a status."""
         found: list[TranscriptSegment] = []
         first = await anext(segments, None)
-        response = web.StreamResponse(headers={hdrs.CONTENT_TYPE: "text/event-stream", hdrs.CACHE_CONTROL: "no-cache"})
+        response = web.StreamResponse(headers=EVENT_STREAM_HEADERS)
         await response.prepare(request)
         try:
             try:
@@ -103,7 +104,7 @@ class TranscriptionEndpoints:
                     await self._write(response, _delta(first, found))
                     async for segment in segments:
                         await self._write(response, _delta(segment, found))
-                await self._write(response, _event("transcript.text.done", text=joined(found)))
+                await self._write(response, event("transcript.text.done", text=joined(found)))
             except (TimeoutError, ConnectionError):
                 raise
             except Exception as error:
@@ -111,7 +112,7 @@ class TranscriptionEndpoints:
                     _log.error("transcription failed", exc_info=error)
                 known = error if isinstance(error, VoiceplaneError) else internal()
                 self._metrics.error_told(known.reason)
-                await self._write(response, _event("error", **error_body(known)))
+                await self._write(response, event("error", **error_body(known)))
             await response.write_eof()
         except (TimeoutError, ConnectionError):
             if request.transport is not None:
@@ -151,8 +152,4 @@ def _response(
 def _delta(segment: TranscriptSegment, found: list[TranscriptSegment]) -> bytes:
     before = joined(found)
     found.append(segment)
-    return _event("transcript.text.delta", delta=joined(found).removeprefix(before))
-
-
-def _event(kind: str, **fields: object) -> bytes:
-    return f"data: {json.dumps({'type': kind, **fields}, ensure_ascii=False, separators=(',', ':'))}\n\n".encode()
+    return event("transcript.text.delta", delta=joined(found).removeprefix(before))
